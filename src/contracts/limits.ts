@@ -1,0 +1,55 @@
+// Every hard bound of the program, with its unit and its reason.
+
+/** Bytes of one request body: 128k tokens of text with tools fit four times over. */
+export const BODY_BYTES_MAX: number = 32 * 1024 * 1024;
+/** Bytes of all request bodies held at once; beyond it requests are refused with 503. */
+export const BODY_STORE_BYTES: number = 512 * 1024 * 1024;
+/** Requests held at once, streams included. */
+export const REQUESTS_IN_FLIGHT_MAX = 8192;
+/** Bytes of a request head; Node's own default. */
+export const HEADER_BYTES_MAX: number = 16 * 1024;
+/** Header lines of a request. */
+export const HEADER_COUNT_MAX = 100;
+/** A client must have sent its head within this; 2,000 slow clients were cheap, not free. */
+export const HEADERS_TIMEOUT_MS = 10_000;
+/** A client must have sent its whole request within this. */
+export const REQUEST_TIMEOUT_MS = 60_000;
+/** A client that reads nothing for this long is cut. */
+export const CLIENT_STALL_TIMEOUT_MS = 60_000;
+/** Nesting of a JSON body; `JSON.parse` of deep nests blocks a thread for seconds. */
+export const JSON_DEPTH_MAX = 64;
+/** Object keys in a JSON body: a million distinct keys block a thread for 5 s. */
+export const JSON_KEYS_MAX = 10_000;
+/** Tokens of one prompt that are matched; longer prompts are routed by load. */
+export const PROMPT_TOKENS_MAX = 1_048_576;
+/** Handles encoded in one task of the prompt pool. */
+export const ENCODE_BATCH_MAX = 32;
+/** Endpoint slots and virtual endpoint ids there can ever be. */
+export const ENDPOINTS_MAX = 1024;
+/** KV groups of one engine, group 0 included. */
+export const KV_GROUPS_MAX = 8;
+/** Bytes of one event frame; a legal batch of 8,192 ids is far smaller. */
+export const EVENT_FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
+/** Nesting of an event frame: batch, events, event, extra keys, key, pair. */
+export const EVENT_DEPTH_MAX = 8;
+/** Frames waiting for one publisher in an event worker; overflow is a gap. */
+export const EVENT_QUEUE_FRAMES_MAX = 10_000;
+/** Bytes of frames waiting for one publisher. */
+export const EVENT_QUEUE_BYTES_MAX: number = 64 * 1024 * 1024;
+/** Endpoints tried for one request, the first included. */
+export const ATTEMPTS_MAX = 3;
+/** Retries per second a fleet may add on top of a fifth of its requests. */
+export const RETRY_BUDGET_PER_SECOND = 10;
+export const RETRY_BUDGET_RATIO = 0.2;
+/** Decisions kept for /debug/decisions. */
+export const DECISIONS_KEPT = 1000;
+/** Distinct values of the `model` label; the rest is `other`. */
+export const MODEL_LABELS_MAX = 1000;
+/** Characters of a client's request id. */
+export const REQUEST_ID_LENGTH_MAX = 128;
+/** Lifetime of a speculative residency. */
+export const SPECULATIVE_TTL_MS = 2000;
+/** Speculative residencies held at once; oldest are overwritten. */
+export const SPECULATIVE_ENTRIES: number = 64 * 1024;
+/** Bytes of a scraped /metrics or probed JSON body. */
+export const ENGINE_BODY_BYTES_MAX: number = 8 * 1024 * 1024;

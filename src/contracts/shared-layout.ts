@@ -1,0 +1,153 @@
+// Offsets and sizes of the shared memory between main and prompt workers (bodies, encode records,
+// speculative residencies) and between event workers and main (publisher counters). The block
+// index's layout is index-layout.ts. All words are 32 bits, little-endian, unless said otherwise.
+
+import {
+  BODY_STORE_BYTES,
+  KV_GROUPS_MAX,
+  REQUESTS_IN_FLIGHT_MAX,
+  SPECULATIVE_ENTRIES,
+} from './limits.js';
+
+/** Words of the head of an encode record; per-endpoint arrays follow it. */
+export const RECORD = {
+  /** Generation of the handle that owns the slot; bumped on open and on release. */
+  generation: 0,
+  /** Where body and keys lie in the slab, bytes from the slab's start. */
+  bodyOffset: 1,
+  bodyBytes: 2,
+  keysOffset: 3,
+  keysCapacity: 4,
+  /** 0 waiting, 1 encoded, 2 refused. */
+  state: 5,
+  /** Index into ERROR_CODES when refused. */
+  errorCode: 6,
+  /** 1 + index into NO_MATCH_REASONS, 0 when matching took place. */
+  noMatchReason: 7,
+  /** Bit 0: stream. */
+  flags: 8,
+  priority: 9,
+  promptTokens: 10,
+  totalBlocks: 11,
+  blockSize: 12,
+  /** Keys written to the slab: the first blocks of the prompt. */
+  keyCount: 13,
+  /** Index of the model descriptor + 1, 0 when unknown. */
+  model: 14,
+  /** The model's name as raw JSON string inside the body. */
+  modelOffset: 15,
+  modelBytes: 16,
+  indexEpoch: 17,
+  parseMicros: 18,
+  renderMicros: 19,
+  tokenizeMicros: 20,
+  hashMicros: 21,
+  matchMicros: 22,
+  /** Ranges cut from the body: count, then (offset, length) pairs. */
+  patchCount: 23,
+  patches: 24,
+  /** UTF-8 text for the client: byte count, then bytes; the parameter's name likewise. */
+  detailBytes: 40,
+  detail: 41,
+  paramBytes: 105,
+  param: 106,
+  headWords: 128,
+} as const;
+export const RECORD_PATCHES_MAX = 8;
+export const RECORD_DETAIL_BYTES_MAX = 256;
+export const RECORD_PARAM_BYTES_MAX = 64;
+
+/** Per-endpoint arrays after the head, each `endpointCapacity` words (tiers: × 4). */
+export const RECORD_ENDPOINT_ARRAYS = {
+  usableBlocks: 0,
+  rawBlocks: 1,
+  speculativeBlocks: 2,
+  tierBlocks: 3,
+  words: 7,
+} as const;
+
+/** Words of one encode record. */
+export function recordWords(endpointCapacity: number): number {
+  return RECORD.headWords + RECORD_ENDPOINT_ARRAYS.words * endpointCapacity;
+}
+
+/** Words of one speculative residency: key, endpoint slot + 1, expiry (ms, low 32 bits). */
+export const SPECULATIVE = { keyLow: 0, keyHigh: 1, slot: 2, expiry: 3, words: 4 } as const;
+
+/** Byte offsets inside the `requests` buffer. */
+export interface RequestMemoryLayout {
+  readonly endpointCapacity: number;
+  readonly records: number;
+  readonly recordBytes: number;
+  readonly speculative: number;
+  readonly slab: number;
+  readonly slabBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Words of the head of the `requests` buffer. */
+export const REQUEST_MEMORY = { endpointCapacity: 0, headBytes: 128 } as const;
+
+/** Lays out the `requests` buffer for `endpointCapacity` endpoint slots. */
+export function requestMemoryLayout(endpointCapacity: number): RequestMemoryLayout {
+  const recordBytes = recordWords(endpointCapacity) * 4;
+  const records = REQUEST_MEMORY.headBytes;
+  const speculative = records + REQUESTS_IN_FLIGHT_MAX * recordBytes;
+  const slab = align(speculative + SPECULATIVE_ENTRIES * SPECULATIVE.words * 4, 4096);
+  return {
+    endpointCapacity,
+    records,
+    recordBytes,
+    speculative,
+    slab,
+    slabBytes: BODY_STORE_BYTES,
+    totalBytes: slab + BODY_STORE_BYTES,
+  };
+}
+
+/**
+ * Counters of one publisher, float64 each, written by its event worker only and read by main
+ * without a lock (a torn read of a counter is harmless).
+ */
+export const PUBLISHER_FIELDS = [
+  'framesReceived',
+  'framesApplied',
+  'framesMalformed',
+  'framesDuplicate',
+  'framesForeign',
+  'framesOverflowed',
+  'gaps',
+  'framesLost',
+  'replays',
+  'replaysFailed',
+  'restarts',
+  'clears',
+  'blocksStored',
+  'blocksRemoved',
+  'unknownParents',
+  'unknownBlocks',
+  'unknownEvents',
+  'indexFull',
+  'queuedFrames',
+  'lastSeq',
+  /** Monotonic process time of the last frame, ms. */
+  'lastFrameAtMs',
+] as const;
+export type PublisherField = (typeof PUBLISHER_FIELDS)[number];
+
+/** Bytes of the `publishers` buffer. */
+export function publisherMemoryBytes(endpointCapacity: number): number {
+  return endpointCapacity * PUBLISHER_FIELDS.length * 8;
+}
+
+/** Index of a publisher's field in the Float64Array over the `publishers` buffer. */
+export function publisherField(slot: number, field: PublisherField): number {
+  return slot * PUBLISHER_FIELDS.length + PUBLISHER_FIELDS.indexOf(field);
+}
+
+/** Windows kept per endpoint in the index: one per group above 0. */
+export const GROUP_WINDOWS: number = KV_GROUPS_MAX - 1;
+
+function align(bytes: number, unit: number): number {
+  return Math.ceil(bytes / unit) * unit;
+}

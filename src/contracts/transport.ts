@@ -1,0 +1,26 @@
+// HTTP towards engines outside the data plane: scraping, probing, discovery, proof.
+
+import type { EndpointSecurity } from './endpoint.js';
+
+export interface EngineResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Fetches one small answer from an engine, within the time and ENGINE_BODY_BYTES_MAX. */
+export interface EngineClient {
+  get(
+    baseUrl: string,
+    path: string,
+    security: EndpointSecurity,
+    timeoutMs: number,
+  ): Promise<EngineResponse>;
+  post(
+    baseUrl: string,
+    path: string,
+    body: string,
+    security: EndpointSecurity,
+    timeoutMs: number,
+  ): Promise<EngineResponse>;
+}
