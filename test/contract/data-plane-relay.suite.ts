@@ -6,13 +6,13 @@ import http from 'node:http';
 import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
 import {
+  ByteEngine,
   chunk,
   eventStream,
-  FakeEngine,
   LAST_CHUNK,
   plain,
   STREAM_HEAD,
-} from '#test/support/fake-engine.js';
+} from '#test/support/byte-engine.js';
 import { endpoint, type MakePlane, PlaneRig } from '#test/support/plane-rig.js';
 import { post, RawClient } from '#test/support/raw-client.js';
 import { eventually } from '#test/support/real-clock.js';
@@ -57,7 +57,7 @@ export function call(
 export function relaySuite(name: string, make: MakePlane): void {
   test(`${name}: status, headers and bytes of an answer arrive as they were sent`, async () => {
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) & 255));
-    const engine = await FakeEngine.start(({ socket }) =>
+    const engine = await ByteEngine.start(({ socket }) =>
       socket.write(
         plain(
           299,
@@ -95,7 +95,7 @@ export function relaySuite(name: string, make: MakePlane): void {
       '{"choices":[],"usage":{"prompt_tokens":70,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":64}}}';
     const text = `: ping\n\n${eventStream(['{"a":"data: x\\n"}', '{"b":"\\"usage\\": {"}', 'é…', usage])}`;
     const bytes = Buffer.from(text);
-    const engine = await FakeEngine.start(({ socket }) => {
+    const engine = await ByteEngine.start(({ socket }) => {
       socket.write(STREAM_HEAD);
       let at = 0;
       const next = () => {
@@ -120,7 +120,7 @@ export function relaySuite(name: string, make: MakePlane): void {
   });
 
   test(`${name}: the engine gets the body with its patches and the right headers`, async () => {
-    const engine = await FakeEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
+    const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
     const rig = await PlaneRig.start(make, [engine.url]);
     rig.setEndpoints([
       endpoint(0, `${engine.url}/base`, { security: { apiKey: 'engine-key', caPem: null } }),
@@ -179,7 +179,7 @@ export function relaySuite(name: string, make: MakePlane): void {
 
   test(`${name}: a large body arrives whole, patched, from a chunked request too`, async () => {
     const body = Buffer.alloc(3_000_000, 'abcdefghij');
-    const engine = await FakeEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
+    const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
     const rig = await PlaneRig.start(make, [engine.url]);
     rig.onRequest = (head) =>
       rig.plane.forward(head.handle, {
@@ -196,7 +196,7 @@ export function relaySuite(name: string, make: MakePlane): void {
   });
 
   test(`${name}: methods and statuses without a body pass`, async () => {
-    const engine = await FakeEngine.start(({ socket, line }) =>
+    const engine = await ByteEngine.start(({ socket, line }) =>
       socket.write(
         line.startsWith('HEAD')
           ? 'HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n\r\n'
@@ -238,7 +238,7 @@ export function relaySuite(name: string, make: MakePlane): void {
   });
 
   test(`${name}: pipelined requests come in one batch and are answered in order`, async () => {
-    const engine = await FakeEngine.start(({ socket, body }) => {
+    const engine = await ByteEngine.start(({ socket, body }) => {
       const text = body.toString();
       // The first answer comes last.
       if (text === 'one')
@@ -261,7 +261,7 @@ export function relaySuite(name: string, make: MakePlane): void {
   });
 
   test(`${name}: Expect, HTTP/1.0, absolute form and half-close behave as the RFCs say`, async () => {
-    const engine = await FakeEngine.start(({ socket }) => socket.write(plain(200, 'answer')));
+    const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'answer')));
     const rig = await PlaneRig.start(make, [engine.url]);
     const expecting = new RawClient(rig.port);
     expecting.send(

@@ -15,7 +15,7 @@ export interface EngineRequest {
 
 export type EngineScript = (request: EngineRequest) => void;
 
-export class FakeEngine {
+export class ByteEngine {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   script: EngineScript;
@@ -29,8 +29,8 @@ export class FakeEngine {
     this.#server = createServer((socket) => this.#onConnection(socket));
   }
 
-  static async start(script: EngineScript): Promise<FakeEngine> {
-    const engine = new FakeEngine(script);
+  static async start(script: EngineScript): Promise<ByteEngine> {
+    const engine = new ByteEngine(script);
     await new Promise<void>((resolve) => engine.#server.listen(0, '127.0.0.1', resolve));
     return engine;
   }
