@@ -167,6 +167,14 @@ export class EngineModel {
     return this.#pool.findRun(chain, limit).length * this.options.blockSize;
   }
 
+  /** Names of the adapters that requests run or wait with. */
+  adapters(): { readonly running: readonly string[]; readonly waiting: readonly string[] } {
+    const names = (sequences: readonly Sequence[]): readonly string[] => [
+      ...new Set(sequences.flatMap(({ identity }) => identity.lora?.name ?? [])),
+    ];
+    return { running: names(this.#running), waiting: names(this.#waiting) };
+  }
+
   stats(): EngineStats {
     return {
       ...this.#gauges,
@@ -241,12 +249,7 @@ export class EngineModel {
   }
 
   /** Allocates, announces what becomes full and adds the work. Room has been checked. */
-  #schedule(
-    sequence: Sequence,
-    tokens: number,
-    budget: { tokens: number },
-    work: StepWork,
-  ): void {
+  #schedule(sequence: Sequence, tokens: number, budget: { tokens: number }, work: StepWork): void {
     const missing = this.#missingBlocks(sequence, tokens);
     if (missing > 0) sequence.blocks.push(...this.#pool.allocate(missing));
     sequence.scheduled = tokens;

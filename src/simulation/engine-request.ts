@@ -1,8 +1,8 @@
 // One request inside the engine model: its token ids, its chain of block hashes, the physical
 // blocks it holds and how far it is computed. Only the model changes it.
 
-import { type BlockHash, hashBlock, hashedExtraKeys } from './block-hash.js';
 import type { ExtraKeyForm, SequenceIdentity } from './block-hash.js';
+import { type BlockHash, hashBlock, hashedExtraKeys } from './block-hash.js';
 
 /** What a client wants generated. */
 export interface EngineRequest {

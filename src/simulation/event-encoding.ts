@@ -2,10 +2,9 @@
 // arrays until 0.23.0. Called by the publisher with what the engine model emitted. Key order and
 // omitted defaults are those of the releases, byte for byte.
 
-import { type BlockHash, integerHash } from './block-hash.js';
-import type { ExtraKey } from './block-hash.js';
+import { encodeEventBatch, type MsgpackValue, WideMap } from '#wire/msgpack-encode.js';
+import { type BlockHash, type ExtraKey, integerHash } from './block-hash.js';
 import type { EngineEvent } from './engine-event.js';
-import { encodeMsgpack, type MsgpackValue } from './msgpack-writer.js';
 
 /** `map`: vLLM ≥ 0.24; `array`: vLLM 0.23.0. */
 export type EventEncoding = 'map' | 'array';
@@ -17,6 +16,9 @@ export interface WireEvent {
   readonly type: EngineEvent['type'];
   readonly [field: string]: MsgpackValue | undefined;
 }
+
+/** msgspec writes a 16-bit map header for a struct with more declared fields than fit into 4 bits. */
+const WIDE_FIELDS_MIN = 15;
 
 /** Fields in wire order; the first `always` of them are in a map even at their default. */
 const FIELDS: Readonly<
@@ -59,13 +61,12 @@ export function encodeBatch(
     readonly dataParallelRank: number | null;
   },
   encoding: EventEncoding,
-): Buffer {
-  const encode = encoding === 'map' ? asMap : asArray;
-  return encodeMsgpack([
-    { float: batch.timestampSeconds },
-    batch.events.map(encode),
-    batch.dataParallelRank,
-  ]);
+): Uint8Array {
+  return encodeEventBatch({
+    timestamp: batch.timestampSeconds,
+    events: batch.events.map(encoding === 'map' ? asMap : asArray),
+    dataParallelRank: batch.dataParallelRank,
+  });
 }
 
 /** What an engine with one full-attention group puts on the wire for an event of the model. */
@@ -103,12 +104,12 @@ function wireHash(hash: BlockHash, form: HashForm): bigint | Uint8Array {
 
 function asMap(event: WireEvent): MsgpackValue {
   const { always, names } = FIELDS[event.type];
-  const entries = new Map<string, MsgpackValue>([['type', event.type]]);
+  const record: Record<string, MsgpackValue> = { type: event.type };
   for (const [position, name] of names.entries()) {
     const value = event[name] ?? null;
-    if (position < always || value !== null) entries.set(name, value);
+    if (position < always || value !== null) record[name] = value;
   }
-  return entries;
+  return names.length >= WIDE_FIELDS_MIN ? new WideMap(record) : record;
 }
 
 function asArray(event: WireEvent): MsgpackValue {

@@ -6,7 +6,7 @@ import type { Clock } from '#contracts/clock.js';
 import { eventMessage, replayEnd, replayReply } from '#wire/frames.js';
 import { PublisherSocket, ReplayServer } from '#wire/zmq.js';
 import type { EngineEvent } from './engine-event.js';
-import { encodeBatch, type EventEncoding, type HashForm, toWireEvent } from './event-encoding.js';
+import { type EventEncoding, encodeBatch, type HashForm, toWireEvent } from './event-encoding.js';
 import type { FaultPlan } from './faults.js';
 
 /** vLLM's defaults (wire-formats §1). */
