@@ -59,3 +59,5 @@ export const SPECULATIVE_TTL_MS = 2000;
 export const SPECULATIVE_ENTRIES: number = 64 * 1024;
 /** Bytes of a scraped /metrics or probed JSON body. */
 export const ENGINE_BODY_BYTES_MAX: number = 8 * 1024 * 1024;
+/** Models and adapters of the whole fleet; each has an index and a tokenizer reference for good. */
+export const FLEET_MODELS_MAX = 4096;
