@@ -55,6 +55,8 @@ export type ParseResult =
 
 /** cache_salt of vLLM: 1…1024 characters. */
 const CACHE_SALT_LENGTH_MAX = 1024;
+/** Longer than any repository path; names are read again on the main thread. */
+const MODEL_NAME_LENGTH_MAX = 1024;
 const PRIORITY_MAX = 2 ** 31 - 1;
 const TOKEN_ID_MAX = 2 ** 31 - 1;
 /** They let a client replace the prompt or point an engine at a foreign KV source (wire-formats §5). */
@@ -138,8 +140,12 @@ function readBody(bytes: Uint8Array, scan: JsonScan, route: Route): ParsedReques
     invalid('cache_salt', `must be a string of 1 to ${CACHE_SALT_LENGTH_MAX} characters`);
   }
   const model = scan.members.find((member) => member.name === 'model');
+  const modelName = readString(body, 'model') ?? '';
+  if (modelName.length > MODEL_NAME_LENGTH_MAX) {
+    invalid('model', `must be at most ${MODEL_NAME_LENGTH_MAX} characters`);
+  }
   return {
-    model: readString(body, 'model') ?? '',
+    model: modelName,
     modelOffset: model?.valueStart ?? 0,
     modelBytes: model === undefined ? 0 : model.end - model.valueStart,
     stream: readBoolean(body, 'stream', false),

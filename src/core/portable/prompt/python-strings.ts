@@ -61,14 +61,28 @@ function addMethods(methods: Map<string, RuntimeValue>, text: string): void {
     const [first = '', ...rest] = text;
     return new StringValue(first.toUpperCase() + rest.join('').toLowerCase());
   });
-  add('removeprefix', one((prefix) => (text.startsWith(prefix) ? text.slice(prefix.length) : text)));
+  add(
+    'removeprefix',
+    one((prefix) => (text.startsWith(prefix) ? text.slice(prefix.length) : text)),
+  );
   add(
     'removesuffix',
-    one((suffix) => (suffix !== '' && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text)),
+    one((suffix) =>
+      suffix !== '' && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text,
+    ),
   );
-  add('count', one((part) => text.split(part).length - 1));
-  add('find', one((part) => pointIndex(text, text.indexOf(part))));
-  add('rfind', one((part) => pointIndex(text, text.lastIndexOf(part))));
+  add(
+    'count',
+    one((part) => text.split(part).length - 1),
+  );
+  add(
+    'find',
+    one((part) => pointIndex(text, text.indexOf(part))),
+  );
+  add(
+    'rfind',
+    one((part) => pointIndex(text, text.lastIndexOf(part))),
+  );
   add('isdigit', () => new BooleanValue(/^\p{Nd}+$/u.test(text)));
   add('isalpha', () => new BooleanValue(/^\p{L}+$/u.test(text)));
   add('isspace', () => new BooleanValue(text !== '' && strip(text, null, 'both') === ''));
@@ -99,7 +113,7 @@ function pointIndex(text: string, at: number): number {
 }
 
 function lines(text: string): readonly string[] {
-  const parts = text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/);
+  const parts = text.split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/);
   if (parts.at(-1) === '') parts.pop();
   return parts;
 }

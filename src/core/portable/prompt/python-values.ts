@@ -43,7 +43,9 @@ export function toRuntime(value: JsonValue | undefined): RuntimeValue {
   }
   if (Array.isArray(value)) return new ArrayValue(value.map(toRuntime));
   const entries = Object.entries(value as { readonly [key: string]: JsonValue });
-  return new ObjectValue(new Map(entries.map(([key, item]) => [unmarkedKey(key), toRuntime(item)])));
+  return new ObjectValue(
+    new Map(entries.map(([key, item]) => [unmarkedKey(key), toRuntime(item)])),
+  );
 }
 
 /** Python's str(): what an output tag or the ~ operator prints. */

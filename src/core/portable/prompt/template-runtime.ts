@@ -70,14 +70,18 @@ function setVariable(environment: Environment, name: string, value: RuntimeValue
 const HELPERS: Readonly<Record<string, TemplateFunction>> = {
   ' text': ([value]) => new StringValue(value === undefined ? '' : pythonText(value)),
   ' concat': ([left, right]) =>
-    new StringValue(`${left === undefined ? '' : pythonText(left)}${right === undefined ? '' : pythonText(right)}`),
+    new StringValue(
+      `${left === undefined ? '' : pythonText(left)}${right === undefined ? '' : pythonText(right)}`,
+    ),
   ' equal': ([left, right]) => new BooleanValue(equal(left, right)),
   ' unequal': ([left, right]) => new BooleanValue(!equal(left, right)),
   ' trim': ([value]) =>
     new StringValue(value === undefined ? '' : strip(pythonText(value), null, 'both')),
   ' tojson': (parameters) => {
     const [value] = parameters;
-    return new StringValue(value === undefined ? 'null' : pythonDumps(value, dumpOptions(parameters)));
+    return new StringValue(
+      value === undefined ? 'null' : pythonDumps(value, dumpOptions(parameters)),
+    );
   },
 };
 

@@ -72,8 +72,7 @@ export async function loadTokenizer(
     cutter !== null && (await cutsAreExact(cutter, encodeParts, files, context.random));
   const { templates, specialTokens } = files;
   return {
-    renderer:
-      templates === null ? null : new ChatRenderer(templates, specialTokens, context.today),
+    renderer: templates === null ? null : new ChatRenderer(templates, specialTokens, context.today),
     cutter: passes ? cutter : null,
     frame,
     encodeParts,
@@ -104,8 +103,11 @@ async function probedFrame(
     const plain = await encode(text, false);
     const framed = await encode(text, true);
     const extra = framed.length - plain.length;
-    const before = frame?.before.length ?? leadingExtra(framed, plain, extra);
-    const found = { before: framed.slice(0, before), after: framed.slice(before + plain.length) };
+    const before: number = frame?.before.length ?? leadingExtra(framed, plain, extra);
+    const found: LoadedTokenizer['frame'] & object = {
+      before: framed.slice(0, before),
+      after: framed.slice(before + plain.length),
+    };
     if (extra < 0 || !equalIds(framed.subarray(before, before + plain.length), plain)) return null;
     if (frame !== null && !equalIds(frame.after, found.after)) return null;
     if (frame !== null && !equalIds(frame.before, found.before)) return null;

@@ -63,10 +63,7 @@ test('refuses deep nesting and many keys without recursing', () => {
 test('refuses fields that appear twice, however they are spelt', () => {
   assert.equal(refused(`{"model":"a","mod\\u0065l":"b",${MESSAGES}}`), 'duplicate_field model');
   assert.equal(refused(`{${MESSAGES},"stream":true,"stream":false}`), 'duplicate_field stream');
-  assert.equal(
-    refused(`{${MESSAGES},"vllm_xargs":{"a":1,"a":2}}`),
-    'duplicate_field vllm_xargs.a',
-  );
+  assert.equal(refused(`{${MESSAGES},"vllm_xargs":{"a":1,"a":2}}`), 'duplicate_field vllm_xargs.a');
   parsed(`{${MESSAGES},"metadata":{"model":1},"x":[{"model":1},{"model":2}]}`);
 });
 
@@ -98,7 +95,10 @@ test('cut bodies stay the same JSON without the stripped members (random)', () =
   for (let round = 0; round < 500; round += 1) {
     const chosen = names.filter(() => pick(2) === 0);
     const text = chosen
-      .map((name) => `${space()}"${name}"${space()}:${space()}${values[pick(values.length)]}${space()}`)
+      .map(
+        (name) =>
+          `${space()}"${name}"${space()}:${space()}${values[pick(values.length)]}${space()}`,
+      )
       .join(',');
     const body = `{${text}${space()}}`;
     const expected = JSON.parse(body) as Record<string, unknown>;
@@ -110,10 +110,7 @@ test('cut bodies stay the same JSON without the stripped members (random)', () =
 });
 
 test('refuses templates of the client', () => {
-  assert.equal(
-    refused(`{${MESSAGES},"chat_template":"x"}`),
-    'template_not_allowed chat_template',
-  );
+  assert.equal(refused(`{${MESSAGES},"chat_template":"x"}`), 'template_not_allowed chat_template');
   assert.equal(
     refused(`{${MESSAGES},"chat_template_kwargs":{"chat_template":"x"}}`),
     'template_not_allowed chat_template_kwargs.chat_template',
@@ -166,7 +163,10 @@ test('what only the engine can render is not matched', () => {
   const image = parsed(`{"messages":[{"role":"user","content":[${part}]}]}`);
   assert.deepEqual(image.prompt, { kind: 'none', reason: 'extra-keys' });
   for (const extra of ['"mm_processor_kwargs":{}', '"truncate_prompt_tokens":5']) {
-    assert.deepEqual(parsed(`{${MESSAGES},${extra}}`).prompt, { kind: 'none', reason: 'extra-keys' });
+    assert.deepEqual(parsed(`{${MESSAGES},${extra}}`).prompt, {
+      kind: 'none',
+      reason: 'extra-keys',
+    });
   }
   const embeds = parsed('{"prompt_embeds":"x"}', 'completions');
   assert.deepEqual(embeds.prompt, { kind: 'none', reason: 'extra-keys' });

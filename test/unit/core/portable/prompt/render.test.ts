@@ -81,7 +81,10 @@ test('string methods take the arguments Python gives them', () => {
   assert.equal(renderText("{{ s.strip('\\n') }}", { s: '\n  a \n' }), '  a ');
   assert.equal(renderText("{{ s.lstrip('\\n') }}|{{ s.rstrip('x') }}", { s: '\n ax' }), ' ax|\n a');
   assert.equal(renderText('{{ s | trim }}|{{ s | length }}', { s: '\x1c😀\ufeff ' }), '😀\ufeff|4');
-  assert.equal(renderText("{{ '-'.join(l) }}{{ s.removeprefix('a') }}", { l: ['x', 'y'], s: 'ab' }), 'x-yb');
+  assert.equal(
+    renderText("{{ '-'.join(l) }}{{ s.removeprefix('a') }}", { l: ['x', 'y'], s: 'ab' }),
+    'x-yb',
+  );
 });
 
 test('tojson follows json.dumps with every option', () => {
@@ -99,7 +102,10 @@ test('tojson follows json.dumps with every option', () => {
 
 test('equality is Python equality', () => {
   const template = '{{ a == none }} {{ x == none }} {{ l == m }} {{ 1 == 1.0 }} {{ n == "1" }}';
-  assert.equal(renderText(template, { a: null, l: [{ k: 1 }], m: [{ k: 1 }], n: 1 }), 'True False True True False');
+  assert.equal(
+    renderText(template, { a: null, l: [{ k: 1 }], m: [{ k: 1 }], n: 1 }),
+    'True False True True False',
+  );
 });
 
 test('strftime_now uses the given date and English names', () => {
@@ -125,7 +131,8 @@ test('content parts reach string templates joined and looping templates as a lis
       { role: 'assistant', content: null, reasoning_content: 'why' },
     ],
   });
-  const printing = '{% for m in messages %}[{{ m.content }}]{% endfor %}{{ messages[2].reasoning }}';
+  const printing =
+    '{% for m in messages %}[{{ m.content }}]{% endfor %}{{ messages[2].reasoning }}';
   assert.equal(renderBody(printing, body), '[a\nb][r][]why');
   const looping =
     '{% set all = messages[0:] %}{% for m in all if true %}{% if m.content is string %}' +
