@@ -22,6 +22,16 @@ export const JSON_DEPTH_MAX = 64;
 export const JSON_KEYS_MAX = 10_000;
 /** Tokens of one prompt that are matched; longer prompts are routed by load. */
 export const PROMPT_TOKENS_MAX = 1_048_576;
+/** Characters of a text that is tokenised: four per token; longer ones are routed by load. */
+export const PROMPT_CHARACTERS_MAX: number = 4 * PROMPT_TOKENS_MAX;
+/** Bytes of one tokenizer's exact prefix cache in one prompt worker: about 100k chunks of 1 KiB. */
+export const PREFIX_STORE_BYTES: number = 64 * 1024 * 1024;
+/** Tokenizers a prompt worker holds at once, 50-130 MB each; the least recently used goes. */
+export const TOKENIZERS_MAX = 8;
+/** Answers of an engine's /tokenize kept per prompt worker. */
+export const ENGINE_TOKENIZE_CACHE_ENTRIES = 256;
+/** An engine's /tokenize must answer within this, else the request is routed by load. */
+export const ENGINE_TOKENIZE_TIMEOUT_MS = 2000;
 /** Handles encoded in one task of the prompt pool. */
 export const ENCODE_BATCH_MAX = 32;
 /** Endpoint slots and virtual endpoint ids there can ever be. */
@@ -34,6 +44,10 @@ export const EVENT_FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
 export const EVENT_MESSAGE_BYTES_MAX: number = 4 * EVENT_FRAME_BYTES_MAX;
 /** Nesting of an event frame: batch, events, event, extra keys, key, pair. */
 export const EVENT_DEPTH_MAX = 8;
+/** Engine blocks remembered of one publisher, all tiers; a JS map ends at 2^24 entries. */
+export const ENGINE_BLOCKS_MAX = 8_000_000;
+/** Namespaces (adapter and cache salt) whose seeds are kept per publisher. */
+export const NAMESPACES_KEPT = 1024;
 /** Frames waiting for one publisher in an event worker; overflow is a gap. */
 export const EVENT_QUEUE_FRAMES_MAX = 10_000;
 /** Bytes of frames waiting for one publisher. */
@@ -55,3 +69,5 @@ export const SPECULATIVE_TTL_MS = 2000;
 export const SPECULATIVE_ENTRIES: number = 64 * 1024;
 /** Bytes of a scraped /metrics or probed JSON body. */
 export const ENGINE_BODY_BYTES_MAX: number = 8 * 1024 * 1024;
+/** Models and adapters of the whole fleet; each has an index and a tokenizer reference for good. */
+export const FLEET_MODELS_MAX = 4096;
