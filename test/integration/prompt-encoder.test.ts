@@ -14,7 +14,7 @@ import { chainStart, extendChain } from '#core/portable/prompt/hash.js';
 import { createPromptEncoder } from '#core/portable/prompt/prompt-encoder.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { repositoryRoot } from '#test/support/paths.js';
-import { VirtualClock } from '#test/support/time.js';
+import { createThreadClock } from '#workers/thread-clock.js';
 
 const CAPACITY = 64;
 const SECRET = 99n;
@@ -33,7 +33,7 @@ const note = (_fields: unknown, sentence: string): void => {
 const logger: Logger = { debug: note, info: note, warn: note, error: note };
 
 function encoderOf(workerUrl: URL, threads: number): PromptEncoder {
-  const clock = new VirtualClock();
+  const clock = createThreadClock();
   return createPromptEncoder({ memory, hashSecret: SECRET, workerUrl, threads, clock, logger });
 }
 
@@ -131,6 +131,20 @@ test('the router predicts at most the blocks before the last token', async () =>
   // Token ids need neither tokenizer nor proof.
   const read = await encoded({ model: 'unproven', prompt: ids }, 'completions');
   assert.deepEqual([read.totalBlocks, read.match.usableBlocks[8]], [4, 3]);
+});
+
+test('a routed prompt is expected at its endpoint until it is withdrawn', async () => {
+  const body = chat(`speculate ${WORDS}`);
+  const routed = stored(body);
+  await encoder.encode(batchOf([routed]), 'chat-completions');
+  encoder.speculate(routed, 9);
+  const second = await encoded(body);
+  assert.equal(second.match.usableBlocks[9], 0);
+  const limit = Math.floor((second.promptTokens - 1) / BLOCK);
+  assert.equal(second.match.speculativeBlocks[9], limit);
+  encoder.withdraw(routed, 9);
+  assert.equal((await encoded(body)).match.speculativeBlocks[9], 0);
+  store.release(routed);
 });
 
 test('what cannot be matched says why, with everything else filled in', async () => {

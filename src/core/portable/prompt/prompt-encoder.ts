@@ -109,11 +109,13 @@ class PooledPromptEncoder implements PromptEncoder {
   }
 
   speculate(handle: RequestHandle, slot: number): void {
-    this.#speculative.add(this.#records.keys(handle), slot);
+    const keys = this.#records.keys(handle);
+    this.#speculative.add(slot, keys, keys.length / 2);
   }
 
   withdraw(handle: RequestHandle, slot: number): void {
-    this.#speculative.remove(this.#records.keys(handle), slot);
+    const keys = this.#records.keys(handle);
+    this.#speculative.withdraw(slot, keys, keys.length / 2);
   }
 
   stats(): PromptEncoderStats {
