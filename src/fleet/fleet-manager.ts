@@ -82,8 +82,10 @@ export class FleetManager {
       clock,
       logger,
       states: () => this.registry.states(),
+      state: (slot) => this.registry.state(slot),
       intervalMs: timings.probeIntervalMs,
       fastMs: timings.probeFastMs,
+      failuresMax: timings.probeFailures,
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
       onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
     });

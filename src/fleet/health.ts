@@ -31,7 +31,10 @@ export interface FleetHealthOptions {
   readonly logger: Logger;
   /** The endpoints there are now. */
   readonly states: () => readonly EndpointState[];
+  readonly state: (slot: number) => EndpointState | null;
   readonly intervalMs: number;
+  /** Failed probes in a row that make an address unhealthy. */
+  readonly failuresMax: number;
   /** Spacing of probes while a verdict is due. */
   readonly fastMs: number;
   /** Real traffic failed: the address should be probed at once. */
@@ -72,15 +75,15 @@ export class FleetHealth {
 
   /** Takes the outcome of real traffic. */
   report(slot: number, outcome: AttemptOutcome): void {
-    const state = this.#options.states().find((entry) => entry.endpoint.slot === slot);
-    if (state === undefined) return;
+    // Nearly every report says that all is well with an endpoint that never failed.
+    if (outcome === 'answered' && !this.#ejections.has(slot)) return;
+    const state = this.#options.state(slot);
+    if (state === null) return;
     const nowMs = this.#options.clock.nowMs();
     const { url } = state.endpoint;
     let changed = false;
     if (outcome === 'unreachable') changed = connectionFailed(this.#probe(url), nowMs);
-    else if (outcome !== 'answered' || this.#ejections.has(slot)) {
-      changed = noteOutcome(this.#ejection(slot), outcome, nowMs);
-    }
+    else changed = noteOutcome(this.#ejection(slot), outcome, nowMs);
     if (changed) this.evaluate();
     if (outcome === 'unreachable' || outcome === 'timed-out') this.#options.onSuspect(url);
   }
@@ -90,8 +93,11 @@ export class FleetHealth {
     const probe = this.#probe(url);
     const nowMs = this.#options.clock.nowMs();
     const hadOutage = probe.downAtMs !== Number.NEGATIVE_INFINITY;
+    const { failuresMax } = this.#options;
     const changed =
-      result === 'ok' ? probeSucceeded(probe, nowMs) : probeFailed(probe, result, nowMs);
+      result === 'ok'
+        ? probeSucceeded(probe, nowMs)
+        : probeFailed(probe, result, { nowMs, failuresMax });
     if (changed) this.evaluate();
     if (changed && probe.up && hadOutage) this.#options.onRecovered(url);
     return probeDelayMs(probe, this.#options);
@@ -117,8 +123,8 @@ export class FleetHealth {
 
   detail(slot: number): HealthDetail {
     const nowMs = this.#options.clock.nowMs();
-    const state = this.#options.states().find((entry) => entry.endpoint.slot === slot);
-    const probe = state === undefined ? undefined : this.#probes.get(state.endpoint.url);
+    const state = this.#options.state(slot);
+    const probe = state === null ? undefined : this.#probes.get(state.endpoint.url);
     const ejection = this.#ejections.get(slot);
     const ejections = ejection?.ejections ?? 0;
     if (probe === undefined || !probe.up) {
