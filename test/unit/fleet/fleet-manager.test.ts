@@ -155,11 +155,11 @@ test('one lost probe is noise', async () => {
   await rig.pass(1500);
   for (let times = 0; times < 50; times += 1) {
     const before = rig.client.asked.filter((entry) => entry.endsWith('/health')).length;
-    first.fault = 'health-503';
+    first.failing = ['/health'];
     while (rig.client.asked.filter((entry) => entry.endsWith('/health')).length === before) {
       await rig.pass(10);
     }
-    first.fault = null;
+    first.failing = [];
     assert.deepEqual(rig.healthy(), [0]);
     await rig.pass(300);
   }
@@ -286,4 +286,22 @@ test('a dropped address leaves nothing behind and is asked nothing more', async 
   rig.client.asked.length = 0;
   await rig.pass(5000);
   assert.deepEqual(rig.client.asked, [], 'stopped');
+});
+
+test('a route that fails for a while takes no known rank away', async () => {
+  const rig = new Rig();
+  const sources = { '0': zmqSource('tcp://*:5557', null), '1': zmqSource('tcp://*:5558', null) };
+  const [engine] = rig.engines(1, { ranks: 2, sources });
+  assert.ok(engine !== undefined);
+  await rig.pass(1500);
+  engine.failing = ['/metrics', '/kv_event_sources'];
+  rig.told.length = 0;
+  await rig.pass(20_000);
+  assert.deepEqual(rig.told, []);
+  assert.equal(rig.manager.registry.states().length, 2);
+  assert.match([...rig.manager.problems().values()].join(), /answered 5xx to \/kv_event_sources/);
+  engine.failing = [];
+  await rig.pass(5000);
+  assert.equal(rig.manager.problems().size, 0);
+  rig.manager.stop();
 });
