@@ -198,7 +198,9 @@ export class FollowedPublisher {
   #open(): void {
     if (this.#blockSize === null || this.#host.paused()) return;
     const { slot, pool } = this.subscription;
-    this.#host.applier().open(slot, { pool, blockSize: this.#blockSize });
+    const applier = this.#host.applier();
+    applier.close(slot);
+    applier.open(slot, { pool, blockSize: this.#blockSize });
   }
 
   /** While true, order neither moves on nor is anything written. */
