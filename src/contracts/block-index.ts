@@ -28,6 +28,8 @@ export interface BlockIndexWriter {
   openEndpoint(slot: number): number;
   /** Forgets everything of that generation at once: O(1), a later `sweep` frees the bits. */
   dropEndpoint(virtualId: number): void;
+  /** Drops every generation of `slot`, whoever opened it: its writer may have died. */
+  dropSlot(slot: number): void;
   /**
    * Declares KV group `group` (1…7) of this generation: a hit of L blocks also needs the last
    * min(L, windowBlocks) blocks before L resident in that group (wire-formats §2).

@@ -204,11 +204,15 @@ export interface ApplyResult {
 
 /** Decodes, keys and writes one publisher's frames. A publisher is named by its endpoint slot. */
 export interface EventApplier {
+  /** Begins to follow the slot, empty: drops what an earlier follower of it left in the index. */
   open(slot: number, keying: PoolKeying): void;
   apply(slot: number, payload: Uint8Array): ApplyResult;
   /** Drops everything the publisher's stream has told and begins a new generation. */
   reset(slot: number): void;
+  /** Drops everything of the slot, also when it was never opened here. */
   close(slot: number): void;
+  /** Frees index memory of dropped generations, `bucketCount` buckets at a time; true when clean. */
+  sweep(bucketCount: number): boolean;
 }
 
 /** The memory all threads share: allocated by main, handed to every worker. */

@@ -30,6 +30,8 @@ export const ENDPOINTS_MAX = 1024;
 export const KV_GROUPS_MAX = 8;
 /** Bytes of one event frame; a legal batch of 8,192 ids is far smaller. */
 export const EVENT_FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
+/** Bytes at which ZeroMQ cuts the connection; between the two a frame is counted as malformed. */
+export const EVENT_MESSAGE_BYTES_MAX: number = 4 * EVENT_FRAME_BYTES_MAX;
 /** Nesting of an event frame: batch, events, event, extra keys, key, pair. */
 export const EVENT_DEPTH_MAX = 8;
 /** Frames waiting for one publisher in an event worker; overflow is a gap. */

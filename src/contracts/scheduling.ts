@@ -106,4 +106,6 @@ export interface PluginHost {
   readonly random: Random;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;
+  /** Age beyond which scraped figures are stale; beaten by fresh ones, used when all are stale. */
+  readonly metricsStaleAfterMs: number;
 }

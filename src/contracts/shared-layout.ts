@@ -17,6 +17,7 @@ export const RECORD = {
   bodyOffset: 1,
   bodyBytes: 2,
   keysOffset: 3,
+  /** Room for keys, counted in keys of 8 bytes; keysOffset is a multiple of 8. */
   keysCapacity: 4,
   /** 0 waiting, 1 encoded, 2 refused. */
   state: 5,
@@ -51,6 +52,13 @@ export const RECORD = {
   detail: 41,
   paramBytes: 105,
   param: 106,
+  /**
+   * 1 while an encoder writes this record and its keys. The encoder sets it, then checks the
+   * generation, and writes only if that is still its own. `release` bumps the generation first and
+   * frees the slab ranges only when this word is 0 (microseconds), so that a late encoder never
+   * writes into bytes that have become another request's.
+   */
+  writing: 122,
   headWords: 128,
 } as const;
 export const RECORD_PATCHES_MAX = 8;
