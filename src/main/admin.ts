@@ -21,14 +21,19 @@ export class AdminServer {
 
   constructor(sources: AdminSources) {
     this.#server = createServer((request, response) => {
-      answer(sources, request.method ?? 'GET', request.url ?? '/', response).catch((error: unknown) => {
-        sendJson(response, 500, { error: { message: String(error), code: 'internal_error' } });
-      });
+      answer(sources, request.method ?? 'GET', request.url ?? '/', response).catch(
+        (error: unknown) => {
+          sendJson(response, 500, { error: { message: String(error), code: 'internal_error' } });
+        },
+      );
     });
     this.#server.headersTimeout = 10_000;
   }
 
-  async start(host: string, port: number): Promise<{ readonly address: string; readonly port: number }> {
+  async start(
+    host: string,
+    port: number,
+  ): Promise<{ readonly address: string; readonly port: number }> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(port, host, resolve);
@@ -60,7 +65,11 @@ async function answer(
   if (one !== null) {
     const found = sources.decisions.find(one[1] ?? '');
     if (found !== null) return sendJson(response, 200, found);
-    return sendJson(response, 404, problem('decision_not_found', 'No decision of that request is kept.'));
+    return sendJson(
+      response,
+      404,
+      problem('decision_not_found', 'No decision of that request is kept.'),
+    );
   }
   switch (path) {
     case '/health':
@@ -79,12 +88,20 @@ async function answer(
     case '/debug/decisions': {
       const last = Number(new URLSearchParams(query).get('last') ?? DECISIONS_DEFAULT);
       if (!Number.isInteger(last) || last < 1) {
-        return sendJson(response, 400, problem('invalid_query', '`last` must be a whole number above 0.'));
+        return sendJson(
+          response,
+          400,
+          problem('invalid_query', '`last` must be a whole number above 0.'),
+        );
       }
       return sendJson(response, 200, { decisions: sources.decisions.last(last) });
     }
     default:
-      return sendJson(response, 404, problem('route_not_found', `The admin port has no route ${path}.`));
+      return sendJson(
+        response,
+        404,
+        problem('route_not_found', `The admin port has no route ${path}.`),
+      );
   }
 }
 
@@ -97,5 +114,7 @@ function sendJson(response: ServerResponse, status: number, body: object): void 
     response.end();
     return;
   }
-  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+  response
+    .writeHead(status, { 'content-type': 'application/json' })
+    .end(`${JSON.stringify(body)}\n`);
 }

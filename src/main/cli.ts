@@ -80,7 +80,9 @@ function buildProgram(finish: (exitCode: number) => void): Command {
     .description('replay a recorded event stream and compare predictions with the engine')
     .argument('<recording>', 'kvstream/1 file')
     .option('--json', 'print the totals as one JSON line at the end', false)
-    .addOption(new Option('--core <core>', 'core to verify').choices(['portable']).default('portable'))
+    .addOption(
+      new Option('--core <core>', 'core to verify').choices(['portable']).default('portable'),
+    )
     .action(async (recording: string, options: { json: boolean; core: 'portable' }) =>
       finish(await verify(recording, options, print)),
     );

@@ -111,5 +111,7 @@ function next(options: WorkloadOptions, conversation: Conversation): WorkloadReq
 }
 
 function words(random: Random, count: number): string {
-  return Array.from({ length: count }, () => WORDS[Math.floor(random.next() * WORDS.length)]).join(' ');
+  return Array.from({ length: count }, () => WORDS[Math.floor(random.next() * WORDS.length)]).join(
+    ' ',
+  );
 }

@@ -32,10 +32,13 @@ export interface PredictionCheck {
   readonly workload: Generator<WorkloadRequest>;
   /** Requests at the same time; 1 waits for quiet engines before each. */
   readonly concurrency: number;
+  readonly onSample?: (sample: PredictionSample) => void;
 }
 
 /** Runs the check; one sample per request that was answered 200. */
-export async function checkPredictions(check: PredictionCheck): Promise<readonly PredictionSample[]> {
+export async function checkPredictions(
+  check: PredictionCheck,
+): Promise<readonly PredictionSample[]> {
   const samples: PredictionSample[] = [];
   let left = check.requests;
   const lane = async (): Promise<void> => {
@@ -43,7 +46,9 @@ export async function checkPredictions(check: PredictionCheck): Promise<readonly
       left -= 1;
       if (check.concurrency === 1) await untilQuiet(check.adminUrl, check.engines);
       const request = check.workload.next().value as WorkloadRequest;
-      samples.push(await send(check.routerUrl, request));
+      const sample = await send(check.routerUrl, request);
+      samples.push(sample);
+      check.onSample?.(sample);
     }
   };
   await Promise.all(Array.from({ length: check.concurrency }, lane));
@@ -78,7 +83,10 @@ async function send(routerUrl: string, request: WorkloadRequest): Promise<Predic
 const QUIET_TRIES = 2000;
 
 /** Waits until no engine runs anything and the router has applied every event published. */
-export async function untilQuiet(adminUrl: string, engines: readonly CheckedEngine[]): Promise<void> {
+export async function untilQuiet(
+  adminUrl: string,
+  engines: readonly CheckedEngine[],
+): Promise<void> {
   for (let attempt = 0; attempt < QUIET_TRIES; attempt += 1) {
     if (await quiet(adminUrl, engines)) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -104,7 +112,8 @@ async function running(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   let count = 0;
   for (const line of text.split('\n')) {
-    if (/^vllm:num_requests_(running|waiting)\{/.test(line)) count += Number(line.split(' ').at(-1));
+    if (/^vllm:num_requests_(running|waiting)\{/.test(line))
+      count += Number(line.split(' ').at(-1));
   }
   return count;
 }

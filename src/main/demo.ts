@@ -1,0 +1,27 @@
+// The embedded fleet: four simulated engines in this process, for a first look without a GPU.
+
+import type { Configuration } from '#config/configuration.js';
+import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
+
+const ENGINES = 4;
+
+/** Starts the simulated engines on free loopback ports. */
+export function startDemoFleet(): Promise<EngineSimFleet> {
+  return startEngineSims({ replicas: ENGINES, host: '127.0.0.1', port: 0 });
+}
+
+/** The same configuration with the simulated engines as its endpoints. */
+export function withDemoFleet(configuration: Configuration, fleet: EngineSimFleet): Configuration {
+  return {
+    ...configuration,
+    endpoints: fleet.engines.map(({ url }) => ({
+      name: new URL(url).host,
+      url,
+      dpRank: null,
+      engine: 'vllm',
+      labels: {},
+      security: { apiKey: null, caPem: null },
+      events: null,
+    })),
+  };
+}
