@@ -41,6 +41,7 @@ export const ERROR_CODES = [
   'endpoint_timeout',
   'endpoint_stalled',
   'endpoint_disconnected',
+  'malformed_request',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
@@ -100,6 +101,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   endpoint_timeout: endpoint(504, 'always', 'The endpoint did not begin to answer in time.'),
   endpoint_stalled: endpoint(504, 'never', 'The endpoint stopped sending within an answer.'),
   endpoint_disconnected: endpoint(502, 'never', 'The endpoint cut the answer short.'),
+  malformed_request: client(400, 'The request is not valid HTTP/1.1.'),
 };
 
 /** An error with a code of the table; `message` is what the client reads. */

@@ -34,6 +34,10 @@ export const EVENT_FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
 export const EVENT_MESSAGE_BYTES_MAX: number = 4 * EVENT_FRAME_BYTES_MAX;
 /** Nesting of an event frame: batch, events, event, extra keys, key, pair. */
 export const EVENT_DEPTH_MAX = 8;
+/** Engine blocks remembered of one publisher, all tiers; a JS map ends at 2^24 entries. */
+export const ENGINE_BLOCKS_MAX = 8_000_000;
+/** Namespaces (adapter and cache salt) whose seeds are kept per publisher. */
+export const NAMESPACES_KEPT = 1024;
 /** Frames waiting for one publisher in an event worker; overflow is a gap. */
 export const EVENT_QUEUE_FRAMES_MAX = 10_000;
 /** Bytes of frames waiting for one publisher. */
@@ -55,3 +59,5 @@ export const SPECULATIVE_TTL_MS = 2000;
 export const SPECULATIVE_ENTRIES: number = 64 * 1024;
 /** Bytes of a scraped /metrics or probed JSON body. */
 export const ENGINE_BODY_BYTES_MAX: number = 8 * 1024 * 1024;
+/** Models and adapters of the whole fleet; each has an index and a tokenizer reference for good. */
+export const FLEET_MODELS_MAX = 4096;

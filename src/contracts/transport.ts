@@ -8,7 +8,11 @@ export interface EngineResponse {
   readonly body: string;
 }
 
-/** Fetches one small answer from an engine, within the time and ENGINE_BODY_BYTES_MAX. */
+/**
+ * Fetches one small answer from an engine, within the time and ENGINE_BODY_BYTES_MAX. Any status
+ * is an answer; rejects when there is none, with an Error named `TimeoutError` when the engine was
+ * connected to but did not answer in time.
+ */
 export interface EngineClient {
   get(
     baseUrl: string,

@@ -1,0 +1,110 @@
+// What a configuration is once read: every default filled in, every unit resolved, files read.
+// load.ts produces it, main hands its parts to the modules. Durations are milliseconds.
+
+import type { EndpointSecurity, EngineKind, EventSource } from '#contracts/endpoint.js';
+
+export const POLICIES = ['precise', 'load-aware', 'random', 'round-robin'] as const;
+export type PolicyName = (typeof POLICIES)[number];
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A listening address; port 0 lets the system choose. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One endpoint as configured, port ranges and ranks already expanded. */
+export interface EndpointSettings {
+  /** `address:port`, plus `|rank` where ranks were configured. */
+  readonly name: string;
+  /** Base URL without trailing slash. */
+  readonly url: string;
+  /** Configured rank; null: one rank, or as many as the engine tells. */
+  readonly dpRank: number | null;
+  readonly engine: EngineKind;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly security: EndpointSecurity;
+  /** Configured event sockets; null: ask the engine. */
+  readonly events: EventSource | null;
+}
+
+export interface ModelSettings {
+  /** Directory with tokenizer.json and tokenizer_config.json; null: find one. */
+  readonly tokenizer: string | null;
+  /** Canonical block size in tokens; null: from the engines. */
+  readonly blockSize: number | null;
+}
+
+/** One plugin of the profile with its parameters as written. */
+export interface PluginSettings {
+  readonly type: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+export interface ScorerSettings extends PluginSettings {
+  readonly weight: number;
+}
+
+export interface ProfileSettings {
+  readonly name: string;
+  readonly filters: readonly PluginSettings[];
+  readonly scorers: readonly ScorerSettings[];
+  readonly picker: PluginSettings;
+}
+
+export interface Configuration {
+  readonly listen: ListenAddress;
+  readonly admin: ListenAddress;
+  readonly endpoints: readonly EndpointSettings[];
+  readonly models: Readonly<Record<string, ModelSettings>>;
+  readonly policy: PolicyName;
+  /** The policy's profile, or the one configured under `scheduling`. */
+  readonly profile: ProfileSettings;
+  readonly scrape: {
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+    readonly staleAfterMs: number;
+  };
+  readonly probe: {
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+    /** Failures in a row after which an endpoint is ejected. */
+    readonly failures: number;
+  };
+  readonly events: { readonly shards: number };
+  readonly prompts: {
+    /** Prompt worker threads; null: by the number of processors. */
+    readonly workers: number | null;
+  };
+  readonly index: {
+    /** Distinct blocks to hold; null: from what the engines report. */
+    readonly blockCapacity: number | null;
+    /** Endpoint slots. */
+    readonly endpointCapacity: number;
+    /** Seed of all request keys; null: a fresh one at every start. */
+    readonly hashSecret: string | null;
+  };
+  readonly limits: { readonly bodyBytes: number; readonly requestsInFlight: number };
+  readonly timeouts: {
+    readonly connectMs: number;
+    readonly firstByteMs: number;
+    readonly stallMs: number;
+    readonly drainMs: number;
+  };
+  readonly headers: { readonly decision: boolean };
+  readonly log: { readonly level: LogLevel };
+}
+
+/** What the command line may override; undefined leaves the file's value. */
+export interface ConfigurationFlags {
+  readonly listen?: string | undefined;
+  readonly admin?: string | undefined;
+  /** `URL[,events=…][,replay=…][,topic=…]`; replaces the file's endpoints when not empty. */
+  readonly endpoints?: readonly string[] | undefined;
+  /** `MODEL=DIR`. */
+  readonly tokenizers?: readonly string[] | undefined;
+  readonly policy?: string | undefined;
+  readonly logLevel?: string | undefined;
+}

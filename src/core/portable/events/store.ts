@@ -1,0 +1,173 @@
+// Applies one BlockStored: finds where the sequence continues, computes the request keys of its
+// blocks from their token ids and counts the copies. Rules 4 to 7 of wire-formats §0: an unknown
+// parent is never a root, placeholders and masked blocks are joined by hash, groups are apart.
+
+import type { BlockExtraKeys, BlockStoredEvent } from '#contracts/kv-event.js';
+import { NAMESPACES_KEPT } from '#contracts/limits.js';
+import type { BlockKey } from '../keys.js';
+import { namespaceSeed } from '../keys.js';
+import { advance, after, type ChainPosition, keysOfRun } from './chain.js';
+import type { EngineBlocks } from './engine-blocks.js';
+import { extraBytesOf, NO_EXTRA, saltOf } from './extra-keys.js';
+import { isStateOnly } from './groups.js';
+
+/** What a store needs of its publisher. */
+export interface StoreContext {
+  readonly blocks: EngineBlocks;
+  readonly pool: string;
+  /** Canonical block size. */
+  readonly blockSize: number;
+  readonly hashSecret: bigint;
+  /** Seeds of namespaces seen, by adapter and salt. */
+  readonly seeds: Map<string, BlockKey>;
+}
+
+/** What became of one event. */
+export interface StoreOutcome {
+  readonly stored: number;
+  readonly unknownParents: number;
+  readonly unknownBlocks: number;
+  /** 1 when nothing could be mapped. */
+  readonly unmappable: number;
+}
+
+const UNMAPPABLE: StoreOutcome = { stored: 0, unknownParents: 0, unknownBlocks: 0, unmappable: 1 };
+
+/** `group` is the group's number in the index. */
+export function applyStored(
+  context: StoreContext,
+  event: BlockStoredEvent,
+  group: number,
+): StoreOutcome {
+  const { blockHashes, tokenIds, blockSize } = event;
+  if (tokenIds.length === 0) return joinByHash(context, event, group, 0);
+  const spanned = blockSize === 0 ? 0 : tokenIds.length / blockSize;
+  if (!Number.isInteger(spanned) || blockHashes.length > spanned) return UNMAPPABLE;
+  // With masked blocks the event does not tell which token ids a hash is for (rule 6).
+  if (blockHashes.length < spanned) return joinByHash(context, event, group, 0);
+  const start = startOf(context, event);
+  if (start === null) return joinByHash(context, event, group, 1);
+  if (canRun(context, event, start)) return storeRun(context, event, group, start.end);
+  return storeSteps(context, event, group, start);
+}
+
+/** Where the event's first block begins; null when its parent is not known. */
+function startOf(context: StoreContext, event: BlockStoredEvent): ChainPosition | null {
+  if (event.parentBlockHash !== null) {
+    const parent = context.blocks.find(event.parentBlockHash);
+    return parent === undefined ? null : after(parent);
+  }
+  const salt = event.cacheSalt ?? saltOf(extraKeysAt(event, 0), event.loraName);
+  return { end: seedOf(context, event.loraName ?? '', salt ?? ''), tail: null };
+}
+
+function seedOf(context: StoreContext, adapter: string, cacheSalt: string): BlockKey {
+  const name = `${adapter.length}:${adapter}${cacheSalt}`;
+  const known = context.seeds.get(name);
+  if (known !== undefined) return known;
+  if (context.seeds.size >= NAMESPACES_KEPT) context.seeds.clear();
+  const seed = namespaceSeed(context.hashSecret, { pool: context.pool, adapter, cacheSalt });
+  context.seeds.set(name, seed);
+  return seed;
+}
+
+/** Counts copies of blocks that are already known; the others are skipped and counted. */
+function joinByHash(
+  { blocks }: StoreContext,
+  event: BlockStoredEvent,
+  group: number,
+  unknownParents: number,
+): StoreOutcome {
+  let stored = 0;
+  for (const engineKey of event.blockHashes) {
+    const block = blocks.find(engineKey);
+    if (block === undefined) continue;
+    blocks.addCopyByHash(block, group, event.tier);
+    stored += 1;
+  }
+  const unknown = event.blockHashes.length - stored;
+  return {
+    stored,
+    unknownParents,
+    unknownBlocks: unknownParents === 0 ? unknown : 0,
+    unmappable: 0,
+  };
+}
+
+/** Whether all blocks lie on canonical borders and nothing but token ids enters their keys. */
+function canRun(context: StoreContext, event: BlockStoredEvent, start: ChainPosition): boolean {
+  if (start.tail !== null || event.blockSize % context.blockSize !== 0) return false;
+  const { extraKeys, loraName } = event;
+  if (extraKeys === null) return true;
+  return extraKeys.every((keys, i) => {
+    if (keys === null) return true;
+    const isRoot = i === 0 && event.parentBlockHash === null;
+    const plain = (keys.includes(loraName ?? '') && loraName !== null ? 1 : 0) + (isRoot ? 1 : 0);
+    return keys.length <= plain && keys.every((key) => typeof key === 'string');
+  });
+}
+
+/** The usual case: engine blocks of one or several whole canonical blocks. */
+function storeRun(
+  context: StoreContext,
+  event: BlockStoredEvent,
+  group: number,
+  start: BlockKey,
+): StoreOutcome {
+  const { blocks } = context;
+  const keys = keysOfRun(start, Uint32Array.from(event.tokenIds), context.blockSize);
+  const wordsEach = (2 * event.blockSize) / context.blockSize;
+  const stateOnly = isStateOnly(event);
+  let stored = 0;
+  for (const [i, engineKey] of event.blockHashes.entries()) {
+    const last = (i + 1) * wordsEach - 2;
+    const end = { low: keys[last] as number, high: keys[last + 1] as number };
+    const own =
+      wordsEach === 2 || stateOnly
+        ? [end.low, end.high]
+        : Array.from(keys.subarray(last + 2 - wordsEach, last + 2));
+    const block = blocks.ensure(engineKey, end, null);
+    if (block === null) continue;
+    blocks.addCopy(block, group, event.tier, { keys: own, joint: null });
+    stored += 1;
+  }
+  return { stored, unknownParents: 0, unknownBlocks: 0, unmappable: 0 };
+}
+
+/** Blocks smaller than canonical ones, across their borders, or with extra keys. */
+function storeSteps(
+  context: StoreContext,
+  event: BlockStoredEvent,
+  group: number,
+  start: ChainPosition,
+): StoreOutcome {
+  const { blocks } = context;
+  const tokenIds = Uint32Array.from(event.tokenIds);
+  let position = start;
+  let stored = 0;
+  for (const [i, engineKey] of event.blockHashes.entries()) {
+    const isRoot = i === 0 && event.parentBlockHash === null;
+    const extra =
+      event.extraKeys === null
+        ? NO_EXTRA
+        : extraBytesOf(extraKeysAt(event, i), event.loraName, isRoot);
+    const own = tokenIds.subarray(i * event.blockSize, (i + 1) * event.blockSize);
+    const step = advance(position, own, context.blockSize, extra);
+    const block = blocks.ensure(engineKey, step.position.end, step.position.tail);
+    // The rest of the chain hangs on this block.
+    if (block === null) break;
+    blocks.addCopy(block, group, event.tier, stepSpan(step.span, isStateOnly(event)));
+    position = after(block);
+    stored += 1;
+  }
+  return { stored, unknownParents: 0, unknownBlocks: 0, unmappable: 0 };
+}
+
+/** A state is only there at the end of its block. */
+function stepSpan<T extends { readonly keys: readonly number[] }>(span: T, stateOnly: boolean): T {
+  return stateOnly ? { ...span, keys: span.keys.slice(-2) } : span;
+}
+
+function extraKeysAt(event: BlockStoredEvent, position: number): BlockExtraKeys {
+  return event.extraKeys?.[position] ?? null;
+}

@@ -1,0 +1,226 @@
+// Asks one engine address what it is: engine kind, models, data-parallel ranks, block sizes, event
+// sockets. Called by the address's monitor at start, after restarts and now and then; a transport
+// failure fails the whole discovery, because half an answer would silently lose events.
+
+import type { EngineKind, EventSource, ServedModel } from '#contracts/endpoint.js';
+import type { EngineClient } from '#contracts/transport.js';
+import { type ConfiguredAddress, hostOf } from './addresses.js';
+import {
+  isRecord,
+  type RankSources,
+  sglangEventSources,
+  sglangRankCount,
+  sourceForRank,
+  vllmEventSources,
+} from './event-sources.js';
+import { type EngineMetrics, parseEngineMetrics } from './metrics-text.js';
+
+/** One data-parallel rank behind an address. */
+export interface DiscoveredRank {
+  /** null when the address has a single rank. */
+  readonly dpRank: number | null;
+  readonly blockSize: number | null;
+  readonly gpuBlocks: number | null;
+  readonly events: EventSource | null;
+}
+
+/** What one engine address is. */
+export interface DiscoveredEngine {
+  readonly engine: EngineKind;
+  readonly version: string | null;
+  readonly models: readonly ServedModel[];
+  readonly ranks: readonly DiscoveredRank[];
+  readonly startTimeSeconds: number | null;
+  /** What a person should know, one sentence each: why there are no events, no metrics. */
+  readonly notes: readonly string[];
+}
+
+/** Models one engine may list; a longer list is cut, because every model costs the encoder memory. */
+const MODELS_PER_ENGINE_MAX = 1000;
+const NO_METRICS: EngineMetrics = { engine: 'unknown', ranks: [], startTimeSeconds: null };
+
+/** Asks the engine. Rejects when it cannot be reached or does not list its models. */
+export async function discoverEngine(
+  client: EngineClient,
+  address: ConfiguredAddress,
+  timeoutMs: number,
+): Promise<DiscoveredEngine> {
+  const ask = (path: string): Promise<string | null> =>
+    getOrAbsent(client, address, path, timeoutMs);
+  const models = await listModels(client, address, timeoutMs);
+  const [versionBody, sourcesBody, serverInfoBody, metricsBody] = await Promise.all([
+    ask('/version'),
+    ask('/kv_event_sources'),
+    ask('/server_info'),
+    ask('/metrics'),
+  ]);
+  const metrics = metricsBody === null ? NO_METRICS : parseEngineMetrics(metricsBody);
+  const serverInfo = parseJson(serverInfoBody);
+  const engine = engineKind(metrics, serverInfo, versionBody, models);
+  const announced =
+    engine === 'sglang'
+      ? sglangEventSources(serverInfo, hostOf(address.url))
+      : vllmEventSources(parseJson(sourcesBody), hostOf(address.url));
+  const ranks = joinRanks(address, announced, metrics, serverInfo);
+  return {
+    engine,
+    version: versionOf(parseJson(versionBody), serverInfo),
+    models,
+    ranks,
+    startTimeSeconds: metrics.startTimeSeconds,
+    notes: notesOn(ranks, engine, metricsBody, sourcesBody),
+  };
+}
+
+async function listModels(
+  client: EngineClient,
+  address: ConfiguredAddress,
+  timeoutMs: number,
+): Promise<readonly ServedModel[]> {
+  const answer = await client.get(address.url, '/v1/models', address.security, timeoutMs);
+  if (answer.status === 401 || answer.status === 403) {
+    throw new Error(
+      `${address.url}/v1/models answered ${answer.status}: give the endpoint the engine's API key`,
+    );
+  }
+  if (answer.status !== 200) {
+    throw new Error(`${address.url}/v1/models answered ${answer.status}, expected 200`);
+  }
+  return parseModels(answer.body, address.url);
+}
+
+/** Reads /v1/models; entries without a textual id are left out. */
+export function parseModels(body: string, url: string): readonly ServedModel[] {
+  const parsed = parseJson(body);
+  const data = isRecord(parsed) ? parsed['data'] : null;
+  if (!Array.isArray(data)) {
+    throw new Error(`${url}/v1/models did not answer a list of models: is this an engine's URL?`);
+  }
+  return data
+    .filter((raw: unknown): raw is Readonly<Record<string, unknown>> => isRecord(raw))
+    .filter((raw) => typeof raw['id'] === 'string' && raw['id'] !== '')
+    .slice(0, MODELS_PER_ENGINE_MAX)
+    .map((raw) => ({
+      id: String(raw['id']),
+      parent: text(raw['parent']),
+      root: text(raw['root']),
+      maxModelLen: positiveInteger(raw['max_model_len']),
+      raw,
+    }));
+}
+
+/** One entry per rank, whichever of configuration, event sources and metrics tells of it. */
+function joinRanks(
+  address: ConfiguredAddress,
+  announced: RankSources,
+  metrics: EngineMetrics,
+  serverInfo: unknown,
+): readonly DiscoveredRank[] {
+  const numbers = new Set([...announced.keys(), ...metrics.ranks.map((entry) => entry.rank)]);
+  for (let rank = 0; rank < (sglangRankCount(serverInfo) ?? 0); rank += 1) numbers.add(rank);
+  if (numbers.size === 0) numbers.add(0);
+  const single = numbers.size === 1;
+  return [...numbers]
+    .sort((a, b) => a - b)
+    .map((rank) => {
+      const measured = metrics.ranks.find((entry) => entry.rank === rank);
+      return {
+        dpRank: single ? null : rank,
+        blockSize: measured?.blockSize ?? announcedBlockSize(serverInfo),
+        gpuBlocks: measured?.gpuBlocks ?? null,
+        events: eventsOf(address, announced.get(rank) ?? null, single ? 0 : rank),
+      };
+    });
+}
+
+/** A configured source beats what the engine says: the operator knows the network between. */
+function eventsOf(
+  address: ConfiguredAddress,
+  announced: EventSource | null,
+  rank: number,
+): EventSource | null {
+  const configured = address.events;
+  if (configured === null) return announced;
+  const moved = sourceForRank(configured, rank);
+  return {
+    ...moved,
+    replayAddress: moved.replayAddress ?? announced?.replayAddress ?? null,
+    topic: moved.topic ?? announced?.topic ?? null,
+  };
+}
+
+function announcedBlockSize(serverInfo: unknown): number | null {
+  if (!isRecord(serverInfo)) return null;
+  const events = serverInfo['kv_events'];
+  return (
+    (isRecord(events) ? positiveInteger(events['block_size']) : null) ??
+    positiveInteger(serverInfo['page_size'])
+  );
+}
+
+function engineKind(
+  metrics: EngineMetrics,
+  serverInfo: unknown,
+  versionBody: string | null,
+  models: readonly ServedModel[],
+): EngineKind {
+  if (metrics.engine !== 'unknown') return metrics.engine;
+  const owner = models[0]?.raw['owned_by'];
+  if (owner === 'vllm' || owner === 'sglang') return owner;
+  if (isRecord(serverInfo) && 'kv_events' in serverInfo) return 'sglang';
+  return versionBody === null ? 'unknown' : 'vllm';
+}
+
+function versionOf(version: unknown, serverInfo: unknown): string | null {
+  if (isRecord(version)) return text(version['version']);
+  return isRecord(serverInfo) ? text(serverInfo['version']) : null;
+}
+
+function notesOn(
+  ranks: readonly DiscoveredRank[],
+  engine: EngineKind,
+  metricsBody: string | null,
+  sourcesBody: string | null,
+): readonly string[] {
+  const notes: string[] = [];
+  if (metricsBody === null) {
+    const flag = engine === 'sglang' ? '; start it with --enable-metrics' : '';
+    notes.push(`The engine has no /metrics: its load and block size are not known${flag}.`);
+  }
+  if (ranks.every((rank) => rank.events === null)) {
+    notes.push(
+      engine === 'vllm' && sourcesBody === null
+        ? 'This vLLM has no /kv_event_sources: configure its event and replay sockets.'
+        : 'The engine publishes no KV events: it is routed to by load.',
+    );
+  }
+  return notes;
+}
+
+/** Body of a 200; null for any other status, which means the engine has no such route. */
+async function getOrAbsent(
+  client: EngineClient,
+  address: ConfiguredAddress,
+  path: string,
+  timeoutMs: number,
+): Promise<string | null> {
+  const answer = await client.get(address.url, path, address.security, timeoutMs);
+  return answer.status === 200 ? answer.body : null;
+}
+
+function parseJson(body: string | null): unknown {
+  if (body === null) return null;
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}
+
+function positiveInteger(value: unknown): number | null {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 ? value : null;
+}

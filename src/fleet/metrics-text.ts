@@ -1,0 +1,185 @@
+// Reads the few series the router needs out of an engine's /metrics text (wire-formats §4). A body
+// is 30-70 KB and comes once a second from every engine, so names are searched for instead of
+// lines being parsed: what is not needed is never looked at twice.
+
+import type { EngineKind } from '#contracts/endpoint.js';
+
+/** Figures of one data-parallel rank; null for what the body does not tell. */
+export interface RankMetrics {
+  readonly rank: number;
+  waitingRequests: number;
+  runningRequests: number;
+  /** Share of KV blocks in use, 0…1. */
+  kvCacheUsage: number;
+  blockSize: number | null;
+  gpuBlocks: number | null;
+}
+
+/** What one scrape tells. */
+export interface EngineMetrics {
+  readonly engine: EngineKind;
+  /** By rank, ascending; empty when the body has no load series at all. */
+  readonly ranks: readonly RankMetrics[];
+  /** Unix seconds at which the engine process began, null when not told. */
+  readonly startTimeSeconds: number | null;
+}
+
+type Field = 'waiting' | 'running' | 'usage' | 'pages' | 'tokens' | 'pageSize';
+
+/** Old and new names; where both exist (vLLM 0.9.2 … 0.11.0) they agree, and usage is a maximum. */
+const VLLM_SERIES: readonly (readonly [string, Field])[] = [
+  ['vllm:num_requests_waiting', 'waiting'],
+  ['vllm:num_requests_running', 'running'],
+  ['vllm:kv_cache_usage_perc', 'usage'],
+  ['vllm:gpu_cache_usage_perc', 'usage'],
+];
+const SGLANG_SERIES: readonly (readonly [string, Field])[] = [
+  ['sglang:num_queue_reqs', 'waiting'],
+  ['sglang:num_running_reqs', 'running'],
+  ['sglang:token_usage', 'usage'],
+  ['sglang:page_size', 'pageSize'],
+  ['sglang:num_pages', 'pages'],
+  ['sglang:max_total_num_tokens', 'tokens'],
+];
+/** Data-parallel ranks one address can plausibly have; a wilder label is ignored. */
+const RANK_MAX = 1023;
+
+/** Parses a /metrics body. Unknown or malformed lines are ignored, never an error. */
+export function parseEngineMetrics(body: string): EngineMetrics {
+  const ranks = new Map<number, RankMetrics>();
+  let engine: EngineKind = 'unknown';
+  if (startOfLine(body, 'vllm:', 0) >= 0) {
+    engine = 'vllm';
+    for (const [name, field] of VLLM_SERIES) readSeries(body, name, 'engine', field, ranks);
+    readCacheConfig(body, ranks);
+  } else if (startOfLine(body, 'sglang:', 0) >= 0) {
+    engine = 'sglang';
+    for (const [name, field] of SGLANG_SERIES) readSeries(body, name, 'dp_rank', field, ranks);
+  }
+  return {
+    engine,
+    ranks: [...ranks.values()].sort((a, b) => a.rank - b.rank),
+    startTimeSeconds: readStartTime(body),
+  };
+}
+
+/** Adds every series called exactly `name` to its rank. */
+function readSeries(
+  body: string,
+  name: string,
+  rankLabel: string,
+  field: Field,
+  ranks: Map<number, RankMetrics>,
+): void {
+  forEachSeries(body, name, (labels, value) => {
+    const rank = rankOf(labels, rankLabel);
+    if (rank !== null && Number.isFinite(value)) record(rankEntry(ranks, rank), field, value);
+  });
+}
+
+function record(entry: RankMetrics, field: Field, value: number): void {
+  if (field === 'waiting') entry.waitingRequests += value;
+  else if (field === 'running') entry.runningRequests += value;
+  else if (field === 'usage')
+    entry.kvCacheUsage = Math.max(entry.kvCacheUsage, Math.min(1, Math.max(0, value)));
+  else if (field === 'pageSize') entry.blockSize = positive(value);
+  else if (field === 'pages') entry.gpuBlocks = positive(value);
+  else if (entry.gpuBlocks === null && entry.blockSize !== null)
+    entry.gpuBlocks = positive(Math.floor(value / entry.blockSize));
+}
+
+/** Block size and count from `vllm:cache_config_info`, whose values are all labels. */
+function readCacheConfig(body: string, ranks: Map<number, RankMetrics>): void {
+  forEachSeries(body, 'vllm:cache_config_info', (labels) => {
+    const rank = rankOf(labels, 'engine');
+    if (rank === null) return;
+    const entry = rankEntry(ranks, rank);
+    // Hybrid models hash at a granularity of their own; it is what events are announced in.
+    entry.blockSize =
+      positive(Number(labelOf(labels, 'hash_block_size'))) ??
+      positive(Number(labelOf(labels, 'block_size')));
+    entry.gpuBlocks = positive(Number(labelOf(labels, 'num_gpu_blocks')));
+  });
+}
+
+function readStartTime(body: string): number | null {
+  let start: number | null = null;
+  forEachSeries(body, 'process_start_time_seconds', (_labels, value) => {
+    if (Number.isFinite(value)) start = value;
+  });
+  return start;
+}
+
+/** Calls `visit` for each line `name{labels} value` or `name value`. */
+function forEachSeries(
+  body: string,
+  name: string,
+  visit: (labels: string, value: number) => void,
+): void {
+  for (let at = startOfLine(body, name, 0); at >= 0; ) {
+    const lineEnd = body.indexOf('\n', at);
+    const end = lineEnd < 0 ? body.length : lineEnd;
+    const next = body.charAt(at + name.length);
+    // Longer names that begin alike (`…_waiting_by_reason`) are other series.
+    if (next === '{' || next === ' ') {
+      const labelsEnd = next === '{' ? body.lastIndexOf('}', end) : at + name.length;
+      if (labelsEnd > at) {
+        visit(body.slice(at + name.length + 1, labelsEnd), firstNumber(body, labelsEnd + 1, end));
+      }
+    }
+    at = startOfLine(body, name, end);
+  }
+}
+
+/** Position of the next line that begins with `text`, −1 for none. `from` is 0 or a line's end. */
+function startOfLine(body: string, text: string, from: number): number {
+  if (from === 0 && body.startsWith(text)) return 0;
+  const found = body.indexOf(`\n${text}`, from);
+  return found < 0 ? -1 : found + 1;
+}
+
+/** The sample value: what stands before an optional timestamp. */
+function firstNumber(body: string, from: number, end: number): number {
+  const text = body.slice(from, end).trim();
+  const space = text.indexOf(' ');
+  const value = space < 0 ? text : text.slice(0, space);
+  return value === '' ? Number.NaN : Number(value);
+}
+
+function rankOf(labels: string, label: string): number | null {
+  const text = labelOf(labels, label);
+  if (text === null || text === '') return 0;
+  const rank = Number(text);
+  return Number.isInteger(rank) && rank >= 0 && rank <= RANK_MAX ? rank : null;
+}
+
+/** Value of one label. Rank, sizes and counts hold no escapes, so none are undone. */
+function labelOf(labels: string, name: string): string | null {
+  const opening = `${name}="`;
+  let at = labels.startsWith(opening) ? 0 : labels.indexOf(`,${opening}`);
+  if (at < 0) return null;
+  if (labels.charAt(at) === ',') at += 1;
+  const from = at + opening.length;
+  const end = labels.indexOf('"', from);
+  return end < 0 ? null : labels.slice(from, end);
+}
+
+function rankEntry(ranks: Map<number, RankMetrics>, rank: number): RankMetrics {
+  let entry = ranks.get(rank);
+  if (entry === undefined) {
+    entry = {
+      rank,
+      waitingRequests: 0,
+      runningRequests: 0,
+      kvCacheUsage: 0,
+      blockSize: null,
+      gpuBlocks: null,
+    };
+    ranks.set(rank, entry);
+  }
+  return entry;
+}
+
+function positive(value: number): number | null {
+  return Number.isFinite(value) && value >= 1 ? Math.floor(value) : null;
+}

@@ -1,0 +1,197 @@
+// Watches one engine address: discovery until it answers and now and then after, a scrape and a
+// probe every second. Owned by the fleet manager, which is told what was found; after `stop`
+// nothing is told any more.
+
+import type { Clock } from '#contracts/clock.js';
+import type { Logger } from '#contracts/logger.js';
+import type { Random } from '#contracts/random.js';
+import type { EngineClient } from '#contracts/transport.js';
+import type { ConfiguredAddress } from './addresses.js';
+import { type DiscoveredEngine, discoverEngine } from './discover.js';
+import type { ProbeResult } from './health.js';
+import { Loop } from './loop.js';
+import { type EngineMetrics, parseEngineMetrics } from './metrics-text.js';
+
+/** Intervals and time limits of watching, milliseconds. */
+export interface FleetTimings {
+  readonly scrapeIntervalMs: number;
+  readonly probeIntervalMs: number;
+  /** Spacing of probes while a verdict is due. */
+  readonly probeFastMs: number;
+  /** How often a known engine is asked again what it is (adapters come and go). */
+  readonly rediscoverIntervalMs: number;
+  /** First and longest wait before an engine that did not answer is asked again. */
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+  /** Limit of one request to an engine. */
+  readonly timeoutMs: number;
+}
+
+/** Scraping and probing once a second see a dead engine within two and cost little. */
+export const FLEET_TIMINGS: FleetTimings = {
+  scrapeIntervalMs: 1000,
+  probeIntervalMs: 1000,
+  probeFastMs: 100,
+  rediscoverIntervalMs: 15_000,
+  retryMinMs: 100,
+  retryMaxMs: 2000,
+  timeoutMs: 2000,
+};
+
+/** Who is told. */
+export interface MonitorSink {
+  discovered(address: ConfiguredAddress, engine: DiscoveredEngine): void;
+  discoveryFailed(address: ConfiguredAddress, error: unknown): void;
+  scraped(address: ConfiguredAddress, metrics: EngineMetrics): void;
+  /** Returns the time to the next probe. */
+  probed(address: ConfiguredAddress, result: ProbeResult): number;
+  restarted(address: ConfiguredAddress): void;
+}
+
+export interface MonitorOptions {
+  readonly address: ConfiguredAddress;
+  readonly client: EngineClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly timings: FleetTimings;
+  readonly sink: MonitorSink;
+}
+
+/** A scrape this much slower suffices to notice that /metrics was switched on. */
+const ABSENT_METRICS_FACTOR = 10;
+
+export class AddressMonitor {
+  readonly #options: MonitorOptions;
+  readonly #discovery: Loop;
+  readonly #scraping: Loop;
+  readonly #probing: Loop;
+  #retryMs: number;
+  /** Latest start time seen; several processes behind one port may alternate, only later counts. */
+  #startTimeSeconds: number | null = null;
+
+  constructor(options: MonitorOptions) {
+    const { clock, timings } = options;
+    this.#options = options;
+    this.#retryMs = timings.retryMinMs;
+    this.#discovery = new Loop(
+      clock,
+      () => this.#discover(),
+      (error) => this.#retryLater(error),
+    );
+    this.#scraping = new Loop(
+      clock,
+      () => this.#scrape(),
+      (error) => this.#scrapeFailed(error),
+    );
+    this.#probing = new Loop(
+      clock,
+      () => this.#probe(),
+      () => timings.probeIntervalMs,
+    );
+  }
+
+  start(): void {
+    const { random, timings } = this.#options;
+    this.#discovery.start(0);
+    this.#probing.start(0);
+    // Spread over the interval, so that a hundred engines are not scraped in one burst.
+    this.#scraping.start(random.next() * timings.scrapeIntervalMs);
+  }
+
+  stop(): void {
+    this.#discovery.stop();
+    this.#scraping.stop();
+    this.#probing.stop();
+  }
+
+  /** Probes at once: something speaks for an outage. */
+  suspect(): void {
+    this.#probing.hurry();
+  }
+
+  /** Asks the engine again what it is. */
+  rediscover(): void {
+    this.#discovery.hurry();
+  }
+
+  async #discover(): Promise<number> {
+    const { address, client, sink, timings } = this.#options;
+    const engine = await discoverEngine(client, address, timings.timeoutMs);
+    if (this.#discovery.stopped) return 0;
+    this.#retryMs = timings.retryMinMs;
+    const restarted = this.#noteStartTime(engine.startTimeSeconds);
+    sink.discovered(address, engine);
+    if (restarted) sink.restarted(address);
+    return this.#jittered(timings.rediscoverIntervalMs);
+  }
+
+  #retryLater(error: unknown): number {
+    const { address, sink, timings } = this.#options;
+    if (!this.#discovery.stopped) sink.discoveryFailed(address, error);
+    const delayMs = this.#jittered(this.#retryMs);
+    this.#retryMs = Math.min(timings.retryMaxMs, this.#retryMs * 2);
+    return delayMs;
+  }
+
+  async #scrape(): Promise<number> {
+    const { address, client, clock, sink, timings } = this.#options;
+    const beganMs = clock.nowMs();
+    const answer = await client.get(address.url, '/metrics', address.security, timings.timeoutMs);
+    if (this.#scraping.stopped) return 0;
+    if (answer.status !== 200) {
+      return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
+    }
+    const metrics = parseEngineMetrics(answer.body);
+    sink.scraped(address, metrics);
+    if (this.#noteStartTime(metrics.startTimeSeconds)) {
+      sink.restarted(address);
+      this.rediscover();
+    }
+    return Math.max(0, this.#jittered(timings.scrapeIntervalMs) - (clock.nowMs() - beganMs));
+  }
+
+  #scrapeFailed(error: unknown): number {
+    const { address, logger, timings } = this.#options;
+    logger.debug({ url: address.url, error }, 'engine could not be scraped');
+    if (probeFailureOf(error) === 'unreachable') this.suspect();
+    return this.#jittered(timings.scrapeIntervalMs);
+  }
+
+  async #probe(): Promise<number> {
+    const { address, sink } = this.#options;
+    const result = await this.#probeOnce();
+    if (this.#probing.stopped) return 0;
+    return this.#jittered(sink.probed(address, result));
+  }
+
+  async #probeOnce(): Promise<ProbeResult> {
+    const { address, client, timings } = this.#options;
+    try {
+      const answer = await client.get(address.url, '/health', address.security, timings.timeoutMs);
+      // A 5xx is the engine's own word that it is dead or not ready; an engine without the route
+      // (404) or with keys on it (401) is alive.
+      return answer.status >= 500 ? 'unreachable' : 'ok';
+    } catch (error) {
+      return probeFailureOf(error);
+    }
+  }
+
+  /** True when the engine process is another one than before. */
+  #noteStartTime(startTimeSeconds: number | null): boolean {
+    if (startTimeSeconds === null) return false;
+    const known = this.#startTimeSeconds;
+    if (known !== null && startTimeSeconds <= known) return false;
+    this.#startTimeSeconds = startTimeSeconds;
+    return known !== null;
+  }
+
+  #jittered(delayMs: number): number {
+    return delayMs * (0.9 + 0.2 * this.#options.random.next());
+  }
+}
+
+/** Slow or gone: the client names its timeouts. */
+function probeFailureOf(error: unknown): 'timed-out' | 'unreachable' {
+  return error instanceof Error && error.name === 'TimeoutError' ? 'timed-out' : 'unreachable';
+}

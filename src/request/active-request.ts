@@ -1,0 +1,69 @@
+// State of one request between its head and its `done` record, and the ports the stages use. The
+// pipeline owns the table of active requests; each stage changes only what is named for it here.
+
+import type { Clock } from '#contracts/clock.js';
+import type { DataPlane, PromptEncoder } from '#contracts/core.js';
+import type { DecisionLog } from '#contracts/decision.js';
+import type { Fleet, InFlightToken } from '#contracts/endpoint.js';
+import type { Logger } from '#contracts/logger.js';
+import type { RequestObserver } from '#contracts/observer.js';
+import type { EncodedPrompt, RequestHead, Route } from '#contracts/request.js';
+
+/** Everything the request path needs of other modules. */
+export interface RequestPorts {
+  readonly plane: DataPlane;
+  readonly encoder: PromptEncoder;
+  readonly fleet: Fleet;
+  readonly observer: RequestObserver;
+  readonly decisions: DecisionLog;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Wall-clock time for people, ISO 8601. */
+  readonly isoNow: () => string;
+  /** Runs a callback when this turn of the event loop has been handled (setImmediate). */
+  readonly defer: (callback: () => void) => void;
+}
+
+/** One endpoint of a decision, in the order in which they are tried. */
+export interface PlannedTarget {
+  readonly slot: number;
+  readonly name: string;
+  /** Prompt tokens it is predicted to reuse, 0 when unknown. */
+  readonly predictedTokens: number;
+}
+
+export interface ActiveRequest {
+  readonly head: RequestHead;
+  readonly route: Route;
+  /** Monotonic time at which it began to wait for its encode record. */
+  readonly queuedAtMs: number;
+  /** Set by encode. */
+  encoded: EncodedPrompt | null;
+  /** True once forwarded, rejected or responded to: the data plane has the last word from here. */
+  settled: boolean;
+  /** Served id of the model, empty until resolved or when none was named. Set by decide. */
+  model: string;
+  targets: readonly PlannedTarget[];
+  /** Set by observe: the load counted now, and where. */
+  token: InFlightToken | null;
+  target: PlannedTarget | null;
+  speculated: boolean;
+  attempts: number;
+}
+
+/** State of a request that was just handed over. */
+export function activeRequest(head: RequestHead, route: Route, nowMs: number): ActiveRequest {
+  return {
+    head,
+    route,
+    queuedAtMs: nowMs,
+    encoded: null,
+    settled: false,
+    model: '',
+    targets: [],
+    token: null,
+    target: null,
+    speculated: false,
+    attempts: 0,
+  };
+}

@@ -1,0 +1,182 @@
+// Keeps the reasons of a decision: what the log line, /debug/decisions and metrics are made from.
+// The cycle's arrays are reused by the next request, so a decision copies its columns into one
+// small array at once and builds the candidates' objects only when somebody asks for them.
+
+import type { Decision, DecisionCandidate } from '#contracts/decision.js';
+import type { EndpointState } from '#contracts/endpoint.js';
+import type { LogFields } from '#contracts/logger.js';
+import type { EncodedPrompt } from '#contracts/request.js';
+import type { SchedulingContext } from '#contracts/scheduling.js';
+import type { PlannedTarget } from './active-request.js';
+import { exclusionName } from './filter.js';
+import type { ResolvedModel } from './models.js';
+import type { ScheduleCycle } from './schedule.js';
+
+/** Columns kept per endpoint; one per scorer follows. */
+const COLUMN = {
+  total: 0,
+  usable: 1,
+  raw: 2,
+  speculative: 3,
+  tiers: 4,
+  inFlight: 8,
+  waiting: 9,
+  running: 10,
+  kvCacheUsage: 11,
+  metricsAgeMs: 12,
+  terms: 13,
+} as const;
+
+export interface Explained {
+  readonly context: SchedulingContext;
+  readonly encoded: EncodedPrompt;
+  readonly model: ResolvedModel;
+  readonly cycle: ScheduleCycle;
+  /** Picked endpoints, best first; empty when none was left. */
+  readonly targets: readonly PlannedTarget[];
+  readonly at: string;
+  readonly overheadMicros: number;
+}
+
+/** Records the decision of the cycle that has just run. `candidates` is built when first read. */
+export function explain(explained: Explained): Decision {
+  const { context, encoded, model, cycle, targets, at, overheadMicros } = explained;
+  let candidates: readonly DecisionCandidate[] | null = null;
+  const build = keepCandidates(context, cycle);
+  return {
+    requestId: context.requestId,
+    at,
+    model: context.model,
+    resolvedTargetModel: model.id,
+    priority: context.priority,
+    profile: cycle.profile.name,
+    chosen: targets[0]?.name ?? null,
+    fallbacks: targets.slice(1).map((target) => target.name),
+    promptTokens: context.promptTokens,
+    totalBlocks: context.totalBlocks,
+    blockSize: context.blockSize,
+    predictedCachedTokens: targets[0]?.predictedTokens ?? 0,
+    noMatchReason: context.noMatchReason,
+    fleetEpoch: context.fleet.epoch,
+    indexEpoch: encoded.indexEpoch,
+    get candidates() {
+      candidates ??= build();
+      return candidates;
+    },
+    encodeMicros: { ...encoded.micros },
+    overheadMicros,
+  };
+}
+
+/** Copies what may change; returns the function that makes objects of it. */
+function keepCandidates(
+  context: SchedulingContext,
+  cycle: ScheduleCycle,
+): () => readonly DecisionCandidate[] {
+  const states = context.fleet.bySlot.filter((state) => state !== null);
+  const width = COLUMN.terms + cycle.profile.scorers.length;
+  const kept = new Float64Array(states.length * width);
+  const excludedBy = new Uint8Array(states.length);
+  const publishers = states.map((state) => state.publisher);
+  for (const [position, state] of states.entries()) {
+    excludedBy[position] = cycle.excludedBy[state.endpoint.slot] ?? 0;
+    keepColumns(kept, position * width, state, context, cycle);
+  }
+  const endpoints = states.map((state) => state.endpoint);
+  const { profile } = cycle;
+  return () =>
+    endpoints.map((endpoint, position): DecisionCandidate => {
+      const row = kept.subarray(position * width, (position + 1) * width);
+      const at = (column: number): number => row[column] ?? 0;
+      const exclusion = excludedBy[position] ?? 0;
+      const scored = exclusion === 0;
+      return {
+        endpoint: endpoint.name,
+        slot: endpoint.slot,
+        excludedBy: exclusionName(exclusion, profile),
+        total: scored ? at(COLUMN.total) : 0,
+        terms: !scored
+          ? []
+          : profile.scorers.map(({ type, weight }, term) => ({
+              scorer: type,
+              weight,
+              raw: at(COLUMN.terms + term),
+            })),
+        usableBlocks: at(COLUMN.usable),
+        rawBlocks: at(COLUMN.raw),
+        speculativeBlocks: at(COLUMN.speculative),
+        tierBlocks: [...row.subarray(COLUMN.tiers, COLUMN.tiers + 4)],
+        inFlightRequests: at(COLUMN.inFlight),
+        waitingRequests: at(COLUMN.waiting),
+        runningRequests: at(COLUMN.running),
+        kvCacheUsage: at(COLUMN.kvCacheUsage),
+        metricsAgeMs: Number.isFinite(at(COLUMN.metricsAgeMs)) ? at(COLUMN.metricsAgeMs) : null,
+        publisher: publishers[position] ?? 'cold',
+      };
+    });
+}
+
+function keepColumns(
+  kept: Float64Array,
+  row: number,
+  state: EndpointState,
+  context: SchedulingContext,
+  cycle: ScheduleCycle,
+): void {
+  const { match } = context;
+  const { slot } = state.endpoint;
+  kept[row + COLUMN.total] = cycle.board.totals[slot] ?? 0;
+  kept[row + COLUMN.inFlight] = state.inFlight.requests;
+  kept[row + COLUMN.waiting] = state.reported.waitingRequests;
+  kept[row + COLUMN.running] = state.reported.runningRequests;
+  kept[row + COLUMN.kvCacheUsage] = state.reported.kvCacheUsage;
+  kept[row + COLUMN.metricsAgeMs] = context.nowMs - state.scrapedAtMs;
+  for (let term = 0; term < cycle.board.raw.length; term += 1) {
+    kept[row + COLUMN.terms + term] = cycle.board.raw[term]?.[slot] ?? 0;
+  }
+  if (match === null) return;
+  kept[row + COLUMN.usable] = match.usableBlocks[slot] ?? 0;
+  kept[row + COLUMN.raw] = match.rawBlocks[slot] ?? 0;
+  kept[row + COLUMN.speculative] = match.speculativeBlocks[slot] ?? 0;
+  for (let tier = 0; tier < 4; tier += 1) {
+    kept[row + COLUMN.tiers + tier] = match.tierBlocks[slot * 4 + tier] ?? 0;
+  }
+}
+
+/**
+ * Fields of the line `Got pod scores`, spelled as llm-d's users know them: usable blocks by
+ * endpoint, or `scores: null` and the reason when nobody holds any of the prompt.
+ */
+export function scoreLogFields(decision: Decision, context: SchedulingContext): LogFields {
+  const scores = matchedBlocks(context);
+  const fields = {
+    'x-request-id': decision.requestId,
+    model: decision.model,
+    resolvedTargetModel: decision.resolvedTargetModel,
+    criticality: criticality(decision.priority),
+    scores,
+    endpoint: decision.chosen,
+  };
+  if (scores !== null) return fields;
+  return { ...fields, reason: decision.noMatchReason ?? 'no-match' };
+}
+
+function matchedBlocks(context: SchedulingContext): Readonly<Record<string, number>> | null {
+  const { match, fleet } = context;
+  if (match === null) return null;
+  let scores: Record<string, number> | null = null;
+  for (let slot = 0; slot < fleet.bySlot.length; slot += 1) {
+    const blocks = match.usableBlocks[slot] ?? 0;
+    const state = fleet.bySlot[slot];
+    if (blocks === 0 || state === null || state === undefined) continue;
+    scores ??= {};
+    scores[state.endpoint.name] = blocks;
+  }
+  return scores;
+}
+
+/** The body's `priority` in vLLM's sense (lower is served earlier) in llm-d's three words. */
+function criticality(priority: number): 'Critical' | 'Standard' | 'Sheddable' {
+  if (priority === 0) return 'Standard';
+  return priority < 0 ? 'Critical' : 'Sheddable';
+}

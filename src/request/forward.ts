@@ -1,0 +1,76 @@
+// Sixth stage: turns a picked cycle into the order the data plane carries out: targets best first,
+// with what is said to each endpoint and, if it answers, to the client.
+
+import type { ForwardOrder, RouteTarget } from '#contracts/core.js';
+import type { HeaderPair } from '#contracts/request.js';
+import type { SchedulingContext } from '#contracts/scheduling.js';
+import { candidateState } from '#contracts/scheduling.js';
+import type { ActiveRequest, PlannedTarget } from './active-request.js';
+import type { ScheduleCycle } from './schedule.js';
+
+/** Names the picked endpoints and how much of the prompt each is predicted to reuse. */
+export function planTargets(cycle: ScheduleCycle, context: SchedulingContext): PlannedTarget[] {
+  const targets: PlannedTarget[] = [];
+  for (let position = 0; position < cycle.pickedCount; position += 1) {
+    const slot = cycle.picked[position] ?? 0;
+    const usableBlocks = context.match?.usableBlocks[slot] ?? 0;
+    targets.push({
+      slot,
+      name: candidateState(context, slot).endpoint.name,
+      predictedTokens: usableBlocks * context.blockSize,
+    });
+  }
+  return targets;
+}
+
+/** Builds the order; `overheadMicros` null leaves the decision headers out. */
+export function forwardOrder(
+  request: ActiveRequest,
+  context: SchedulingContext,
+  cycle: ScheduleCycle,
+  overheadMicros: number | null,
+): ForwardOrder {
+  const targets = request.targets.map((target): RouteTarget => {
+    const { dpRank } = candidateState(context, target.slot).endpoint;
+    const requestHeaders: HeaderPair[] = [['x-request-id', context.requestId]];
+    if (dpRank !== null) requestHeaders.push(['x-data-parallel-rank', String(dpRank)]);
+    return {
+      slot: target.slot,
+      requestHeaders,
+      responseHeaders:
+        overheadMicros === null ? [] : decisionHeaders(target, context, cycle, overheadMicros),
+    };
+  });
+  return { targets, patches: request.encoded?.patches ?? [] };
+}
+
+function decisionHeaders(
+  target: PlannedTarget,
+  context: SchedulingContext,
+  cycle: ScheduleCycle,
+  overheadMicros: number,
+): HeaderPair[] {
+  const headers: HeaderPair[] = [['x-warmpath-endpoint', target.name]];
+  if (context.promptTokens > 0) {
+    const tokens = `${target.predictedTokens}/${context.promptTokens}`;
+    headers.push(['x-warmpath-matched-tokens', tokens]);
+  }
+  if (cycle.failure === null) headers.push(['x-warmpath-score', scoreText(target.slot, cycle)]);
+  headers.push(['x-warmpath-overhead-us', String(Math.round(overheadMicros))]);
+  return headers;
+}
+
+/** `5.92 prefix-cache-scorer=0.99*3 queue-scorer=1*2`: the total, then its terms. */
+function scoreText(slot: number, cycle: ScheduleCycle): string {
+  const { board, profile } = cycle;
+  let text = short(board.totals[slot] ?? 0);
+  for (const [position, { type, weight }] of profile.scorers.entries()) {
+    text += ` ${type}=${short(board.raw[position]?.[slot] ?? 0)}*${weight}`;
+  }
+  return text;
+}
+
+/** At most four decimals, without trailing zeros. */
+function short(value: number): string {
+  return String(Math.round(value * 10_000) / 10_000);
+}

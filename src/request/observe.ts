@@ -1,0 +1,141 @@
+// Last stage: keeps load, health, speculation and figures in step with what happens to a forwarded
+// request. Load is counted once at decision time, moved when another endpoint is tried, and
+// released once, whichever way the request ends.
+
+import type { ForwardProgress } from '#contracts/core.js';
+import type { AttemptOutcome } from '#contracts/endpoint.js';
+import type { FinishedRequest } from '#contracts/observer.js';
+import type { ActiveRequest, PlannedTarget, RequestPorts } from './active-request.js';
+
+type AttemptFailed = Extract<ForwardProgress, { kind: 'attempt-failed' }>;
+type FirstByte = Extract<ForwardProgress, { kind: 'first-byte' }>;
+type Done = Extract<ForwardProgress, { kind: 'done' }>;
+
+/** Counts the request in at the endpoint it is about to be sent to. */
+export function beginAttempt(
+  ports: RequestPorts,
+  request: ActiveRequest,
+  target: PlannedTarget,
+): void {
+  endAttempt(request);
+  const promptTokens = request.encoded?.promptTokens ?? 0;
+  request.token = ports.fleet.acquire(
+    target.slot,
+    Math.max(0, promptTokens - target.predictedTokens),
+  );
+  request.target = target;
+  request.attempts += 1;
+  if (request.encoded?.noMatchReason === null) {
+    ports.encoder.speculate(request.head.handle, target.slot);
+    request.speculated = true;
+  }
+}
+
+/** Releases what is counted, if anything. */
+export function endAttempt(request: ActiveRequest): void {
+  request.token?.release();
+  request.token = null;
+}
+
+/** An endpoint gave no answer: its load moves to the one that is tried next. */
+export function onAttemptFailed(
+  ports: RequestPorts,
+  request: ActiveRequest,
+  progress: AttemptFailed,
+): void {
+  const next = request.targets.find((target) => target.slot === progress.nextSlot);
+  const failed = request.targets.find((target) => target.slot === progress.slot);
+  ports.fleet.report(progress.slot, progress.outcome);
+  ports.observer.attemptFailed(failed?.name ?? '', progress.outcome, next !== undefined);
+  withdraw(ports, request);
+  if (next !== undefined) beginAttempt(ports, request, next);
+  else endAttempt(request);
+}
+
+/** The answer begins: the prompt has been processed. */
+export function onFirstByte(
+  ports: RequestPorts,
+  request: ActiveRequest,
+  progress: FirstByte,
+): void {
+  ports.fleet.report(progress.slot, outcomeOfStatus(progress.status));
+  request.token?.releasePromptTokens();
+  // An engine that refused the request has not computed its prompt.
+  if (progress.status >= 400) withdraw(ports, request);
+}
+
+/** The request has ended: everything counted for it is given back. */
+export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Done): void {
+  endAttempt(request);
+  if (progress.outcome === 'endpoint-failed' && progress.firstByteMs >= 0) {
+    ports.fleet.report(progress.slot, outcomeOfCut(progress));
+  }
+  if (progress.outcome !== 'completed' && progress.firstByteMs < 0) withdraw(ports, request);
+  const finished = finishedRequest(request, progress);
+  ports.observer.finished(finished);
+  if (request.route === 'local') return;
+  ports.decisions.finish(request.head.requestId, {
+    endpoint: finished.endpoint,
+    status: finished.status,
+    outcome: finished.outcome,
+    reportedCachedTokens: finished.reportedCachedTokens,
+    reportedPromptTokens: finished.reportedPromptTokens,
+    firstByteMs: finished.firstByteMs,
+    lastByteMs: finished.lastByteMs,
+  });
+}
+
+function withdraw(ports: RequestPorts, request: ActiveRequest): void {
+  if (!request.speculated || request.target === null) return;
+  request.speculated = false;
+  ports.encoder.withdraw(request.head.handle, request.target.slot);
+}
+
+/** 4xx is the client's affair; 429 and 503 mean busy, not broken. */
+function outcomeOfStatus(status: number): AttemptOutcome {
+  if (status === 429 || status === 503) return 'busy';
+  return status >= 500 ? 'server-error' : 'answered';
+}
+
+/** What a failure after the first byte says about the endpoint. */
+function outcomeOfCut(progress: Done): AttemptOutcome {
+  if (progress.errorCode === 'endpoint_stalled') return 'timed-out';
+  return progress.errorCode === 'endpoint_bad_response' ? 'server-error' : 'unreachable';
+}
+
+function finishedRequest(request: ActiveRequest, progress: Done): FinishedRequest {
+  const { encoded, target, head } = request;
+  const matched = encoded !== null && encoded.noMatchReason === null && target !== null;
+  const promptTokens = encoded?.promptTokens ?? 0;
+  return {
+    requestId: head.requestId,
+    route: request.route,
+    model: request.model,
+    endpoint: target?.name ?? null,
+    status: progress.status,
+    outcome: progress.outcome,
+    errorCode: progress.errorCode,
+    stream: encoded?.stream ?? false,
+    attempts: request.attempts,
+    firstByteMs: known(progress.firstByteMs),
+    lastByteMs: progress.lastByteMs,
+    meanInterTokenMs: meanInterTokenMs(progress),
+    promptTokens: promptTokens > 0 ? promptTokens : null,
+    predictedCachedTokens: matched ? target.predictedTokens : null,
+    reportedPromptTokens: known(progress.usage.promptTokens),
+    reportedCachedTokens: known(progress.usage.cachedTokens),
+    reportedCompletionTokens: known(progress.usage.completionTokens),
+  };
+}
+
+/** Mean gap of a stream's tokens; chunks stand in where the stream carries no usage. */
+function meanInterTokenMs(progress: Done): number | null {
+  if (progress.chunks === 0 || progress.firstByteMs < 0) return null;
+  const reported = progress.usage.completionTokens;
+  const gaps = (reported > 0 ? reported : progress.chunks) - 1;
+  return gaps > 0 ? (progress.lastByteMs - progress.firstByteMs) / gaps : null;
+}
+
+function known(figure: number): number | null {
+  return figure >= 0 ? figure : null;
+}

@@ -1,0 +1,310 @@
+// The path of a request, to be read top down: admit → encode → filter → score → pick → forward →
+// observe. Runs on the main thread, touches no body byte, and ends every request in exactly one of
+// forward, reject or respond; whatever throws on the way costs a reason, not the request.
+
+import { assert, assertNever } from '#contracts/assert.js';
+import type { DataPlaneHandler, ForwardProgress } from '#contracts/core.js';
+import type { Decision } from '#contracts/decision.js';
+import { RouterError } from '#contracts/errors.js';
+import type { Profile } from '#contracts/plugin.js';
+import type { EncodedPrompt, RequestHead } from '#contracts/request.js';
+import type { SchedulingContext } from '#contracts/scheduling.js';
+import type { ActiveRequest, RequestPorts } from './active-request.js';
+import { activeRequest } from './active-request.js';
+import type { Admission, LocalHandlers, LocalPath } from './admit.js';
+import { admit } from './admit.js';
+import { EncodeGate } from './encode.js';
+import { explain, scoreLogFields } from './explain.js';
+import { forwardOrder, planTargets } from './forward.js';
+import type { ModelDirectory, ResolvedModel } from './models.js';
+import { modelDirectory, resolveModel } from './models.js';
+import { beginAttempt, endAttempt, onAttemptFailed, onDone, onFirstByte } from './observe.js';
+import type { ScheduleCycle } from './schedule.js';
+import { schedule, scheduleCycle } from './schedule.js';
+
+export interface PipelineOptions {
+  readonly ports: RequestPorts;
+  readonly profile: Profile;
+  readonly localHandlers: LocalHandlers;
+  /** Length of every per-slot array. */
+  readonly endpointCapacity: number;
+  /** Whether answers carry `x-warmpath-*` headers. */
+  readonly decisionHeaders: boolean;
+}
+
+/** Decides every request the data plane hands over. */
+export class RequestPipeline implements DataPlaneHandler {
+  readonly #ports: RequestPorts;
+  readonly #localHandlers: LocalHandlers;
+  readonly #decisionHeaders: boolean;
+  readonly #cycle: ScheduleCycle;
+  readonly #gate: EncodeGate;
+  /** By handle slot; each entry lives until the `done` record of its generation. */
+  readonly #active = new Map<number, ActiveRequest>();
+  #directory: ModelDirectory;
+  #draining = false;
+  #admitted = 0;
+  #finished = 0;
+
+  constructor(options: PipelineOptions) {
+    this.#ports = options.ports;
+    this.#localHandlers = options.localHandlers;
+    this.#decisionHeaders = options.decisionHeaders;
+    this.#cycle = scheduleCycle(options.profile, options.endpointCapacity);
+    this.#directory = modelDirectory(options.ports.fleet.snapshot());
+    this.#gate = new EncodeGate({
+      encoder: options.ports.encoder,
+      defer: options.ports.defer,
+      isActive: (request) => this.#active.get(request.head.handle.slot) === request,
+      onEncoded: (request, read) => this.#guard(request, () => this.#onEncoded(request, read())),
+    });
+  }
+
+  /** From now on new requests are refused as `shutting_down`; local paths are still answered. */
+  beginDrain(): void {
+    this.#draining = true;
+  }
+
+  /** Requests between their head and their `done` record. */
+  inFlight(): number {
+    return this.#active.size;
+  }
+
+  onRequests(batch: readonly RequestHead[]): void {
+    for (const head of batch) {
+      const admission = admit(head.method, head.path, this.#draining);
+      const route = admission.kind === 'route' ? admission.route : 'local';
+      const request = activeRequest(head, route, this.#ports.clock.nowMs());
+      this.#enter(request);
+      this.#guard(request, () => this.#admit(request, admission));
+    }
+  }
+
+  onProgress(batch: readonly ForwardProgress[]): void {
+    for (const progress of batch) {
+      const request = this.#active.get(progress.handle.slot);
+      if (request?.head.handle.generation !== progress.handle.generation) {
+        this.#ports.logger.error({ progress: progress.kind }, 'Progress of an unknown request');
+        continue;
+      }
+      this.#guard(request, () => this.#observe(request, progress));
+    }
+  }
+
+  #admit(request: ActiveRequest, admission: Admission): void {
+    switch (admission.kind) {
+      case 'route':
+        this.#gate.add(request);
+        break;
+      case 'local':
+        void this.#answerLocally(request, admission.path);
+        break;
+      case 'reject':
+        this.#reject(request, admission.error);
+        break;
+      default:
+        assertNever(admission);
+    }
+  }
+
+  /** Puts a request into the table. A slot comes back only after its `done` record. */
+  #enter(request: ActiveRequest): void {
+    const { slot } = request.head.handle;
+    const lost = this.#active.get(slot);
+    if (lost !== undefined) {
+      endAttempt(lost);
+      this.#finished += 1;
+      this.#ports.logger.error({ 'x-request-id': lost.head.requestId }, 'A request never ended');
+    }
+    this.#active.set(slot, request);
+    this.#admitted += 1;
+    this.#ports.observer.admitted(request.route);
+  }
+
+  async #answerLocally(request: ActiveRequest, path: LocalPath): Promise<void> {
+    try {
+      const { status, headers, body } = await this.#localHandlers[path](request.head);
+      this.#ports.plane.respond(request.head.handle, status, headers, body);
+      request.settled = true;
+    } catch (error) {
+      this.#fail(request, error);
+    }
+  }
+
+  #onEncoded(request: ActiveRequest, encoded: EncodedPrompt): void {
+    request.encoded = encoded;
+    this.#countEncoding(request, encoded);
+    const refusal = this.#decide(request, encoded);
+    if (refusal !== null) this.#reject(request, refusal);
+  }
+
+  /** Filter, score, pick, forward. Returns the error to refuse with, null when it was forwarded. */
+  #decide(request: ActiveRequest, encoded: EncodedPrompt): RouterError | null {
+    const ports = this.#ports;
+    const snapshot = ports.fleet.snapshot();
+    if (snapshot !== this.#directory.snapshot) this.#directory = modelDirectory(snapshot);
+    const model = resolveModel(this.#directory, encoded.model);
+    if (!(model instanceof RouterError)) request.model = model.id;
+    const { error } = encoded;
+    // The fleet knows better than the encoder, whose list of models may lag behind.
+    if (error !== null && error.code !== 'model_not_found') {
+      const param = error.param === null ? {} : { param: error.param };
+      return new RouterError(error.code, error.detail, param);
+    }
+    if (model instanceof RouterError) return model;
+    const context = this.#context(request, encoded, model);
+    const outcome = schedule(this.#cycle, context, model.serving, () => ports.clock.nowMs());
+    if (outcome === 'picked') {
+      this.#forward(request, context, encoded, model);
+      return null;
+    }
+    this.#record(request, context, encoded, model);
+    if (outcome === 'overloaded') {
+      return new RouterError('overloaded', 'the policy left no endpoint that may take it now');
+    }
+    const text = `no endpoint serving \`${model.id || model.pool}\` is healthy`;
+    return new RouterError('no_endpoints', text);
+  }
+
+  #context(
+    request: ActiveRequest,
+    encoded: EncodedPrompt,
+    model: ResolvedModel,
+  ): SchedulingContext {
+    const matched = encoded.noMatchReason === null;
+    return {
+      requestId: request.head.requestId,
+      model: model.id,
+      pool: model.pool,
+      adapter: model.adapter,
+      headers: request.head.headers,
+      priority: encoded.priority,
+      promptTokens: encoded.promptTokens,
+      totalBlocks: matched ? encoded.totalBlocks : 0,
+      blockSize: encoded.blockSize,
+      match: matched ? encoded.match : null,
+      noMatchReason: encoded.noMatchReason,
+      fleet: this.#directory.snapshot,
+      nowMs: this.#ports.clock.nowMs(),
+    };
+  }
+
+  #forward(
+    request: ActiveRequest,
+    context: SchedulingContext,
+    encoded: EncodedPrompt,
+    model: ResolvedModel,
+  ): void {
+    const ports = this.#ports;
+    request.targets = planTargets(this.#cycle, context);
+    const [first] = request.targets;
+    assert(first !== undefined, 'a picked cycle names an endpoint');
+    beginAttempt(ports, request, first);
+    const begunAtMs = ports.clock.nowMs();
+    const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
+    const shown = this.#decisionHeaders ? overheadMicros : null;
+    const order = forwardOrder(request, context, this.#cycle, shown);
+    const decision = this.#record(request, context, encoded, model);
+    // False: the client has gone, and the record that says so is on its way.
+    if (!ports.plane.forward(request.head.handle, order)) endAttempt(request);
+    request.settled = true;
+    ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
+    ports.observer.stage('total', decision.overheadMicros);
+  }
+
+  /** Makes the decision known: to the decision log, the log line and the metrics. */
+  #record(
+    request: ActiveRequest,
+    context: SchedulingContext,
+    encoded: EncodedPrompt,
+    model: ResolvedModel,
+  ): Decision {
+    const ports = this.#ports;
+    const cycle = this.#cycle;
+    const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
+    const { targets } = request;
+    const at = ports.isoNow();
+    const decision = explain({ context, encoded, model, cycle, targets, at, overheadMicros });
+    ports.decisions.record(decision);
+    ports.observer.decided(decision);
+    ports.logger.info(scoreLogFields(decision, context), 'Got pod scores');
+    this.#countCycle(request, cycle);
+    return decision;
+  }
+
+  #countEncoding(request: ActiveRequest, encoded: EncodedPrompt): void {
+    const { observer, clock } = this.#ports;
+    observer.stage('encode', (clock.nowMs() - request.queuedAtMs) * 1000);
+    const { micros } = encoded;
+    for (const stage of ['parse', 'render', 'tokenize', 'hash', 'match'] as const) {
+      if (micros[stage] > 0) observer.stage(stage, micros[stage]);
+    }
+    if (encoded.patches.length > 0) observer.stripped(encoded.patches.length);
+  }
+
+  #countCycle(request: ActiveRequest, cycle: ScheduleCycle): void {
+    const { observer, logger } = this.#ports;
+    if (cycle.failure !== null) {
+      observer.policyFailed(cycle.profile.name);
+      const fields = { 'x-request-id': request.head.requestId, error: cycle.failure };
+      logger.error(fields, 'The policy failed; picked by fewest in flight');
+      return;
+    }
+    observer.stage('filter', cycle.filterMs * 1000);
+    observer.stage('score', cycle.scoreMs * 1000);
+    observer.stage('pick', cycle.pickMs * 1000);
+    for (const [position, { type }] of cycle.profile.scorers.entries()) {
+      const count = cycle.board.violations[position] ?? 0;
+      if (count > 0) observer.scorerViolated(type, count);
+    }
+  }
+
+  #observe(request: ActiveRequest, progress: ForwardProgress): void {
+    switch (progress.kind) {
+      case 'attempt-failed':
+        onAttemptFailed(this.#ports, request, progress);
+        break;
+      case 'first-byte':
+        onFirstByte(this.#ports, request, progress);
+        break;
+      case 'done':
+        this.#leave(request);
+        onDone(this.#ports, request, progress);
+        break;
+      default:
+        assertNever(progress);
+    }
+  }
+
+  #leave(request: ActiveRequest): void {
+    this.#active.delete(request.head.handle.slot);
+    this.#finished += 1;
+    assert(
+      this.#admitted === this.#finished + this.#active.size,
+      `${this.#admitted} admitted, ${this.#finished} finished, ${this.#active.size} in flight`,
+    );
+  }
+
+  #reject(request: ActiveRequest, error: RouterError): void {
+    this.#ports.plane.reject(request.head.handle, error);
+    request.settled = true;
+  }
+
+  /** Runs one step of a request; a fault of the router becomes a log line and an answer. */
+  #guard(request: ActiveRequest, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(request, error);
+    }
+  }
+
+  #fail(request: ActiveRequest, cause: unknown): void {
+    const fields = { 'x-request-id': request.head.requestId, error: cause };
+    this.#ports.logger.error(fields, 'The router failed while handling a request');
+    if (request.settled) return;
+    endAttempt(request);
+    const text = 'the router failed; its log has the cause';
+    this.#reject(request, new RouterError('internal_error', text, { cause }));
+  }
+}

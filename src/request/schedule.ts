@@ -1,0 +1,116 @@
+// The scheduling cycle: filters, scorers and picker of one profile over one fleet snapshot. Free
+// of input and output, so it runs the same in the router and in simulated time. A cycle's arrays
+// are reused: its result is valid until the next `schedule` on the same cycle.
+
+import { assert } from '#contracts/assert.js';
+import { ATTEMPTS_MAX } from '#contracts/limits.js';
+import type { Profile } from '#contracts/plugin.js';
+import type { SchedulingContext } from '#contracts/scheduling.js';
+import { CandidateSet } from '#contracts/scheduling.js';
+import { applyFilters, excludeUnusable } from './filter.js';
+import { pick, pickFewestInFlight } from './pick.js';
+import type { ScoreBoard } from './score.js';
+import { score, scoreBoard } from './score.js';
+
+/** `picked`, or why not: nobody usable serves the model, or the filters left nobody. */
+export type ScheduleOutcome = 'picked' | 'no-endpoints' | 'overloaded';
+
+/** One profile with the arrays its cycles work in, and the result of the last one. */
+export interface ScheduleCycle {
+  readonly profile: Profile;
+  readonly endpointCapacity: number;
+  /** Healthy endpoints that serve the model. */
+  readonly eligible: CandidateSet;
+  /** Those of them the filters left. */
+  readonly candidates: CandidateSet;
+  readonly before: CandidateSet;
+  readonly excludedBy: Uint8Array;
+  readonly board: ScoreBoard;
+  /** Chosen slots, best first; the first `pickedCount` count. */
+  readonly picked: Uint32Array;
+  pickedCount: number;
+  /** What the policy threw, null when it worked; then scores mean nothing. */
+  failure: unknown;
+  /** Time spent, in the clock's milliseconds. */
+  filterMs: number;
+  scoreMs: number;
+  pickMs: number;
+}
+
+/** Makes a cycle for a profile and a fleet of at most `endpointCapacity` slots. */
+export function scheduleCycle(profile: Profile, endpointCapacity: number): ScheduleCycle {
+  return {
+    profile,
+    endpointCapacity,
+    eligible: new CandidateSet(endpointCapacity),
+    candidates: new CandidateSet(endpointCapacity),
+    before: new CandidateSet(endpointCapacity),
+    excludedBy: new Uint8Array(endpointCapacity),
+    board: scoreBoard(profile, endpointCapacity),
+    picked: new Uint32Array(ATTEMPTS_MAX),
+    pickedCount: 0,
+    failure: null,
+    filterMs: 0,
+    scoreMs: 0,
+    pickMs: 0,
+  };
+}
+
+/** Runs one cycle among the endpoints of `serving`. Never throws for what a plugin does. */
+export function schedule(
+  cycle: ScheduleCycle,
+  context: SchedulingContext,
+  serving: CandidateSet,
+  nowMs: () => number,
+): ScheduleOutcome {
+  assert(
+    context.fleet.bySlot.length <= cycle.endpointCapacity,
+    `${context.fleet.bySlot.length} slots in a cycle for ${cycle.endpointCapacity}`,
+  );
+  cycle.pickedCount = 0;
+  cycle.failure = null;
+  cycle.board.violations.fill(0);
+  const begunAtMs = nowMs();
+  excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
+  if (cycle.eligible.next(0) < 0) return 'no-endpoints';
+  try {
+    return runProfile(cycle, context, nowMs, begunAtMs);
+  } catch (error) {
+    // A faulty policy must not lose requests: somebody healthy answers this one.
+    cycle.failure = error ?? new Error('a plugin threw nothing');
+    forgetPolicy(cycle);
+    excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
+    cycle.candidates.copyFrom(cycle.eligible);
+    cycle.pickedCount = pickFewestInFlight(context, cycle.eligible, cycle.picked);
+    return 'picked';
+  }
+}
+
+/** Scores half made, or of the request before, must not be shown as this decision's. */
+function forgetPolicy(cycle: ScheduleCycle): void {
+  cycle.board.totals.fill(0);
+  for (const raw of cycle.board.raw) raw.fill(0);
+}
+
+function runProfile(
+  cycle: ScheduleCycle,
+  context: SchedulingContext,
+  nowMs: () => number,
+  begunAtMs: number,
+): ScheduleOutcome {
+  const { profile, candidates, board } = cycle;
+  candidates.copyFrom(cycle.eligible);
+  applyFilters(profile, context, candidates, cycle.before, cycle.excludedBy);
+  const filteredAtMs = nowMs();
+  cycle.filterMs = filteredAtMs - begunAtMs;
+  if (candidates.next(0) < 0) return 'overloaded';
+  score(profile, context, candidates, board);
+  const scoredAtMs = nowMs();
+  cycle.scoreMs = scoredAtMs - filteredAtMs;
+  cycle.pickedCount = pick(profile.picker.plugin, context, candidates, board.totals, cycle.picked);
+  for (let position = 0; position < cycle.pickedCount; position += 1) {
+    assert(cycle.eligible.has(cycle.picked[position] ?? -1), 'a filter added an endpoint');
+  }
+  cycle.pickMs = nowMs() - scoredAtMs;
+  return 'picked';
+}

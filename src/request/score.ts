@@ -1,0 +1,59 @@
+// Fourth stage: every scorer rates every candidate; ratings are clamped to [0, 1], weighted and
+// summed. A rating outside the range, or none at all, is a fault of the scorer: counted, not fatal.
+
+import type { Profile } from '#contracts/plugin.js';
+import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
+
+/** Arrays one cycle of scoring writes, by slot; `raw` and `violations` by scorer first. */
+export interface ScoreBoard {
+  readonly totals: Float64Array;
+  readonly raw: readonly Float64Array[];
+  readonly violations: Uint32Array;
+}
+
+/** Makes the arrays for a profile. */
+export function scoreBoard(profile: Profile, endpointCapacity: number): ScoreBoard {
+  return {
+    totals: new Float64Array(endpointCapacity),
+    raw: profile.scorers.map(() => new Float64Array(endpointCapacity)),
+    violations: new Uint32Array(profile.scorers.length),
+  };
+}
+
+/** Fills the board for the candidates of one request. */
+export function score(
+  profile: Profile,
+  context: SchedulingContext,
+  candidates: CandidateSet,
+  board: ScoreBoard,
+): void {
+  board.totals.fill(0);
+  for (const [position, { plugin, weight }] of profile.scorers.entries()) {
+    const raw = board.raw[position];
+    if (raw === undefined) throw new Error(`the board has no row for scorer ${position}`);
+    // A scorer that forgets a candidate must not leave the previous request's rating there.
+    raw.fill(Number.NaN);
+    plugin.score(context, candidates, raw);
+    board.violations[position] = addWeighted(raw, weight, candidates, board.totals);
+  }
+}
+
+/** Clamps `raw` in place, adds it to `totals`, returns how many values had to be changed. */
+function addWeighted(
+  raw: Float64Array,
+  weight: number,
+  candidates: CandidateSet,
+  totals: Float64Array,
+): number {
+  let violations = 0;
+  for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+    let rating = raw[slot] ?? Number.NaN;
+    if (!(rating >= 0 && rating <= 1)) {
+      violations += 1;
+      rating = rating > 1 ? 1 : 0;
+      raw[slot] = rating;
+    }
+    totals[slot] = (totals[slot] ?? 0) + weight * rating;
+  }
+  return violations;
+}

@@ -1,0 +1,30 @@
+// Repeatable randomness of the simulator: a small generator for faults, and a mixing function that
+// turns (seed, prompt, position) into output tokens without any state.
+
+import type { Random } from '#contracts/random.js';
+
+/** SplitMix32: one 32-bit state, period 2^32, passes what a simulator needs. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  return {
+    next: () => {
+      state = (state + 0x9e3779b9) >>> 0;
+      return mix(state) / 0x1_0000_0000;
+    },
+  };
+}
+
+/** Scrambles 32 bits into 32 bits (finaliser of MurmurHash3). */
+export function mix(value: number): number {
+  let bits = value >>> 0;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}
+
+/** Folds integers into 32 bits, order-dependent. */
+export function fold(seed: number, values: readonly number[]): number {
+  let bits = seed >>> 0;
+  for (const value of values) bits = (Math.imul(bits, 31) + value) >>> 0;
+  return mix(bits);
+}

@@ -1,0 +1,136 @@
+// Engines for fleet tests: one answer table per address, given to an in-memory EngineClient or
+// served over real HTTP. Failures are switched on by the test.
+
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { EndpointSecurity } from '#contracts/endpoint.js';
+import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+
+/** Path → JSON value or text; a missing path is a 404. */
+export type EngineAnswers = Record<string, unknown>;
+
+/** How an engine misbehaves; null answers normally. */
+export type EngineFault = 'refused' | 'hangs' | 'health-503' | null;
+
+export interface FakeEngine {
+  answers: EngineAnswers;
+  fault: EngineFault;
+}
+
+export const NO_SECURITY: EndpointSecurity = { apiKey: null, caPem: null };
+
+/** Answers of a vLLM with one model and given ranks. */
+export function vllmAnswers(options: {
+  readonly model?: string;
+  readonly ranks?: number;
+  readonly blockSize?: number;
+  readonly startTime?: number;
+  readonly running?: number;
+  readonly sources?: unknown;
+}): EngineAnswers {
+  const { model = 'base', ranks = 1, blockSize = 16, startTime = 1000, running = 0 } = options;
+  const lines = [`process_start_time_seconds ${startTime}`];
+  for (let rank = 0; rank < ranks; rank += 1) {
+    const labels = `engine="${rank}",model_name="${model}"`;
+    lines.push(
+      `vllm:num_requests_running{${labels}} ${running + rank}`,
+      `vllm:num_requests_waiting{${labels}} 0`,
+      `vllm:kv_cache_usage_perc{${labels}} 0.5`,
+      `vllm:cache_config_info{block_size="${blockSize}",engine="${rank}",num_gpu_blocks="100"} 1`,
+    );
+  }
+  return {
+    '/health': '',
+    '/v1/models': {
+      object: 'list',
+      data: [
+        {
+          id: model,
+          root: `/models/${model}`,
+          parent: null,
+          max_model_len: 4096,
+          owned_by: 'vllm',
+          created: startTime,
+        },
+      ],
+    },
+    '/version': { version: '0.33.0' },
+    '/metrics': `${lines.join('\n')}\n`,
+    ...(options.sources === undefined ? {} : { '/kv_event_sources': options.sources }),
+  };
+}
+
+/** One rank's entry of vLLM's /kv_event_sources. */
+export function zmqSource(endpoint: string, replay: string | null, topic = ''): unknown {
+  return {
+    enable_kv_cache_events: true,
+    publisher: 'zmq',
+    endpoint,
+    replay_endpoint: replay,
+    topic,
+  };
+}
+
+/** An EngineClient over fake engines by base URL; remembers what was asked. */
+export class MemoryEngineClient implements EngineClient {
+  readonly engines: Map<string, FakeEngine> = new Map();
+  readonly asked: string[] = [];
+
+  add(url: string, answers: EngineAnswers): FakeEngine {
+    const engine: FakeEngine = { answers, fault: null };
+    this.engines.set(url, engine);
+    return engine;
+  }
+
+  async get(baseUrl: string, path: string): Promise<EngineResponse> {
+    this.asked.push(`GET ${baseUrl}${path}`);
+    return this.#answer(baseUrl, path);
+  }
+
+  async post(baseUrl: string, path: string, body: string): Promise<EngineResponse> {
+    this.asked.push(`POST ${baseUrl}${path} ${body}`);
+    return this.#answer(baseUrl, path);
+  }
+
+  async #answer(baseUrl: string, path: string): Promise<EngineResponse> {
+    const engine = this.engines.get(baseUrl);
+    if (engine === undefined || engine.fault === 'refused') throw new Error('ECONNREFUSED');
+    if (engine.fault === 'hangs') {
+      throw Object.assign(new Error('no answer in time'), { name: 'TimeoutError' });
+    }
+    if (engine.fault === 'health-503' && path === '/health') return reply(503, '');
+    const answer = engine.answers[path];
+    return answer === undefined ? reply(404, '{"detail":"Not Found"}') : reply(200, textOf(answer));
+  }
+}
+
+/** Serves a fake engine over real HTTP on a free port. */
+export async function serveEngine(
+  engine: FakeEngine,
+): Promise<{ readonly url: string; readonly server: Server; close(): Promise<void> }> {
+  const server = createServer((request, response) => {
+    const answer = engine.answers[request.url ?? ''];
+    const failing = engine.fault === 'health-503' && request.url === '/health';
+    response.statusCode = failing ? 503 : answer === undefined ? 404 : 200;
+    response.end(answer === undefined ? '{}' : textOf(answer));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    server,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function textOf(answer: unknown): string {
+  return typeof answer === 'string' ? answer : JSON.stringify(answer);
+}
+
+function reply(status: number, body: string): EngineResponse {
+  return { status, headers: {}, body };
+}

@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Logger } from '#contracts/logger.js';
+import type { ConfiguredAddress } from '#fleet/addresses.js';
+import { FleetManager } from '#fleet/fleet-manager.js';
+import { FLEET_TIMINGS } from '#fleet/monitor.js';
+import {
+  type FakeEngine,
+  MemoryEngineClient,
+  NO_SECURITY,
+  vllmAnswers,
+  zmqSource,
+} from '#test/support/fake-engine.js';
+import { seededRandom, VirtualClock } from '#test/support/time.js';
+
+const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+const SOURCES = { '0': zmqSource('tcp://*:5557', 'tcp://*:5558', 'kv') };
+
+class Rig {
+  readonly clock = new VirtualClock();
+  readonly client = new MemoryEngineClient();
+  readonly told: string[] = [];
+  readonly manager: FleetManager = new FleetManager({
+    capacity: 16,
+    client: this.client,
+    clock: this.clock,
+    random: seededRandom(1),
+    logger: SILENT,
+    timings: FLEET_TIMINGS,
+    configuredBlockSize: () => null,
+    listener: {
+      membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
+      modelsChanged: (models, sizes) =>
+        this.told.push(
+          `models ${models.map((m) => `${m.id}@${m.slots.join('+')}`).join()} ${[...sizes].join()}`,
+        ),
+      publisherGone: (slot) => this.told.push(`gone ${slot}`),
+      publisherFound: (found) =>
+        this.told.push(`found ${found.slot} ${found.source.address} ${found.blockSize}`),
+      blockSizeChanged: (pool, size) => this.told.push(`size ${pool} ${size}`),
+      engineRestarted: (slot) => this.told.push(`restarted ${slot}`),
+    },
+  });
+
+  engines(count: number, options: Parameters<typeof vllmAnswers>[0] = {}): FakeEngine[] {
+    const urls = Array.from({ length: count }, (_, index) => `http://10.0.0.${index + 1}:8000`);
+    const engines = urls.map((url) => this.client.add(url, vllmAnswers(options)));
+    this.manager.setAddresses(urls.map((url) => address(url)));
+    return engines;
+  }
+
+  /** Lets virtual time pass in small steps, so that answers arrive between timers. */
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 10) {
+      this.clock.advance(10);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  healthy(): readonly number[] {
+    return this.manager.registry
+      .states()
+      .filter((state) => state.healthy)
+      .map((state) => state.endpoint.slot);
+  }
+}
+
+function address(url: string): ConfiguredAddress {
+  return { url, labels: {}, security: NO_SECURITY, events: null };
+}
+
+test('an address becomes a healthy endpoint with models, load and a publisher', async () => {
+  const rig = new Rig();
+  rig.engines(1, { sources: SOURCES, running: 3 });
+  assert.deepEqual(rig.healthy(), [], 'nothing is sent to an engine that has not answered');
+  await rig.pass(1500);
+  assert.deepEqual(rig.healthy(), [0]);
+  const state = rig.manager.registry.state(0);
+  assert.equal(state?.endpoint.name, '10.0.0.1:8000');
+  assert.equal(state?.reported.runningRequests, 3);
+  assert.ok(state !== null && rig.clock.nowMs() - state.scrapedAtMs <= 1200);
+  assert.deepEqual(rig.told, [
+    'members 1',
+    'members 2',
+    'models base@0 base,16',
+    'size base 16',
+    'found 0 tcp://10.0.0.1:5557 16',
+  ]);
+  assert.deepEqual(rig.manager.pools(), [{ pool: 'base', blockSize: 16, endpoints: 1 }]);
+  rig.manager.stop();
+});
+
+test('an engine that starts later is found by itself', async () => {
+  const rig = new Rig();
+  const [engine] = rig.engines(1);
+  assert.ok(engine !== undefined);
+  engine.fault = 'refused';
+  await rig.pass(5000);
+  assert.deepEqual(rig.healthy(), []);
+  assert.equal(rig.manager.problems().size, 1);
+  engine.fault = null;
+  await rig.pass(2500);
+  assert.deepEqual(rig.healthy(), [0]);
+  assert.equal(rig.manager.problems().size, 0);
+  rig.manager.stop();
+});
+
+test('data-parallel ranks become endpoints of their own', async () => {
+  const rig = new Rig();
+  const sources = { '0': zmqSource('tcp://*:5557', null), '1': zmqSource('tcp://*:5558', null) };
+  rig.engines(1, { ranks: 2, sources });
+  await rig.pass(1500);
+  const states = rig.manager.registry.states();
+  assert.deepEqual(
+    states.map((state) => [state.endpoint.name, state.healthy, state.reported.runningRequests]),
+    [
+      ['10.0.0.1:8000|0', true, 0],
+      ['10.0.0.1:8000|1', true, 1],
+    ],
+  );
+  rig.manager.stop();
+});
+
+test('an unreachable endpoint is left out at once and comes back by its probes', async () => {
+  const rig = new Rig();
+  const [first] = rig.engines(2);
+  assert.ok(first !== undefined);
+  await rig.pass(1500);
+  first.fault = 'refused';
+  rig.manager.registry.report(0, 'unreachable');
+  assert.deepEqual(rig.healthy(), [1]);
+  await rig.pass(3000);
+  assert.deepEqual(rig.healthy(), [1]);
+  first.fault = null;
+  await rig.pass(2000);
+  assert.deepEqual(rig.healthy(), [0, 1]);
+  rig.manager.stop();
+});
+
+test('a dead idle endpoint is noticed within two probe intervals', async () => {
+  const rig = new Rig();
+  const [first] = rig.engines(2);
+  assert.ok(first !== undefined);
+  await rig.pass(1500);
+  first.fault = 'refused';
+  await rig.pass(2 * FLEET_TIMINGS.probeIntervalMs);
+  assert.deepEqual(rig.healthy(), [1]);
+  rig.manager.stop();
+});
+
+test('one lost probe is noise', async () => {
+  const rig = new Rig();
+  const [first] = rig.engines(1);
+  assert.ok(first !== undefined);
+  await rig.pass(1500);
+  for (let times = 0; times < 50; times += 1) {
+    const before = rig.client.asked.filter((entry) => entry.endsWith('/health')).length;
+    first.fault = 'health-503';
+    while (rig.client.asked.filter((entry) => entry.endsWith('/health')).length === before) {
+      await rig.pass(10);
+    }
+    first.fault = null;
+    assert.deepEqual(rig.healthy(), [0]);
+    await rig.pass(300);
+  }
+  rig.manager.stop();
+});
+
+test('all dead: none is healthy; the first to return is used within two seconds', async () => {
+  const rig = new Rig();
+  const engines = rig.engines(4);
+  await rig.pass(1500);
+  for (const engine of engines) engine.fault = 'refused';
+  await rig.pass(60_000);
+  assert.deepEqual(rig.healthy(), []);
+  const [first] = engines;
+  assert.ok(first !== undefined);
+  first.fault = null;
+  await rig.pass(2000);
+  assert.deepEqual(rig.healthy(), [0]);
+  rig.manager.stop();
+});
+
+test('busy and answered requests never eject; timeouts do, but never most of a pool', async () => {
+  const rig = new Rig();
+  rig.engines(8);
+  await rig.pass(1500);
+  const { registry } = rig.manager;
+  for (let count = 0; count < 500; count += 1) registry.report(count % 8, 'busy');
+  assert.equal(rig.healthy().length, 8);
+  const timeOut = (slot: number): void => {
+    for (let count = 0; count < 3; count += 1) registry.report(slot, 'timed-out');
+  };
+  for (const slot of [0, 1, 2, 3]) timeOut(slot);
+  assert.deepEqual(rig.healthy(), [4, 5, 6, 7]);
+  for (const slot of [4, 5]) timeOut(slot);
+  assert.equal(rig.healthy().length, 8, 'a common cause: traffic is tried on all');
+  await rig.pass(1500);
+  assert.equal(rig.healthy().length, 8, 'ejections end');
+  rig.manager.stop();
+});
+
+test('a flapping endpoint is held back most of the time', async () => {
+  const rig = new Rig();
+  const [first] = rig.engines(4);
+  assert.ok(first !== undefined);
+  await rig.pass(1500);
+  let healthyMs = 0;
+  const totalMs = 30_000;
+  for (let passed = 0; passed < totalMs; passed += 50) {
+    first.fault = passed % 1000 < 500 ? 'refused' : null;
+    if (first.fault === 'refused' && rig.healthy().includes(0)) {
+      rig.manager.registry.report(0, 'unreachable');
+    }
+    await rig.pass(50);
+    if (rig.healthy().includes(0)) healthyMs += 50;
+  }
+  assert.ok(healthyMs <= totalMs * 0.2, `healthy for ${healthyMs} of ${totalMs} ms`);
+  rig.manager.stop();
+});
+
+test('a restarted engine is reported once, whatever it serves now', async () => {
+  const rig = new Rig();
+  const [engine] = rig.engines(1, { sources: SOURCES });
+  assert.ok(engine !== undefined);
+  await rig.pass(1500);
+  engine.answers = vllmAnswers({ sources: SOURCES, startTime: 2000, model: 'other' });
+  rig.told.length = 0;
+  await rig.pass(2500);
+  assert.deepEqual(
+    rig.told.filter((entry) => entry.startsWith('restarted')),
+    ['restarted 0'],
+  );
+  assert.ok(rig.told.includes('models base@,other@0 other,16'), rig.told.join('; '));
+  assert.ok(rig.told.includes('gone 0'), 'its publisher belongs to another pool now');
+  rig.manager.stop();
+});
+
+test('adapters that come and go are seen without a restart', async () => {
+  const rig = new Rig();
+  const [engine] = rig.engines(1);
+  assert.ok(engine !== undefined);
+  await rig.pass(1500);
+  const list = engine.answers['/v1/models'] as { data: unknown[] };
+  engine.answers['/v1/models'] = {
+    data: [...list.data, { id: 'sql', parent: 'base', root: '/lora/sql' }],
+  };
+  rig.told.length = 0;
+  await rig.pass(20_000);
+  assert.deepEqual(rig.told, ['members 3', 'models base@0,sql@0 ']);
+  assert.match(rig.manager.modelList(), /"sql"/);
+  rig.manager.stop();
+});
+
+test("block sizes told by events beat /metrics and change the pool's", async () => {
+  const rig = new Rig();
+  rig.engines(2, { sources: SOURCES, blockSize: 64 });
+  await rig.pass(1500);
+  rig.told.length = 0;
+  rig.manager.reportBlockSize(1, 32);
+  assert.deepEqual(
+    rig.told.filter((entry) => !entry.startsWith('members')),
+    ['models base@0+1 base,32', 'size base 32'],
+  );
+  rig.manager.reportBlockSize(1, 32);
+  rig.manager.reportBlockSize(9, 16);
+  assert.equal(rig.told.length, 3, 'nothing new is told twice');
+  rig.manager.stop();
+});
+
+test('a dropped address leaves nothing behind and is asked nothing more', async () => {
+  const rig = new Rig();
+  rig.engines(2, { sources: SOURCES });
+  await rig.pass(1500);
+  rig.told.length = 0;
+  rig.manager.setAddresses([address('http://10.0.0.2:8000')]);
+  assert.deepEqual(rig.told, ['members 5', 'models base@1 base,16', 'gone 0']);
+  rig.client.asked.length = 0;
+  await rig.pass(5000);
+  assert.ok(rig.client.asked.length > 0);
+  assert.deepEqual(
+    rig.client.asked.filter((entry) => entry.includes('10.0.0.1')),
+    [],
+  );
+  rig.manager.stop();
+  rig.client.asked.length = 0;
+  await rig.pass(5000);
+  assert.deepEqual(rig.client.asked, [], 'stopped');
+});

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { parseEngineMetrics } from '#fleet/metrics-text.js';
+import { repositoryRoot } from '#test/support/paths.js';
+
+const realBody = readFileSync(
+  path.join(repositoryRoot, 'test/vectors/vllm-0.32.0-metrics.txt'),
+  'utf8',
+);
+
+test('a real vLLM 0.32 body gives load, block size, blocks and start time', () => {
+  const metrics = parseEngineMetrics(realBody);
+  assert.equal(metrics.engine, 'vllm');
+  assert.equal(metrics.startTimeSeconds, 1795222105.55);
+  assert.deepEqual(metrics.ranks, [
+    {
+      rank: 0,
+      waitingRequests: 0,
+      runningRequests: 0,
+      kvCacheUsage: 0,
+      blockSize: 32,
+      gpuBlocks: 65536,
+    },
+  ]);
+});
+
+test('figures are read from the very series, not from ones that begin alike', () => {
+  const body = realBody
+    .replace(/^(vllm:num_requests_running\{.*\}) .*$/m, '$1 7.0')
+    .replace(/^(vllm:num_requests_waiting\{.*\}) .*$/m, '$1 3.0')
+    .replace(/^(vllm:num_requests_waiting_by_reason\{.*\}) .*$/gm, '$1 99.0')
+    .replace(/^(vllm:kv_cache_usage_perc\{.*\}) .*$/m, '$1 0.25');
+  const [rank] = parseEngineMetrics(body).ranks;
+  assert.equal(rank?.runningRequests, 7);
+  assert.equal(rank?.waitingRequests, 3);
+  assert.equal(rank?.kvCacheUsage, 0.25);
+});
+
+test('old vLLM: the old name of cache usage, no engine label', () => {
+  const metrics = parseEngineMetrics(
+    'vllm:num_requests_running{model_name="m"} 2.0\n' +
+      'vllm:num_requests_waiting{model_name="m"} 5.0 1700000000000\n' +
+      'vllm:gpu_cache_usage_perc{model_name="m"} 0.5\n' +
+      'vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0',
+  );
+  assert.deepEqual(metrics.ranks, [
+    {
+      rank: 0,
+      waitingRequests: 5,
+      runningRequests: 2,
+      kvCacheUsage: 0.5,
+      blockSize: 16,
+      gpuBlocks: null,
+    },
+  ]);
+  assert.equal(metrics.startTimeSeconds, null);
+});
+
+test('data-parallel ranks are told apart by the engine label', () => {
+  const body = [0, 1, 2]
+    .map((rank) => `vllm:num_requests_running{engine="${rank}",model_name="m"} ${rank * 10}.0`)
+    .join('\n');
+  const { ranks } = parseEngineMetrics(`# HELP x\n${body}\n`);
+  assert.deepEqual(
+    ranks.map((entry) => [entry.rank, entry.runningRequests]),
+    [
+      [0, 0],
+      [1, 10],
+      [2, 20],
+    ],
+  );
+});
+
+test('SGLang names', () => {
+  const metrics = parseEngineMetrics(
+    'sglang:num_running_reqs{model_name="m"} 4.0\nsglang:num_queue_reqs{model_name="m"} 1.0\n' +
+      'sglang:token_usage{model_name="m"} 0.75\nsglang:page_size{model_name="m"} 64.0\n' +
+      'sglang:max_total_num_tokens{model_name="m"} 6400.0\n',
+  );
+  assert.equal(metrics.engine, 'sglang');
+  assert.deepEqual(metrics.ranks, [
+    {
+      rank: 0,
+      waitingRequests: 1,
+      runningRequests: 4,
+      kvCacheUsage: 0.75,
+      blockSize: 64,
+      gpuBlocks: 100,
+    },
+  ]);
+});
+
+test('malformed lines are ignored', () => {
+  for (const body of [
+    '',
+    'not metrics',
+    'vllm:num_requests_running',
+    'vllm:num_requests_running{engine="0"',
+    'vllm:num_requests_running{engine="0"} NaN',
+    'vllm:num_requests_running{engine="x"} 3',
+    'vllm:num_requests_running{engine="-1"} 3',
+    'vllm:num_requests_running{engine="0"} ',
+  ]) {
+    const { ranks } = parseEngineMetrics(body);
+    assert.deepEqual(
+      ranks.filter((entry) => entry.runningRequests !== 0),
+      [],
+      body,
+    );
+  }
+});
