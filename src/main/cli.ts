@@ -93,6 +93,34 @@ function buildProgram(finish: (exitCode: number) => void): Command {
   return program;
 }
 
+function engineSimCommand(command: Command, finish: (exitCode: number) => void): void {
+  command
+    .description('run simulated vLLM engines: real HTTP, real events, no GPU')
+    .option('--replicas <count>', 'engines, on consecutive ports (default 1)')
+    .option('--host <address>', 'address to listen on (default 127.0.0.1)')
+    .option('--port <port>', 'HTTP port of the first engine (default: a free one)')
+    .option('--model <id>', 'model id (default Qwen/Qwen2.5-7B-Instruct)')
+    .option('--lora <name>', 'LoRA adapter on offer; repeatable', collect, [])
+    .option('--tokenizer <folder>', 'folder with tokenizer.json (default Qwen2.5)')
+    .option('--block-size <tokens>', 'tokens per KV block (default 16)')
+    .option('--gpu-blocks <count>', 'KV blocks per rank')
+    .option('--max-model-len <tokens>', 'context length')
+    .option('--max-num-seqs <count>', 'requests running at once per rank')
+    .option('--max-num-batched-tokens <tokens>', 'token budget of a step')
+    .option('--data-parallel-size <ranks>', 'ranks behind each HTTP port')
+    .option('--encoding <map|array>', 'event encoding: vLLM ≥ 0.24 or older')
+    .option('--hashes <integer|bytes>', 'form of block hashes in events')
+    .option('--hash-seed <text>', 'PYTHONHASHSEED (default 0)')
+    .option('--event-port <port>', 'event port of the first rank (default: a free one)')
+    .option('--replay-port <port>', 'replay port of the first rank (default: a free one)')
+    .option('--event-connect <address>', 'dial this address instead of binding the event port')
+    .option('--time-scale <factor>', 'simulated seconds per second (default 1)')
+    .option('--seed <number>', 'decides generated tokens and random faults')
+    .option('--api-key <key>', 'key that requests must carry')
+    .option('--faults <json>', 'faults to commit, as for POST /admin/faults')
+    .action(async (options: EngineSimOptions) => finish(await engineSim(options, print)));
+}
+
 function fleetFlags(command: Command): Command {
   return command
     .option('-c, --config <file>', 'YAML configuration file')

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { buildProfile } from '#config/build-profile.js';
 import type { Configuration } from '#config/configuration.js';
-import type { BlockIndexOwner, DataPlane, PromptEncoder, SharedMemory } from '#contracts/core.js';
+import type { BlockIndexOwner, DataPlane, PromptEncoder, RequestStore, SharedMemory } from '#contracts/core.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import { createDataPlane } from '#core/portable/data-plane/data-plane.js';
 import { createBlockIndex, openIndexOwner } from '#core/portable/index/owner.js';
@@ -19,13 +19,15 @@ import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { AdminServer } from './admin.js';
-import { packageVersion } from './commands/version.js';
 import { createEngineClient } from './engine-client.js';
 import { EventWorkers } from './event-workers.js';
 import { FleetRelay } from './fleet-relay.js';
+import { indexGeometry } from './index-geometry.js';
+import { localHandlers } from './local-handlers.js';
 import { ModelCoordinator } from './models.js';
 import { processClock } from './process-clock.js';
 import { processRandom } from './process-random.js';
+import { findModelTokenizer } from './tokenizers.js';
 
 /** A router that can be started once and stopped once. */
 export interface ComposedRouter {

@@ -2,12 +2,17 @@
 
 import type { Configuration } from '#config/configuration.js';
 import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
+import { processClock } from './process-clock.js';
 
 const ENGINES = 4;
 
 /** Starts the simulated engines on free loopback ports. */
 export function startDemoFleet(): Promise<EngineSimFleet> {
-  return startEngineSims({ replicas: ENGINES, host: '127.0.0.1', port: 0 });
+  return startEngineSims({
+    clock: processClock,
+    unixTimeMs: () => Date.now(),
+    replicas: ENGINES,
+  });
 }
 
 /** The same configuration with the simulated engines as its endpoints. */

@@ -96,8 +96,8 @@ function untilIdle(): Promise<void> {
     const { endpoints, requests } = await readStatus(router.adminUrl);
     return (
       requests.inFlight === 0 &&
-      requests.storeSlots === 0 &&
-      requests.storeBytes === 0 &&
+      requests.slots === 0 &&
+      requests.bodyBytes === 0 &&
       endpoints.every(
         ({ inFlight }) => inFlight.requests === 0 && inFlight.uncachedPromptTokens === 0,
       ) &&

@@ -87,7 +87,7 @@ test('from then on nothing is sent to it, and it is used again once it is back',
   assert.ok(victim !== undefined);
   await until('the router has ejected it', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
-    return endpoints.some((endpoint) => endpoint.name === victim.name && !endpoint.healthy);
+    return endpoints.some((endpoint) => endpoint.endpoint === victim.name && !endpoint.healthy);
   });
   const answers = await Promise.all(Array.from({ length: 30 }, () => ask(false)));
   assert.ok(answers.every((answer) => answer.status === 200 && answer.endpoint !== victim.name));
@@ -103,8 +103,8 @@ test('from then on nothing is sent to it, and it is used again once it is back',
   await victim.restart();
   await until('it is healthy and followed again', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
-    const seen = endpoints.find((endpoint) => endpoint.name === victim.name);
-    return seen?.healthy === true && seen.publisher.state === 'live';
+    const seen = endpoints.find((endpoint) => endpoint.endpoint === victim.name);
+    return seen?.healthy === true && seen.events?.state === 'live';
   });
   const again = await Promise.all(Array.from({ length: 12 }, () => ask(false)));
   assert.ok(again.some((answer) => answer.endpoint === victim.name));

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { startRouterProcess } from '#test/support/processes.js';
-import { untilProven } from '#test/support/status.js';
+import { readStatus, until, untilProven } from '#test/support/status.js';
 
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 
@@ -86,17 +86,16 @@ test('SIGTERM ends it with code 0', async () => {
   assert.equal(await router.end(), 0, router.lines.slice(-5).join('\n'));
 });
 
-/** The demo fleet publishes within milliseconds; `frames applied` must stop moving. */
+/** The demo fleet publishes within milliseconds: waits until sequence numbers stop moving. */
 async function untilEventsApplied(): Promise<void> {
   let last = -1;
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    const status = await (await fetch(`${router.adminUrl}/status`)).json();
-    const endpoints = (status as { endpoints: { publisher: { lastSeq: number } }[] }).endpoints;
-    const applied = endpoints.reduce((sum, endpoint) => sum + endpoint.publisher.lastSeq, 0);
-    if (applied === last && applied > -endpoints.length) return;
+  await until('sequence numbers stand still', async () => {
+    const { endpoints } = await readStatus(router.adminUrl);
+    const applied = endpoints.reduce((sum, { events }) => sum + (events?.lastSeq ?? 0), 0);
+    const still = applied === last && applied > -endpoints.length;
     last = applied;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+    return still;
+  });
 }
 
 function shell(command: string): string {

@@ -3,6 +3,8 @@
 // against a real vLLM.
 
 import type { WorkloadRequest } from '#test/support/conversations.js';
+import { readStatus } from '#test/support/status.js';
+import { parseReplayReply } from '#wire/frames.js';
 import { ReplayClient } from '#wire/zmq.js';
 
 /** One engine behind the router. */
@@ -32,7 +34,7 @@ export interface PredictionCheck {
   readonly workload: Generator<WorkloadRequest>;
   /** Requests at the same time; 1 waits for quiet engines before each. */
   readonly concurrency: number;
-  readonly onSample?: (sample: PredictionSample) => void;
+  readonly onSample?: (sample: PredictionSample) => Promise<void>;
 }
 
 /** Runs the check; one sample per request that was answered 200. */
@@ -48,7 +50,7 @@ export async function checkPredictions(
       const request = check.workload.next().value as WorkloadRequest;
       const sample = await send(check.routerUrl, request);
       samples.push(sample);
-      check.onSample?.(sample);
+      await check.onSample?.(sample);
     }
   };
   await Promise.all(Array.from({ length: check.concurrency }, lane));
@@ -97,13 +99,11 @@ export async function untilQuiet(
 async function quiet(adminUrl: string, engines: readonly CheckedEngine[]): Promise<boolean> {
   const busy = await Promise.all(engines.map((engine) => running(engine.url)));
   if (busy.some((count) => count > 0)) return false;
-  const status = (await (await fetch(`${adminUrl}/status`)).json()) as {
-    endpoints: { name: string; publisher: { state: string; lastSeq: number } }[];
-  };
+  const status = await readStatus(adminUrl);
   for (const engine of engines) {
-    const seen = status.endpoints.find((endpoint) => endpoint.name === engine.name);
-    if (seen === undefined || seen.publisher.state !== 'live') return false;
-    if (await publishedBeyond(engine.replayAddress, seen.publisher.lastSeq)) return false;
+    const seen = status.endpoints.find(({ endpoint }) => endpoint === engine.name)?.events;
+    if (seen === undefined || seen === null || seen.state !== 'live') return false;
+    if (await publishedBeyond(engine.replayAddress, seen.lastSeq)) return false;
   }
   return true;
 }
@@ -122,10 +122,10 @@ async function running(url: string): Promise<number> {
 async function publishedBeyond(replayAddress: string, lastSeq: number): Promise<boolean> {
   const client = new ReplayClient(replayAddress);
   try {
-    for await (const frame of client.replay(BigInt(lastSeq + 1))) {
-      if (frame.seq > BigInt(lastSeq)) return true;
-    }
-    return false;
+    await client.request(BigInt(lastSeq + 1));
+    const reply = await client.receive();
+    if (reply === null) throw new Error(`${replayAddress} does not answer replay requests`);
+    return parseReplayReply(reply)?.kind === 'frame';
   } finally {
     client.close();
   }

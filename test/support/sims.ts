@@ -25,7 +25,7 @@ export function startTestEngines(options: Partial<EngineSimOptions> = {}): Promi
 /** What a prediction check needs to know of an engine. */
 export function checked(engine: EngineServer): CheckedEngine {
   const [rank] = engine.eventAddresses;
-  return { name: engine.name, url: engine.url, replayAddress: rank?.replay ?? '' };
+  return { name: engine.name, url: engine.url, replayAddress: rank?.replayAddress ?? '' };
 }
 
 /** Flags that put the router before the engines. */

@@ -3,16 +3,20 @@
 /** The parts of /status that tests read. */
 export interface RouterStatus {
   readonly endpoints: readonly {
-    readonly name: string;
+    readonly endpoint: string;
     readonly healthy: boolean;
     readonly inFlight: { readonly requests: number; readonly uncachedPromptTokens: number };
-    readonly publisher: { readonly state: string; readonly lastSeq: number };
+    readonly events: {
+      readonly state: string;
+      readonly lastSeq: number;
+      readonly blocksRemoved: number;
+    } | null;
   }[];
   readonly models: readonly { readonly id: string; readonly proof: string }[];
   readonly requests: {
     readonly inFlight: number;
-    readonly storeSlots: number;
-    readonly storeBytes: number;
+    readonly slots: number;
+    readonly bodyBytes: number;
   };
 }
 
@@ -39,7 +43,7 @@ export function untilProven(adminUrl: string): Promise<void> {
     return (
       models.length > 0 &&
       models.every((model) => model.proof === 'proven') &&
-      endpoints.every((endpoint) => endpoint.publisher.state === 'live')
+      endpoints.every((endpoint) => endpoint.events?.state === 'live')
     );
   });
 }

@@ -67,7 +67,7 @@ function announce(router: ComposedRouter, demo: EngineSimFleet | null): void {
   process.stdout.write(`warmpath is ready on ${url}, admin on ${adminUrl}\n`);
   if (demo === null) return;
   const body =
-    `{"model":"${demo.model}","max_tokens":16,"messages":[{"role":"user","content":"` +
+    `{"model":"${demo.engines[0]?.modelId}","max_tokens":16,"messages":[{"role":"user","content":"` +
     `${'Tell me how a KV cache makes a long prompt cheap. '.repeat(8).trim()}"}]}`;
   const curl = `curl -si ${url}/v1/chat/completions -H 'content-type: application/json' -H 'x-request-id: `;
   process.stdout.write(
