@@ -12,6 +12,8 @@ export interface EventWorkerData {
   readonly hashSecret: bigint;
   /** Seed of the worker's random numbers (reconnect jitter). */
   readonly seed: number;
+  /** A publisher whose connection is down for longer is stale. */
+  readonly staleAfterMs: number;
 }
 
 /** A publisher an event worker must follow. */
@@ -39,6 +41,8 @@ export type ToEventWorker =
   | { readonly type: 'quiesce' }
   /** The index was cleared: every publisher starts again by replay. */
   | { readonly type: 'resume' }
+  /** Answered by `pong`; a worker that does not is hung. */
+  | { readonly type: 'ping' }
   /** Close all sockets, answer `stopped`, end. */
   | { readonly type: 'stop' }
   /** Tests only: throw at the next frame of that stage. */
@@ -55,6 +59,7 @@ export type FromEventWorker =
   /** A publisher's own block size, as its events tell it. */
   | { readonly type: 'block-size'; readonly slot: number; readonly blockSize: number }
   | { readonly type: 'quiesced' }
+  | { readonly type: 'pong' }
   /** A bucket lock's owner is gone: main must recover the index. */
   | { readonly type: 'index-stuck' }
   | {
