@@ -4,12 +4,11 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { DecisionLog } from '#contracts/decision.js';
+import type { RouterReports } from './reports.js';
 
 /** What the admin routes are answered from. */
 export interface AdminSources {
-  readonly ready: () => { readonly ready: boolean; readonly body: object };
-  readonly status: () => object;
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly reports: RouterReports;
   readonly decisions: DecisionLog;
 }
 
@@ -75,14 +74,14 @@ async function answer(
     case '/health':
       return sendJson(response, 200, { status: 'ok' });
     case '/ready': {
-      const { ready, body } = sources.ready();
-      return sendJson(response, ready ? 200 : 503, body);
+      const { status, body } = sources.reports.ready();
+      return sendJson(response, status, body);
     }
     case '/status':
-      return sendJson(response, 200, sources.status());
+      return sendJson(response, 200, sources.reports.status());
     case '/metrics': {
-      const { contentType, text } = await sources.metrics();
-      response.writeHead(200, { 'content-type': contentType }).end(text);
+      const { contentType, body } = await sources.reports.metrics();
+      response.writeHead(200, { 'content-type': contentType }).end(body);
       return;
     }
     case '/debug/decisions': {

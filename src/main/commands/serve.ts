@@ -3,7 +3,7 @@
 
 import type { Configuration } from '#config/configuration.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
-import { type ComposedRouter, composeRouter } from '../compose.js';
+import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
 import { startDemoFleet, withDemoFleet } from '../demo.js';
 
@@ -35,7 +35,7 @@ export async function serve(options: ServeOptions): Promise<number> {
 }
 
 async function startOrExplain(configuration: Configuration): Promise<ComposedRouter | null> {
-  const router = await composeRouter(configuration);
+  const router = new ComposedRouter(configuration);
   try {
     await router.start();
     return router;
