@@ -1,7 +1,7 @@
 // What a configuration is once read: every default filled in, every unit resolved, files read.
 // load.ts produces it, main hands its parts to the modules. Durations are milliseconds.
 
-import type { EndpointSecurity, EngineKind, EventSource } from '#contracts/endpoint.js';
+import type { EndpointSecurity, EventSource } from '#contracts/endpoint.js';
 
 export const POLICIES = ['precise', 'load-aware', 'random', 'round-robin'] as const;
 export type PolicyName = (typeof POLICIES)[number];
@@ -15,18 +15,13 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** One endpoint as configured, port ranges and ranks already expanded. */
+/** One engine address as configured, port ranges already expanded. */
 export interface EndpointSettings {
-  /** `address:port`, plus `|rank` where ranks were configured. */
-  readonly name: string;
   /** Base URL without trailing slash. */
   readonly url: string;
-  /** Configured rank; null: one rank, or as many as the engine tells. */
-  readonly dpRank: number | null;
-  readonly engine: EngineKind;
   readonly labels: Readonly<Record<string, string>>;
   readonly security: EndpointSecurity;
-  /** Configured event sockets; null: ask the engine. */
+  /** Event sockets of data-parallel rank 0; null: ask the engine. */
   readonly events: EventSource | null;
 }
 
@@ -59,20 +54,14 @@ export interface Configuration {
   readonly admin: ListenAddress;
   readonly endpoints: readonly EndpointSettings[];
   readonly models: Readonly<Record<string, ModelSettings>>;
-  readonly policy: PolicyName;
-  /** The policy's profile, or the one configured under `scheduling`. */
+  /** The policy's profile, called like it, or the one configured under `scheduling`. */
   readonly profile: ProfileSettings;
   readonly scrape: {
     readonly intervalMs: number;
     readonly timeoutMs: number;
     readonly staleAfterMs: number;
   };
-  readonly probe: {
-    readonly intervalMs: number;
-    readonly timeoutMs: number;
-    /** Failures in a row after which an endpoint is ejected. */
-    readonly failures: number;
-  };
+  readonly probe: { readonly intervalMs: number };
   readonly events: { readonly shards: number };
   readonly prompts: {
     /** Prompt worker threads; null: by the number of processors. */
@@ -84,9 +73,9 @@ export interface Configuration {
     /** Endpoint slots. */
     readonly endpointCapacity: number;
     /** Seed of all request keys; null: a fresh one at every start. */
-    readonly hashSecret: string | null;
+    readonly hashSecret: bigint | null;
   };
-  readonly limits: { readonly bodyBytes: number; readonly requestsInFlight: number };
+  readonly limits: { readonly bodyBytes: number };
   readonly timeouts: {
     readonly connectMs: number;
     readonly firstByteMs: number;

@@ -225,6 +225,8 @@ export interface SharedMemory {
 /** Main's side of the index: allocation is done by main, recovery too. */
 export interface BlockIndexOwner {
   stats(): BlockIndexStats;
+  /** A writer has died: readers report no match and writers stop until `recover`. */
+  suspend(): void;
   /** Clears table and sets and raises the epoch. No writer may be running. */
   recover(): void;
 }

@@ -22,6 +22,16 @@ export const JSON_DEPTH_MAX = 64;
 export const JSON_KEYS_MAX = 10_000;
 /** Tokens of one prompt that are matched; longer prompts are routed by load. */
 export const PROMPT_TOKENS_MAX = 1_048_576;
+/** Characters of a text that is tokenised: four per token; longer ones are routed by load. */
+export const PROMPT_CHARACTERS_MAX: number = 4 * PROMPT_TOKENS_MAX;
+/** Bytes of one tokenizer's exact prefix cache in one prompt worker: about 100k chunks of 1 KiB. */
+export const PREFIX_STORE_BYTES: number = 64 * 1024 * 1024;
+/** Tokenizers a prompt worker holds at once, 50-130 MB each; the least recently used goes. */
+export const TOKENIZERS_MAX = 8;
+/** Answers of an engine's /tokenize kept per prompt worker. */
+export const ENGINE_TOKENIZE_CACHE_ENTRIES = 256;
+/** An engine's /tokenize must answer within this, else the request is routed by load. */
+export const ENGINE_TOKENIZE_TIMEOUT_MS = 2000;
 /** Handles encoded in one task of the prompt pool. */
 export const ENCODE_BATCH_MAX = 32;
 /** Endpoint slots and virtual endpoint ids there can ever be. */

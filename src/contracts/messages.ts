@@ -102,4 +102,6 @@ export interface PromptTaskResult {
   readonly tokenIds: Uint32Array | null;
   readonly prefixCacheHits: number;
   readonly prefixCacheLookups: number;
+  /** Why prompts could not be encoded or tokenizers not loaded, for the log; a few at most. */
+  readonly problems: readonly string[];
 }

@@ -121,6 +121,8 @@ function connected(turn: Turn): void {
   draft.fresh = true;
   draft.attempts = 0;
   draft.oddAtMs = [];
+  // A restart reported from now on is that of the process behind this connection.
+  draft.restartedAtMs = Number.NEGATIVE_INFINITY;
   if (draft.dead) return;
   draft.reason = draft.started ? 'reconnected' : 'first contact';
   if (!draft.hasReplay) {
@@ -274,6 +276,8 @@ function engineRestarted(turn: Turn): void {
   if (!seenHere) {
     count(turn, 'restarts', 1);
     draft.restartedAtMs = turn.nowMs;
+    // Waiting frames may be the former process's; without a replay too they are better lost.
+    turn.actions.push({ type: 'discard-queued' });
     beginAnew(turn, 'the engine was restarted');
   } else if (draft.hasReplay && draft.connected && draft.replay === null) {
     requestReplay(turn, true);

@@ -33,6 +33,7 @@ export class EventPipeline {
   readonly #counters: Float64Array;
   readonly #subscriptions: Subscriptions;
   #applier: EventApplier;
+  #writing = false;
   #paused = false;
   #stuckReported = false;
   #failAt: EventStage | null = null;
@@ -42,9 +43,14 @@ export class EventPipeline {
   constructor(options: EventPipelineOptions) {
     this.#options = options;
     this.#counters = new Float64Array(options.publishers);
-    this.#applier = options.createApplier();
+    this.#applier = this.#createApplier();
     this.#subscriptions = new Subscriptions(this.#host());
     this.#scheduleSweep();
+  }
+
+  /** True inside a call of the applier: an error that shows then may have left a lock taken. */
+  get writing(): boolean {
+    return this.#writing;
   }
 
   /** Takes every message but `stop`, which is the host's. */
@@ -104,6 +110,24 @@ export class EventPipeline {
     };
   }
 
+  /** An applier that notes while a write is under way. */
+  #createApplier(): EventApplier {
+    const applier = this.#options.createApplier();
+    const noted = <Result>(write: () => Result): Result => {
+      this.#writing = true;
+      const result = write();
+      this.#writing = false;
+      return result;
+    };
+    return {
+      open: (slot, keying) => noted(() => applier.open(slot, keying)),
+      apply: (slot, payload) => noted(() => applier.apply(slot, payload)),
+      reset: (slot) => noted(() => applier.reset(slot)),
+      close: (slot) => noted(() => applier.close(slot)),
+      sweep: (bucketCount) => noted(() => applier.sweep(bucketCount)),
+    };
+  }
+
   /** Also for a slot never followed here: what a worker that died left is dropped with it. */
   #unsubscribe(slot: number): void {
     this.#subscriptions.remove(slot);
@@ -128,7 +152,7 @@ export class EventPipeline {
   }
 
   #resume(): void {
-    this.#applier = this.#options.createApplier();
+    this.#applier = this.#createApplier();
     this.#paused = false;
     this.#stuckReported = false;
     for (const publisher of this.#subscriptions.all()) {

@@ -56,7 +56,10 @@ export async function discoverEngine(
   ]);
   const metrics = metricsBody === null ? NO_METRICS : parseEngineMetrics(metricsBody);
   const serverInfo = parseJson(serverInfoBody);
-  const engine = engineKind(metrics, serverInfo, versionBody, models);
+  const engine =
+    address.engine === 'unknown'
+      ? engineKind(metrics, serverInfo, versionBody, models)
+      : address.engine;
   const announced =
     engine === 'sglang'
       ? sglangEventSources(serverInfo, hostOf(address.url))
@@ -116,10 +119,15 @@ function joinRanks(
   metrics: EngineMetrics,
   serverInfo: unknown,
 ): readonly DiscoveredRank[] {
-  const numbers = new Set([...announced.keys(), ...metrics.ranks.map((entry) => entry.rank)]);
-  for (let rank = 0; rank < (sglangRankCount(serverInfo) ?? 0); rank += 1) numbers.add(rank);
+  const numbers = new Set(address.ranks.map((entry) => entry.dpRank));
+  const named = numbers.size > 0;
+  if (!named) {
+    for (const rank of announced.keys()) numbers.add(rank);
+    for (const entry of metrics.ranks) numbers.add(entry.rank);
+    for (let rank = 0; rank < (sglangRankCount(serverInfo) ?? 0); rank += 1) numbers.add(rank);
+  }
   if (numbers.size === 0) numbers.add(0);
-  const single = numbers.size === 1;
+  const single = numbers.size === 1 && !named;
   return [...numbers]
     .sort((a, b) => a - b)
     .map((rank) => {
@@ -128,24 +136,28 @@ function joinRanks(
         dpRank: single ? null : rank,
         blockSize: measured?.blockSize ?? announcedBlockSize(serverInfo),
         gpuBlocks: measured?.gpuBlocks ?? null,
-        events: eventsOf(address, announced.get(rank) ?? null, single ? 0 : rank),
+        events: eventsOf(configuredEvents(address, single ? 0 : rank), announced.get(rank) ?? null),
       };
     });
 }
 
+/** What the operator configured for a rank: its own sockets, else rank 0's moved by the rank. */
+function configuredEvents(address: ConfiguredAddress, rank: number): EventSource | null {
+  const own = address.ranks.find((entry) => entry.dpRank === rank)?.events ?? null;
+  if (own !== null || address.events === null) return own;
+  return sourceForRank(address.events, rank);
+}
+
 /** A configured source beats what the engine says: the operator knows the network between. */
 function eventsOf(
-  address: ConfiguredAddress,
+  configured: EventSource | null,
   announced: EventSource | null,
-  rank: number,
 ): EventSource | null {
-  const configured = address.events;
   if (configured === null) return announced;
-  const moved = sourceForRank(configured, rank);
   return {
-    ...moved,
-    replayAddress: moved.replayAddress ?? announced?.replayAddress ?? null,
-    topic: moved.topic ?? announced?.topic ?? null,
+    ...configured,
+    replayAddress: configured.replayAddress ?? announced?.replayAddress ?? null,
+    topic: configured.topic ?? announced?.topic ?? null,
   };
 }
 

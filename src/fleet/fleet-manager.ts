@@ -84,6 +84,7 @@ export class FleetManager {
       states: () => this.registry.states(),
       intervalMs: timings.probeIntervalMs,
       fastMs: timings.probeFastMs,
+      failuresMax: timings.probeFailures,
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
       onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
     });

@@ -32,6 +32,8 @@ export interface FleetHealthOptions {
   /** The endpoints there are now. */
   readonly states: () => readonly EndpointState[];
   readonly intervalMs: number;
+  /** Failed probes in a row that make an address unhealthy. */
+  readonly failuresMax: number;
   /** Spacing of probes while a verdict is due. */
   readonly fastMs: number;
   /** Real traffic failed: the address should be probed at once. */
@@ -90,8 +92,11 @@ export class FleetHealth {
     const probe = this.#probe(url);
     const nowMs = this.#options.clock.nowMs();
     const hadOutage = probe.downAtMs !== Number.NEGATIVE_INFINITY;
+    const { failuresMax } = this.#options;
     const changed =
-      result === 'ok' ? probeSucceeded(probe, nowMs) : probeFailed(probe, result, nowMs);
+      result === 'ok'
+        ? probeSucceeded(probe, nowMs)
+        : probeFailed(probe, result, { nowMs, failuresMax });
     if (changed) this.evaluate();
     if (changed && probe.up && hadOutage) this.#options.onRecovered(url);
     return probeDelayMs(probe, this.#options);

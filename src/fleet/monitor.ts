@@ -15,7 +15,11 @@ import { type EngineMetrics, parseEngineMetrics } from './metrics-text.js';
 /** Intervals and time limits of watching, milliseconds. */
 export interface FleetTimings {
   readonly scrapeIntervalMs: number;
+  readonly scrapeTimeoutMs: number;
   readonly probeIntervalMs: number;
+  readonly probeTimeoutMs: number;
+  /** Failed probes in a row that make an address unhealthy. */
+  readonly probeFailures: number;
   /** Spacing of probes while a verdict is due. */
   readonly probeFastMs: number;
   /** How often a known engine is asked again what it is (adapters come and go). */
@@ -23,19 +27,22 @@ export interface FleetTimings {
   /** First and longest wait before an engine that did not answer is asked again. */
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
-  /** Limit of one request to an engine. */
-  readonly timeoutMs: number;
+  /** Limit of one request of a discovery. */
+  readonly discoverTimeoutMs: number;
 }
 
 /** Scraping and probing once a second see a dead engine within two and cost little. */
 export const FLEET_TIMINGS: FleetTimings = {
   scrapeIntervalMs: 1000,
+  scrapeTimeoutMs: 2000,
   probeIntervalMs: 1000,
+  probeTimeoutMs: 2000,
+  probeFailures: 2,
   probeFastMs: 100,
   rediscoverIntervalMs: 15_000,
   retryMinMs: 100,
   retryMaxMs: 2000,
-  timeoutMs: 2000,
+  discoverTimeoutMs: 5000,
 };
 
 /** Who is told. */
@@ -117,7 +124,7 @@ export class AddressMonitor {
 
   async #discover(): Promise<number> {
     const { address, client, sink, timings } = this.#options;
-    const engine = await discoverEngine(client, address, timings.timeoutMs);
+    const engine = await discoverEngine(client, address, timings.discoverTimeoutMs);
     if (this.#discovery.stopped) return 0;
     this.#retryMs = timings.retryMinMs;
     const restarted = this.#noteStartTime(engine.startTimeSeconds);
@@ -137,7 +144,8 @@ export class AddressMonitor {
   async #scrape(): Promise<number> {
     const { address, client, clock, sink, timings } = this.#options;
     const beganMs = clock.nowMs();
-    const answer = await client.get(address.url, '/metrics', address.security, timings.timeoutMs);
+    const { url, security } = address;
+    const answer = await client.get(url, '/metrics', security, timings.scrapeTimeoutMs);
     if (this.#scraping.stopped) return 0;
     if (answer.status !== 200) {
       return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
@@ -167,8 +175,9 @@ export class AddressMonitor {
 
   async #probeOnce(): Promise<ProbeResult> {
     const { address, client, timings } = this.#options;
+    const { url, security } = address;
     try {
-      const answer = await client.get(address.url, '/health', address.security, timings.timeoutMs);
+      const answer = await client.get(url, '/health', security, timings.probeTimeoutMs);
       // A 5xx is the engine's own word that it is dead or not ready; an engine without the route
       // (404) or with keys on it (401) is alive.
       return answer.status >= 500 ? 'unreachable' : 'ok';

@@ -1,5 +1,5 @@
 // Hysteresis of one address's reachability, as pure steps: active probes and failed connections go
-// in, up or down comes out. One failure in a row is noise, two are an outage; a refused connection
+// in, up or down comes out. One failed probe is noise, several are an outage; a refused connection
 // of real traffic counts at once, because there is nothing to wait for.
 
 /** Why a probe or connection failed. */
@@ -19,8 +19,6 @@ export interface ProbeState {
   heldUntilMs: number;
 }
 
-/** Failed probes in a row that make an address unhealthy. */
-export const PROBE_FAILURES_MAX = 2;
 /** Successful probes in a row that bring it back. */
 export const PROBE_SUCCESSES_NEEDED = 2;
 /** Outages closer together than this are flapping. */
@@ -55,18 +53,22 @@ export function probeSucceeded(state: ProbeState, nowMs: number): boolean {
   return true;
 }
 
-/** Notes a failed probe; true when the address has just gone down. */
-export function probeFailed(state: ProbeState, failure: ProbeFailure, nowMs: number): boolean {
+/** Notes a failed probe, the last of `failuresMax` in a row allowed; true when just gone down. */
+export function probeFailed(
+  state: ProbeState,
+  failure: ProbeFailure,
+  limits: { readonly nowMs: number; readonly failuresMax: number },
+): boolean {
   state.successes = 0;
   state.failures += 1;
   state.lastFailure = failure;
-  return state.failures >= PROBE_FAILURES_MAX && goDown(state, nowMs);
+  return state.failures >= limits.failuresMax && goDown(state, limits.nowMs);
 }
 
 /** Notes that real traffic could not connect; true when the address has just gone down. */
 export function connectionFailed(state: ProbeState, nowMs: number): boolean {
   state.successes = 0;
-  state.failures = Math.max(state.failures + 1, PROBE_FAILURES_MAX);
+  state.failures += 1;
   state.lastFailure = 'unreachable';
   return goDown(state, nowMs);
 }

@@ -1,7 +1,7 @@
 // Which endpoints serve which model, read off a fleet snapshot once per snapshot. The pipeline
 // asks by the name a client wrote; only names that endpoints serve ever become a pool or a label.
 
-import type { FleetSnapshot } from '#contracts/endpoint.js';
+import type { FleetSnapshot, ServedModel } from '#contracts/endpoint.js';
 import { RouterError } from '#contracts/errors.js';
 import { CandidateSet } from '#contracts/scheduling.js';
 import { shorten } from './admit.js';
@@ -32,7 +32,7 @@ export function modelDirectory(snapshot: FleetSnapshot): ModelDirectory {
   for (const [slot, state] of snapshot.bySlot.entries()) {
     if (state === null) continue;
     for (const { id, parent } of state.endpoint.models) {
-      const pool = parent ?? id;
+      const pool = poolOf(state.endpoint.models, parent ?? id);
       const model = models.get(id) ?? {
         id,
         pool,
@@ -52,6 +52,13 @@ export function modelDirectory(snapshot: FleetSnapshot): ModelDirectory {
       ? null
       : { id: '', pool: only[0], adapter: '', serving: only[1] };
   return { snapshot, models, onlyPool };
+}
+
+/** Base models that one engine lists under one root are aliases: the first one names the pool. */
+function poolOf(listed: readonly ServedModel[], base: string): string {
+  const root = listed.find((model) => model.id === base)?.root ?? null;
+  if (root === null) return base;
+  return listed.find((model) => model.parent === null && model.root === root)?.id ?? base;
 }
 
 /** Finds who serves `model`; an error tells the client what it could have asked for. */

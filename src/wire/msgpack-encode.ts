@@ -60,7 +60,8 @@ class ByteWriter {
   #length = 0;
 
   writeByte(value: number): void {
-    this.#view.setUint8(this.#reserve(1), value);
+    const position = this.#reserve(1);
+    this.#view.setUint8(position, value);
   }
 
   /** Writes an unsigned integer of 1, 2 or 4 bytes. */
@@ -72,11 +73,13 @@ class ByteWriter {
   }
 
   writeBigUint64(value: bigint): void {
-    this.#view.setBigUint64(this.#reserve(8), value);
+    const position = this.#reserve(8);
+    this.#view.setBigUint64(position, value);
   }
 
   writeFloat64(value: number): void {
-    this.#view.setFloat64(this.#reserve(8), value);
+    const position = this.#reserve(8);
+    this.#view.setFloat64(position, value);
   }
 
   writeBytes(bytes: Uint8Array): void {
@@ -88,7 +91,7 @@ class ByteWriter {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** Makes room for `size` bytes and returns where they begin. */
+  /** Makes room for `size` bytes and returns where they begin; may replace the view. */
   #reserve(size: number): number {
     const position = this.#length;
     this.#length += size;

@@ -62,7 +62,14 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
       .map((state) => state.endpoint.slot);
   try {
     manager.setAddresses(
-      served.map(({ url }) => ({ url, labels: {}, security: NO_SECURITY, events: null })),
+      served.map(({ url }) => ({
+        url,
+        labels: {},
+        security: NO_SECURITY,
+        engine: 'unknown',
+        events: null,
+        ranks: [],
+      })),
     );
     await until(() => healthy().length === 2);
     const running = manager.registry.states().map((state) => state.reported.runningRequests);

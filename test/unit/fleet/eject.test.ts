@@ -70,10 +70,10 @@ test('half a pool may be ejected, more than half never; the unreachable always a
 test('probes have hysteresis, a refused connection of real traffic has none', () => {
   const state = newProbeState();
   assert.equal(probeSucceeded(state, 0), true, 'one success at first contact');
-  assert.equal(probeFailed(state, 'timed-out', 1), false);
+  assert.equal(probeFailed(state, 'timed-out', { nowMs: 1, failuresMax: 2 }), false);
   assert.equal(probeSucceeded(state, 2), false);
-  assert.equal(probeFailed(state, 'timed-out', 3), false);
-  assert.equal(probeFailed(state, 'timed-out', 4), true);
+  assert.equal(probeFailed(state, 'timed-out', { nowMs: 3, failuresMax: 2 }), false);
+  assert.equal(probeFailed(state, 'timed-out', { nowMs: 4, failuresMax: 2 }), true);
   assert.equal(probeSucceeded(state, 5), false);
   assert.equal(probeSucceeded(state, 6), true);
   assert.equal(connectionFailed(state, 7), true);
@@ -85,9 +85,10 @@ test('the next probe comes soon while a verdict is due, later the longer an outa
   const state = newProbeState();
   probeSucceeded(state, 0);
   assert.equal(probeDelayMs(state, timings), 1000);
-  probeFailed(state, 'unreachable', 1);
+  probeFailed(state, 'unreachable', { nowMs: 1, failuresMax: 2 });
   assert.equal(probeDelayMs(state, timings), 100);
-  for (let count = 0; count < 30; count += 1) probeFailed(state, 'unreachable', 2);
+  for (let count = 0; count < 30; count += 1)
+    probeFailed(state, 'unreachable', { nowMs: 2, failuresMax: 2 });
   assert.equal(probeDelayMs(state, timings), 1000);
   probeSucceeded(state, 3);
   assert.equal(probeDelayMs(state, timings), 100);

@@ -66,7 +66,7 @@ class Rig {
 }
 
 function address(url: string): ConfiguredAddress {
-  return { url, labels: {}, security: NO_SECURITY, events: null };
+  return { url, labels: {}, security: NO_SECURITY, engine: 'unknown', events: null, ranks: [] };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {

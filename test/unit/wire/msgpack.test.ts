@@ -38,16 +38,16 @@ function goldenCases(version: string): readonly GoldenCase[] {
 function revive(value: unknown): MsgpackValue {
   if (Array.isArray(value)) return value.map(revive);
   if (value === null || typeof value !== 'object') return value as MsgpackValue;
-  const record = value as Record<string, unknown>;
-  if (typeof record['$int'] === 'string') return BigInt(record['$int']);
-  if (typeof record['$bytes'] === 'string') return Buffer.from(record['$bytes'], 'hex');
+  const record = value as { $int?: string; $bytes?: string };
+  if (record.$int !== undefined) return BigInt(record.$int);
+  if (record.$bytes !== undefined) return Buffer.from(record.$bytes, 'hex');
   return Object.fromEntries(Object.entries(record).map(([key, item]) => [key, revive(item)]));
 }
 
 /** vLLM 0.33's BlockStored has 16 declared fields, so msgspec writes its map with a wide header. */
 function widenStored(event: MsgpackValue): MsgpackValue {
-  const record = event as Record<string, MsgpackValue>;
-  return record['type'] === 'BlockStored' ? new WideMap(record) : event;
+  const record = event as { readonly type: string };
+  return record.type === 'BlockStored' ? new WideMap(record) : event;
 }
 
 /** Small bigints and Buffers made comparable with decoded values. */
@@ -187,4 +187,15 @@ test('numbers take their shortest form at every boundary', () => {
   }
   assert.throws(() => encodeMsgpack(2n ** 64n), /64 bits/);
   assert.throws(() => encodeMsgpack(1.5), /safe integer/);
+});
+
+test('values of every size survive the buffer growing under them', () => {
+  for (let filler = 490; filler < 530; filler += 1) {
+    const values = ['x'.repeat(filler), 1, 300, 70_000, 2n ** 60n, -5, 'tail', [null, true]];
+    const result = decodeMsgpack(encodeMsgpack(values));
+    assert.ok(result.ok);
+    assert.deepEqual(result.value, values);
+  }
+  const batch = { timestamp: 0.5, events: [['x'.repeat(5000), 1]], dataParallelRank: 3 };
+  assert.ok(decodeMsgpack(encodeEventBatch(batch)).ok);
 });

@@ -4,7 +4,7 @@
 
 import { assert, assertNever } from '#contracts/assert.js';
 import type { BlockIndexWriter } from '#contracts/block-index.js';
-import type { ApplyResult, EventApplier } from '#contracts/core.js';
+import type { ApplyResult, EventApplier, PoolKeying } from '#contracts/core.js';
 import type { EventBatch, KvEvent } from '#contracts/kv-event.js';
 import { decodeEventBatch } from './decode.js';
 import { EngineBlocks, type WriteTally } from './engine-blocks.js';
@@ -25,77 +25,96 @@ type Counts = { -readonly [Field in keyof ApplyResult]: ApplyResult[Field] };
  * same for everything that computes request keys.
  */
 export function createEventApplier(writer: BlockIndexWriter, hashSecret: bigint): EventApplier {
-  const publishers = new Map<number, Publisher>();
+  return new PortableEventApplier(writer, hashSecret);
+}
 
-  const publisherOf = (slot: number): Publisher => {
-    const publisher = publishers.get(slot);
+class PortableEventApplier implements EventApplier {
+  readonly #writer: BlockIndexWriter;
+  readonly #hashSecret: bigint;
+  readonly #publishers = new Map<number, Publisher>();
+
+  constructor(writer: BlockIndexWriter, hashSecret: bigint) {
+    this.#writer = writer;
+    this.#hashSecret = hashSecret;
+  }
+
+  open(slot: number, { pool, blockSize }: PoolKeying): void {
+    assert(!this.#publishers.has(slot), `publisher ${slot} is already open`);
+    this.#writer.dropSlot(slot);
+    const tally = { indexFull: 0, stuck: false };
+    const publisher: Publisher = {
+      slot,
+      pool,
+      blockSize,
+      hashSecret: this.#hashSecret,
+      seeds: new Map(),
+      blocks: new EngineBlocks(this.#writer, -1, tally),
+      groups: new KvGroups(),
+      tally,
+    };
+    this.#publishers.set(slot, publisher);
+    beginGeneration(publisher, this.#writer);
+  }
+
+  apply(slot: number, payload: Uint8Array): ApplyResult {
+    const publisher = this.#publisher(slot);
+    const decoded = decodeEventBatch(payload);
+    if (!decoded.ok) return { ...newCounts(), status: 'malformed', detail: decoded.reason };
+    return applyBatch(publisher, decoded.batch, this.#writer);
+  }
+
+  reset(slot: number): void {
+    renewGeneration(this.#publisher(slot), this.#writer);
+  }
+
+  close(slot: number): void {
+    this.#writer.dropSlot(slot);
+    this.#publishers.delete(slot);
+  }
+
+  sweep(bucketCount: number): boolean {
+    return this.#writer.sweep(bucketCount);
+  }
+
+  #publisher(slot: number): Publisher {
+    const publisher = this.#publishers.get(slot);
     assert(publisher !== undefined, `publisher ${slot} was not opened`);
     return publisher;
-  };
+  }
+}
 
-  const renew = (publisher: Publisher): void => {
-    const { blocks, slot } = publisher;
-    if (blocks.virtualId >= 0) writer.dropEndpoint(blocks.virtualId);
-    blocks.clear(-1);
-    begin(publisher, writer, slot);
-  };
-
-  return {
-    open(slot, keying) {
-      assert(!publishers.has(slot), `publisher ${slot} is already open`);
-      writer.dropSlot(slot);
-      const tally = { indexFull: 0, stuck: false };
-      const blocks = new EngineBlocks(writer, -1, tally);
-      const groups = new KvGroups();
-      const { pool, blockSize } = keying;
-      const seeds = new Map();
-      const publisher = { slot, pool, blockSize, hashSecret, seeds, blocks, groups, tally };
-      publishers.set(slot, publisher);
-      begin(publisher, writer, slot);
-    },
-    apply(slot, payload) {
-      const publisher = publisherOf(slot);
-      const decoded = decodeEventBatch(payload);
-      if (!decoded.ok) return { ...newCounts(), status: 'malformed', detail: decoded.reason };
-      return applyBatch(publisher, decoded.batch, { writer, renew });
-    },
-    reset(slot) {
-      renew(publisherOf(slot));
-    },
-    close(slot) {
-      writer.dropSlot(slot);
-      publishers.delete(slot);
-    },
-    sweep: (bucketCount) => writer.sweep(bucketCount),
-  };
+function renewGeneration(publisher: Publisher, writer: BlockIndexWriter): void {
+  const { blocks } = publisher;
+  if (blocks.virtualId >= 0) writer.dropEndpoint(blocks.virtualId);
+  blocks.clear(-1);
+  beginGeneration(publisher, writer);
 }
 
 /** Opens a generation; when all virtual ids are taken, the next frame tries again. */
-function begin(publisher: Publisher, writer: BlockIndexWriter, slot: number): void {
+function beginGeneration({ slot, blocks, groups }: Publisher, writer: BlockIndexWriter): void {
   const virtualId = writer.openEndpoint(slot);
-  publisher.blocks.virtualId = virtualId;
+  blocks.virtualId = virtualId;
   if (virtualId < 0) return;
-  for (const [group, windowBlocks] of publisher.groups.windows()) {
+  for (const [group, windowBlocks] of groups.windows()) {
     writer.setGroupWindow(virtualId, group, windowBlocks);
   }
 }
 
-interface ApplyContext {
-  readonly writer: BlockIndexWriter;
-  readonly renew: (publisher: Publisher) => void;
-}
-
-function applyBatch(publisher: Publisher, batch: EventBatch, context: ApplyContext): ApplyResult {
+function applyBatch(
+  publisher: Publisher,
+  batch: EventBatch,
+  writer: BlockIndexWriter,
+): ApplyResult {
   const { tally, blocks, groups } = publisher;
   const counts = newCounts();
   counts.unknownEvents = batch.unknownEvents;
   tally.indexFull = 0;
   tally.stuck = false;
-  // Without a virtual id nothing is in the index, so a later one starts from nothing as well.
-  if (blocks.virtualId < 0) context.renew(publisher);
+  // What was told without a virtual id is not in the index, so it is forgotten with the retry.
+  if (blocks.virtualId < 0) renewGeneration(publisher, writer);
   groups.learn(batch.events);
   for (const event of batch.events) {
-    applyEvent(publisher, event, counts, context);
+    applyEvent(publisher, event, counts, writer);
     if (tally.stuck) break;
   }
   counts.indexFull = tally.indexFull;
@@ -110,10 +129,10 @@ function applyEvent(
   publisher: Publisher,
   event: KvEvent,
   counts: Counts,
-  { writer, renew }: ApplyContext,
+  writer: BlockIndexWriter,
 ): void {
   if (event.type === 'AllBlocksCleared') {
-    renew(publisher);
+    renewGeneration(publisher, writer);
     counts.cleared = true;
     return;
   }

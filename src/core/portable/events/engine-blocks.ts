@@ -180,7 +180,10 @@ export class EngineBlocks {
   }
 
   #join(last: Copies, key: BlockKey, sources: readonly EngineBlock[]): void {
-    const parts = [...sources.map((source) => this.#copiesOf(source, last.group)), last];
+    const parts = [
+      ...sources.map((source) => this.#copiesOf(this.#current(source), last.group)),
+      last,
+    ];
     const present = new Array<number>(TIER_COUNT).fill(0);
     for (const part of parts) {
       for (let tier = 0; tier < TIER_COUNT; tier += 1) {
@@ -194,7 +197,18 @@ export class EngineBlocks {
     }
   }
 
+  /** The block of today for one that may have been forgotten since, or stored again. */
+  #current(source: EngineBlock): EngineBlock {
+    const known = this.#byKey.get(source.engineKey);
+    if (known === undefined) this.#byKey.set(source.engineKey, source);
+    else if (isSamePrefix(known, source.end, source.tail)) return known;
+    return source;
+  }
+
+  /** Dissolves a joint without copies; the next store of its last block makes it anew. */
   #unjoin(joint: Joint): void {
+    const last = joint.parts.at(-1);
+    if (last !== undefined) last.keys = null;
     for (const part of joint.parts) {
       const others = (part.joints ?? []).filter((other) => other !== joint);
       part.joints = others.length === 0 ? null : others;

@@ -15,15 +15,18 @@ export class KvGroups {
   #primary: number | null = null;
 
   /**
-   * Chooses the primary group at the first batch that stores: the lowest-numbered one with full
-   * attention, else group 0. An engine announces all groups of a request in one batch.
+   * Chooses the primary group at the first batch that stores: group 0, unless that says that it is
+   * of another kind and the lowest-numbered group with full attention is in the same batch. An
+   * engine announces all groups of a request in one batch.
    */
   learn(events: readonly KvEvent[]): void {
     if (this.#primary !== null) return;
     const stored = events.filter((event) => event.type === 'BlockStored');
     if (stored.length === 0) return;
-    const full = stored.filter((event) => isFullAttention(event.specKind));
-    this.#primary = full.length === 0 ? 0 : Math.min(...full.map((event) => event.group));
+    const full = stored.filter((event) => isFullAttention(event)).map((event) => event.group);
+    const first = stored.find((event) => event.group === 0);
+    const swap = full.length > 0 && first !== undefined && first.specKind !== null;
+    this.#primary = swap ? Math.min(...full) : 0;
   }
 
   /** Number of a wire group in the index; null for one that the index cannot hold. */
@@ -54,8 +57,8 @@ export function isStateOnly(event: BlockStoredEvent): boolean {
   return event.specKind === 'mamba';
 }
 
-function isFullAttention(kind: string | null): boolean {
-  return kind === null || kind === 'full_attention' || kind === 'mla_attention';
+function isFullAttention({ specKind }: BlockStoredEvent): boolean {
+  return specKind === 'full_attention' || specKind === 'mla_attention';
 }
 
 /** In canonical blocks; null when the event does not tell (a placeholder names no kind). */

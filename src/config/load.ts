@@ -1,0 +1,152 @@
+// Reads a configuration: file, then flags over it, then defaults under it. Everything that is
+// wrong is collected and thrown at once as a ConfigurationError; what comes out can be relied on.
+
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { listenAddress } from './addresses.js';
+import { checkProfile } from './build-profile.js';
+import type {
+  Configuration,
+  ConfigurationFlags,
+  ListenAddress,
+  ModelSettings,
+  ProfileSettings,
+} from './configuration.js';
+import { expandEndpoints } from './endpoints.js';
+import type { ConfigurationPath, ConfigurationProblem, Finding } from './explain.js';
+import { ConfigurationError, findingsOf, pathText } from './explain.js';
+import { type Overlay, overlayFlags } from './flags.js';
+import { POLICY_PROFILES } from './policies.js';
+import type { FileConfiguration } from './schema.js';
+import { fileSchema } from './schema.js';
+import { keysOf } from './schema-keys.js';
+import { SecretFiles } from './secret-files.js';
+import type { Environment, YamlFile } from './yaml-file.js';
+import { readYaml } from './yaml-file.js';
+
+export interface ConfigurationInput {
+  /** Path of the YAML file; null for none. */
+  readonly file: string | null;
+  readonly flags: ConfigurationFlags;
+  /** Variables for `${NAME}`. */
+  readonly environment: Environment;
+}
+
+/** Loads a configuration. Throws a ConfigurationError whose message lists every problem. */
+export function loadConfiguration(input: ConfigurationInput): Configuration {
+  const yaml = input.file === null ? null : readFile(input.file, input.environment);
+  const overlay = overlayFlags(yaml?.value ?? {}, input.flags);
+  const problems: ConfigurationProblem[] = [...overlay.problems];
+  const report = (finding: Finding): void => {
+    problems.push(locate(finding, overlay, yaml, input.file));
+  };
+  const parsed = fileSchema.safeParse(overlay.value);
+  if (!parsed.success) {
+    const keys = (at: ConfigurationPath): readonly string[] => keysOf(fileSchema, at);
+    for (const finding of findingsOf(parsed.error.issues, overlay.value, keys)) report(finding);
+    throw new ConfigurationError(problems);
+  }
+  const folder = input.file === null ? '.' : path.dirname(input.file);
+  const settled = settle(parsed.data, new SecretFiles(folder), report);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return settled;
+}
+
+function readFile(file: string, environment: Environment): YamlFile {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const problem = { source: file, line: null, column: null, path: '' };
+    throw new ConfigurationError([{ ...problem, text: `cannot be read: ${reason}` }]);
+  }
+  return readYaml(text, file, environment);
+}
+
+/** Says where a finding stands: at the flag it came from, else in the file. */
+function locate(
+  { path: at, at: part, text }: Finding,
+  overlay: Overlay,
+  yaml: YamlFile | null,
+  file: string | null,
+): ConfigurationProblem {
+  const flag = overlay.flagOf(at);
+  if (flag !== null || yaml === null) {
+    return { source: flag ?? 'configuration', line: null, column: null, path: '', text };
+  }
+  return { source: file ?? '', ...yaml.place(at, part), path: pathText(at), text };
+}
+
+/** Looks up and checks what the schema cannot. */
+function settle(
+  file: FileConfiguration,
+  files: SecretFiles,
+  report: (finding: Finding) => void,
+): Configuration {
+  const reportAt =
+    (...at: ConfigurationPath) =>
+    (text: string): void =>
+      report({ path: at, at: 'value', text });
+  const { scrape, timeouts, index } = file;
+  return {
+    listen: listen(file.listen, reportAt('listen')),
+    admin: listen(file.admin, reportAt('admin')),
+    endpoints: expandEndpoints(file.endpoints, files, report),
+    models: models(file, files, report),
+    profile: profile(file, report),
+    scrape: {
+      intervalMs: scrape.interval,
+      timeoutMs: scrape.timeout,
+      staleAfterMs: scrape.staleAfter,
+    },
+    probe: { intervalMs: file.probe.interval },
+    events: file.events,
+    prompts: { workers: file.prompts.workers ?? null },
+    index: {
+      blockCapacity: index.blockCapacity ?? null,
+      endpointCapacity: index.endpointCapacity,
+      hashSecret: files.hashSecret(index.hashSecretFile, reportAt('index', 'hashSecretFile')),
+    },
+    limits: { bodyBytes: file.limits.body },
+    timeouts: {
+      connectMs: timeouts.connect,
+      firstByteMs: timeouts.firstByte,
+      stallMs: timeouts.stall,
+      drainMs: timeouts.drain,
+    },
+    headers: file.headers,
+    log: file.log,
+  };
+}
+
+function listen(text: string, fault: (text: string) => void): ListenAddress {
+  const address = listenAddress(text);
+  if (!('fault' in address)) return address;
+  fault(address.fault);
+  return { host: '', port: 0 };
+}
+
+function models(
+  file: FileConfiguration,
+  files: SecretFiles,
+  report: (finding: Finding) => void,
+): Readonly<Record<string, ModelSettings>> {
+  const entries = Object.entries(file.models).map(([id, { tokenizer, blockSize }]) => {
+    const at = ['models', id, 'tokenizer'];
+    const fault = (text: string): void => report({ path: at, at: 'value', text });
+    const found = files.tokenizer(tokenizer, fault);
+    return [id, { tokenizer: found, blockSize: blockSize ?? null }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+function profile(file: FileConfiguration, report: (finding: Finding) => void): ProfileSettings {
+  if (file.scheduling === undefined) return POLICY_PROFILES[file.policy ?? 'precise'];
+  if (file.policy !== undefined) {
+    const text = 'give either `policy` or `scheduling`, not both';
+    report({ path: ['scheduling'], at: 'key', text });
+  }
+  checkProfile(file.scheduling.profile, ['scheduling', 'profile'], report);
+  return file.scheduling.profile;
+}

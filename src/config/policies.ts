@@ -1,0 +1,40 @@
+// The built-in scheduling profiles behind `policy` and `--policy`.
+
+import type { PolicyName, ProfileSettings } from './configuration.js';
+
+const plugin = (type: string): { type: string; parameters: Record<string, never> } => ({
+  type,
+  parameters: {},
+});
+const scorer = (
+  type: string,
+  weight: number,
+): { type: string; weight: number; parameters: Record<string, never> } => ({
+  ...plugin(type),
+  weight,
+});
+
+const LOAD = [scorer('kv-cache-utilization-scorer', 2), scorer('queue-scorer', 2)];
+
+/** Profile of every policy. `load-aware` is `precise` without the prefix, so they can be compared. */
+export const POLICY_PROFILES: Readonly<Record<PolicyName, ProfileSettings>> = {
+  precise: {
+    name: 'precise',
+    filters: [],
+    scorers: [scorer('prefix-cache-scorer', 3), ...LOAD],
+    picker: plugin('max-score-picker'),
+  },
+  'load-aware': {
+    name: 'load-aware',
+    filters: [],
+    scorers: LOAD,
+    picker: plugin('max-score-picker'),
+  },
+  random: { name: 'random', filters: [], scorers: [], picker: plugin('random-picker') },
+  'round-robin': {
+    name: 'round-robin',
+    filters: [],
+    scorers: [],
+    picker: plugin('round-robin-picker'),
+  },
+};

@@ -1,0 +1,294 @@
+// The configuration file's one description: every field with its default, unit, bounds and a
+// sentence. Validation, the published JSON schema and the reference page are all made from it.
+
+import { z } from 'zod';
+import { ENDPOINTS_MAX } from '#contracts/limits.js';
+import type { LogLevel, PolicyName, ProfileSettings } from './configuration.js';
+import { LOG_LEVELS, POLICIES } from './configuration.js';
+import { duration, size } from './units.js';
+
+/** One entry of `endpoints` with its options. */
+export interface EndpointEntry {
+  readonly url: string;
+  readonly events?: string | undefined;
+  readonly replay?: string | undefined;
+  readonly topic?: string | undefined;
+  readonly apiKeyFile?: string | undefined;
+  readonly caFile?: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** The file as validated: defaults filled in, units resolved, nothing looked up yet. */
+export interface FileConfiguration {
+  readonly listen: string;
+  readonly admin: string;
+  readonly endpoints: readonly (string | EndpointEntry)[];
+  readonly models: Readonly<
+    Record<
+      string,
+      { readonly tokenizer?: string | undefined; readonly blockSize?: number | undefined }
+    >
+  >;
+  readonly policy?: PolicyName | undefined;
+  readonly scheduling?: { readonly profile: ProfileSettings } | undefined;
+  readonly scrape: {
+    readonly interval: number;
+    readonly timeout: number;
+    readonly staleAfter: number;
+  };
+  readonly probe: { readonly interval: number };
+  readonly events: { readonly shards: number };
+  readonly prompts: { readonly workers?: number | undefined };
+  readonly index: {
+    readonly blockCapacity?: number | undefined;
+    readonly endpointCapacity: number;
+    readonly hashSecretFile?: string | undefined;
+  };
+  readonly limits: { readonly body: number };
+  readonly timeouts: {
+    readonly connect: number;
+    readonly firstByte: number;
+    readonly stall: number;
+    readonly drain: number;
+  };
+  readonly headers: { readonly decision: boolean };
+  readonly log: { readonly level: LogLevel };
+}
+
+const path = (sentence: string): z.ZodString => z.string().min(1).describe(sentence);
+
+const endpoint = z.union([
+  z.string().min(1),
+  z
+    .strictObject({
+      url: z
+        .string()
+        .describe('`http://host:port`, or a range of ports `http://host:8000-8007` for several.'),
+      events: z
+        .string()
+        .optional()
+        .describe(
+          'ZMQ address of its KV events, for engines that do not tell (vLLM < 0.31): ' +
+            '`tcp://host:5557`; with `*` or a leading `bind:` the router listens and the engine ' +
+            'connects; a range of ports goes with a range in `url`.',
+        ),
+      replay: z.string().optional().describe('ZMQ address of its replay socket.'),
+      topic: z
+        .string()
+        .optional()
+        .describe('Topic that its events carry; anything else is foreign.'),
+      apiKeyFile: path('File with the API key the engine wants (`--api-key`).').optional(),
+      caFile: path('PEM file with the private CA of an https endpoint.').optional(),
+      labels: z
+        .record(z.string(), z.string())
+        .default({})
+        .describe('Labels for `label-selector-filter`.'),
+    })
+    .describe('An endpoint with more to say than its URL.'),
+]);
+
+const parameters = z
+  .record(z.string(), z.unknown())
+  .default({})
+  .describe("The plugin's parameters; see the plugin reference.");
+const type = (kind: string): z.ZodString =>
+  z.string().describe(`Type of the ${kind}; see the plugin reference.`);
+
+const profile = z.strictObject({
+  name: z.string().min(1).max(64).default('custom').describe('Name shown in decisions.'),
+  filters: z
+    .array(z.strictObject({ type: type('filter'), parameters }))
+    .max(32)
+    .default([])
+    .describe('Filters, in the order in which they run.'),
+  scorers: z
+    .array(
+      z.strictObject({
+        type: type('scorer'),
+        weight: z.number().min(0).max(1000).default(1).describe('Factor of its score.'),
+        parameters,
+      }),
+    )
+    .max(32)
+    .default([])
+    .describe('Scorers; scores in [0, 1] are weighted and summed.'),
+  picker: z
+    .strictObject({ type: type('picker'), parameters })
+    .prefault({ type: 'max-score-picker' })
+    .describe('The picker.'),
+});
+
+const scrape = z.strictObject({
+  interval: duration({
+    least: '50ms',
+    most: '1m',
+    otherwise: '1s',
+    sentence: "Time between two reads of an engine's metrics.",
+  }),
+  timeout: duration({
+    least: '50ms',
+    most: '1m',
+    otherwise: '2s',
+    sentence: 'Longest wait for an answer, of a probe too.',
+  }),
+  staleAfter: duration({
+    least: '100ms',
+    most: '10m',
+    otherwise: '5s',
+    sentence: 'Age from which figures lose against fresh ones.',
+  }),
+});
+
+const timeouts = z.strictObject({
+  connect: duration({
+    least: '10ms',
+    most: '1m',
+    otherwise: '2s',
+    sentence: 'Longest time to connect to an endpoint before the next one is tried.',
+  }),
+  firstByte: duration({
+    least: '1s',
+    most: '1h',
+    otherwise: '10m',
+    sentence: 'Longest wait for the first byte of an answer; queueing and prefill are in it.',
+  }),
+  stall: duration({
+    least: '1s',
+    most: '1h',
+    otherwise: '2m',
+    sentence: 'Longest silence within an answer.',
+  }),
+  drain: duration({
+    least: '0s',
+    most: '1h',
+    otherwise: '30s',
+    sentence: 'Time that running requests have to finish after SIGTERM.',
+  }),
+});
+
+/** Schema of the file. */
+export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
+  listen: z
+    .string()
+    .default(':8080')
+    .describe('Address for clients: `host:port`, `:port` for all interfaces.'),
+  admin: z
+    .string()
+    .default('127.0.0.1:8081')
+    .describe('Address for metrics, status and decisions; keep it away from clients.'),
+  endpoints: z
+    .array(endpoint)
+    .max(ENDPOINTS_MAX)
+    .default([])
+    .describe('The model servers; with none, four simulated ones are started.'),
+  models: z
+    .record(
+      z.string(),
+      z.strictObject({
+        tokenizer: path(
+          'Directory with `tokenizer.json` and `tokenizer_config.json`; looked for when not given.',
+        ).optional(),
+        blockSize: z
+          .number()
+          .int()
+          .min(16)
+          .max(4096)
+          .optional()
+          .describe('Tokens per block of the index; taken from the engines when not given.'),
+      }),
+    )
+    .default({})
+    .describe('What is to be known about models, by id. Models are found without it.'),
+  policy: z
+    .enum(POLICIES)
+    .optional()
+    .describe(
+      'A built-in scheduling profile; `precise` when neither this nor `scheduling` is given.',
+    ),
+  scheduling: z
+    .strictObject({ profile })
+    .optional()
+    .describe('A scheduling profile of your own, instead of `policy`.'),
+  scrape: scrape.prefault({}).describe('Reading engine metrics.'),
+  probe: z
+    .strictObject({
+      interval: duration({
+        least: '100ms',
+        most: '5m',
+        otherwise: '1s',
+        sentence: 'Time between two health checks of an endpoint.',
+      }),
+    })
+    .prefault({})
+    .describe('Active health checks.'),
+  events: z
+    .strictObject({
+      shards: z
+        .number()
+        .int()
+        .min(1)
+        .max(16)
+        .default(1)
+        .describe('Threads that follow KV events; each owns some of the endpoints.'),
+    })
+    .prefault({})
+    .describe('Following KV events.'),
+  prompts: z
+    .strictObject({
+      workers: z
+        .number()
+        .int()
+        .min(1)
+        .max(64)
+        .optional()
+        .describe('Threads that render and tokenise prompts; by the processors when not given.'),
+    })
+    .prefault({})
+    .describe('Encoding prompts.'),
+  index: z
+    .strictObject({
+      blockCapacity: z
+        .number()
+        .int()
+        .min(1024)
+        .max(100_000_000)
+        .optional()
+        .describe('Distinct blocks to hold; from the size of the fleet when not given.'),
+      endpointCapacity: z
+        .number()
+        .int()
+        .min(1)
+        .max(ENDPOINTS_MAX)
+        .default(64)
+        .describe('Endpoints there can be at once, data-parallel ranks counted.'),
+      hashSecretFile: path(
+        'File with a secret of at least 16 characters that seeds block keys; random when not given.',
+      ).optional(),
+    })
+    .prefault({})
+    .describe('The block index.'),
+  limits: z
+    .strictObject({
+      body: size({
+        least: '1KiB',
+        most: '32MiB',
+        otherwise: '32MiB',
+        sentence: 'Largest request body.',
+      }),
+    })
+    .prefault({})
+    .describe('What one request may take.'),
+  timeouts: timeouts.prefault({}).describe('Towards endpoints.'),
+  headers: z
+    .strictObject({
+      decision: z.boolean().default(true).describe('Whether answers carry `x-warmpath-*` headers.'),
+    })
+    .prefault({})
+    .describe('Response headers.'),
+  log: z
+    .strictObject({
+      level: z.enum(LOG_LEVELS).default('info').describe('Least severe level to write.'),
+    })
+    .prefault({})
+    .describe('Logging, one JSON object per line.'),
+});

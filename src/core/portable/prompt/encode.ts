@@ -1,0 +1,238 @@
+// What `encode` does to one request on a prompt worker: parse, render, tokenize, hash, match. The
+// outcome goes into the handle's record. Nothing thrown inside loses a request: it becomes
+// `encoder-failed`, which routes by load, and is told to main for the log.
+
+import type { KeyNamespace } from '#contracts/block.js';
+import type { ModelDescriptor } from '#contracts/core.js';
+import { PROMPT_CHARACTERS_MAX, PROMPT_TOKENS_MAX } from '#contracts/limits.js';
+import type { PromptMatch, RequestHandle, Route } from '#contracts/request.js';
+import { type BlockKey, namespaceSeed } from '../keys.js';
+import type { EngineTokenizer } from './engine-tokenizer.js';
+import { chainStart, extendChain } from './hash.js';
+import type { ScanRefusal } from './json-scan.js';
+import type { JsonValue } from './json-value.js';
+import type { PromptMatcher } from './match.js';
+import { type ParsedPrompt, type ParsedRequest, parseRequest } from './parse.js';
+import { type EncodeOutcome, emptyOutcome, newMatch, type RecordTable } from './record.js';
+import { TemplateRefusal } from './template-runtime.js';
+import type { TokenizerCache } from './tokenizer-cache.js';
+
+export interface EncodeContext {
+  readonly records: RecordTable;
+  readonly matcher: PromptMatcher;
+  readonly tokenizers: TokenizerCache;
+  readonly engine: EngineTokenizer;
+  readonly hashSecret: bigint;
+  readonly nowMs: () => number;
+  /** Told once per request that could not be encoded. */
+  readonly failed: (problem: string) => void;
+  /** Chunks looked up in prefix stores, and found. */
+  readonly counted: (lookups: number, hits: number) => void;
+}
+
+/** A prompt that can be encoded: with text, or as ids already. */
+type Prompt = Exclude<ParsedPrompt, { readonly kind: 'none' }>;
+
+/** Encodes requests of one worker. */
+export class RequestEncoder {
+  readonly #context: EncodeContext;
+  readonly #seeds = new Map<string, BlockKey>();
+  #models: ReadonlyMap<string, ModelDescriptor> = new Map();
+
+  constructor(context: EncodeContext) {
+    this.#context = context;
+  }
+
+  setModels(models: readonly ModelDescriptor[]): void {
+    this.#models = new Map(models.map((model) => [model.id, model]));
+    this.#seeds.clear();
+  }
+
+  /** Encodes one handle. Resolves when its record is written, or at once when it is stale. */
+  async encode(handle: RequestHandle, route: Route): Promise<void> {
+    const { records, nowMs, failed } = this.#context;
+    const body = records.copyBody(handle);
+    if (body === null) return;
+    const outcome = emptyOutcome();
+    let match: PromptMatch | null = null;
+    try {
+      const startedMs = nowMs();
+      const parsed = parseRequest(body, route);
+      outcome.micros.parse = micros(nowMs() - startedMs);
+      if (parsed.ok) match = await this.#encodeParsed(parsed.request, body, outcome);
+      else outcome.refusal = parsed.refusal;
+    } catch (error) {
+      outcome.noMatchReason = 'encoder-failed';
+      failed(error instanceof Error ? error.message : String(error));
+    }
+    records.write(handle, outcome, match);
+  }
+
+  /** Token ids of a body for one model, proven or not; rejects with the reason for what it cannot. */
+  async tokenIds(model: ModelDescriptor, route: Route, text: string): Promise<Uint32Array> {
+    const body = Buffer.from(text, 'utf8');
+    const parsed = parseRequest(body, route);
+    if (!parsed.ok) throw new Error(parsed.refusal.detail);
+    const { prompt } = parsed.request;
+    if (prompt.kind === 'none') throw new Error(`nothing to tokenize: ${prompt.reason}`);
+    if (prompt.kind === 'tokens') return prompt.tokenIds;
+    const source = model.tokenizer;
+    if (source === null) throw new Error(`no tokenizer was found for ${model.id}`);
+    if (source.kind === 'engine') return this.#context.engine.tokenIds(source, parseBody(body));
+    const { tokenizer } = await this.#context.tokenizers.get(source.directory);
+    if (prompt.kind === 'text') return tokenizer.encode(prompt.text, prompt.addSpecialTokens);
+    if (tokenizer.renderer === null) throw new Error(`${model.id} has no chat template`);
+    return tokenizer.encode(tokenizer.renderer.renderChat(prompt), prompt.addSpecialTokens);
+  }
+
+  async #encodeParsed(
+    request: ParsedRequest,
+    body: Buffer,
+    outcome: EncodeOutcome,
+  ): Promise<PromptMatch | null> {
+    const model = this.#models.get(request.model);
+    outcome.modelIndex = model?.index ?? -1;
+    outcome.modelOffset = request.modelOffset;
+    outcome.modelBytes = request.modelBytes;
+    outcome.stream = request.stream;
+    outcome.priority = request.priority;
+    outcome.cuts = request.cuts;
+    const { prompt } = request;
+    if (prompt.kind === 'none') return stop(outcome, prompt.reason);
+    if (model === undefined) return stop(outcome, 'no-tokenizer');
+    if (prompt.kind !== 'tokens') {
+      if (model.tokenizer === null) return stop(outcome, 'no-tokenizer');
+      if (!model.proven) return stop(outcome, 'tokenizer-unproven');
+    }
+    if (model.blockSize === null) return stop(outcome, 'block-size-unknown');
+    const { pool, adapter } = model;
+    const seed = this.#seed({ pool, adapter, cacheSalt: request.cacheSalt });
+    outcome.blockSize = model.blockSize;
+    await this.#tokenizeAndHash({ prompt, model, seed, body }, outcome);
+    return this.#match(prompt, model, outcome);
+  }
+
+  /** Fills keys and token count, or a reason why there are none. */
+  async #tokenizeAndHash(
+    input: {
+      readonly prompt: Prompt;
+      readonly model: ModelDescriptor;
+      readonly seed: BlockKey;
+      readonly body: Buffer;
+    },
+    outcome: EncodeOutcome,
+  ): Promise<void> {
+    const { prompt, model, seed, body } = input;
+    const source = model.tokenizer;
+    if (prompt.kind === 'tokens') return this.#hash(prompt.tokenIds, seed, outcome);
+    if (source === null) return;
+    const { nowMs } = this.#context;
+    if (source.kind === 'engine') {
+      const startedMs = nowMs();
+      const ids = await this.#context.engine.tokenIds(source, parseBody(body));
+      outcome.micros.tokenize = micros(nowMs() - startedMs);
+      return this.#hash(ids, seed, outcome);
+    }
+    const { tokenizer, store } = await this.#context.tokenizers.get(source.directory);
+    const startedMs = nowMs();
+    const text = prompt.kind === 'text' ? prompt.text : renderText(tokenizer, prompt, outcome);
+    outcome.micros.render = micros(nowMs() - startedMs);
+    if (text === null) return;
+    if (text.length > PROMPT_CHARACTERS_MAX) {
+      outcome.noMatchReason = 'over-limit';
+      return;
+    }
+    const { addSpecialTokens } = prompt;
+    const keyed = await store.key({ text, addSpecialTokens, seed, blockSize: outcome.blockSize });
+    this.#context.counted(keyed.chunks, keyed.hits);
+    outcome.promptTokens = keyed.promptTokens;
+    outcome.keys = keyed.keys;
+    outcome.micros.tokenize = micros(keyed.tokenizeMs);
+    outcome.micros.hash = micros(keyed.hashMs);
+  }
+
+  #hash(ids: Uint32Array, seed: BlockKey, outcome: EncodeOutcome): void {
+    outcome.promptTokens = ids.length;
+    if (ids.length > PROMPT_TOKENS_MAX) return;
+    const startedMs = this.#context.nowMs();
+    outcome.keys = extendChain(chainStart(seed), ids, outcome.blockSize).keys;
+    outcome.micros.hash = micros(this.#context.nowMs() - startedMs);
+  }
+
+  #match(prompt: Prompt, model: ModelDescriptor, outcome: EncodeOutcome): PromptMatch | null {
+    const { promptTokens, blockSize, keys } = outcome;
+    outcome.refusal ??= overContext(prompt, promptTokens, model.maxModelLen);
+    if (outcome.refusal !== null || outcome.noMatchReason !== null) return null;
+    outcome.totalBlocks = Math.floor(promptTokens / blockSize);
+    if (promptTokens > PROMPT_TOKENS_MAX) return stop(outcome, 'over-limit');
+    // An engine always computes at least the last token, so it never reuses a block that ends there.
+    const blockLimit = Math.floor((promptTokens - 1) / blockSize);
+    if (blockLimit <= 0) return stop(outcome, 'below-one-block');
+    const startedMs = this.#context.nowMs();
+    const match = newMatch(this.#context.records.endpointCapacity);
+    outcome.indexEpoch = this.#context.matcher.match(keys, blockLimit, match);
+    outcome.micros.match = micros(this.#context.nowMs() - startedMs);
+    return match;
+  }
+
+  /** Seeds without a salt are few, one per model; salts come from clients and are not kept. */
+  #seed(namespace: KeyNamespace): BlockKey {
+    if (namespace.cacheSalt !== '') return namespaceSeed(this.#context.hashSecret, namespace);
+    const name = JSON.stringify([namespace.pool, namespace.adapter]);
+    let seed = this.#seeds.get(name);
+    if (seed === undefined) {
+      seed = namespaceSeed(this.#context.hashSecret, namespace);
+      this.#seeds.set(name, seed);
+    }
+    return seed;
+  }
+}
+
+/** Null, with the outcome saying why, when there is no template or it refuses the chat. */
+function renderText(
+  tokenizer: { readonly renderer: { renderChat(chat: ChatOf<Prompt>): string } | null },
+  prompt: ChatOf<Prompt>,
+  outcome: EncodeOutcome,
+): string | null {
+  if (tokenizer.renderer === null) {
+    outcome.noMatchReason = 'no-tokenizer';
+    return null;
+  }
+  try {
+    return tokenizer.renderer.renderChat(prompt);
+  } catch (error) {
+    if (!(error instanceof TemplateRefusal)) throw error;
+    const detail = `messages: the model's chat template refused them: ${error.message}`;
+    outcome.refusal = { code: 'template_failed', detail, param: 'messages' };
+    return null;
+  }
+}
+
+type ChatOf<Kind> = Extract<Kind, { readonly kind: 'chat' }>;
+
+function overContext(
+  prompt: Prompt,
+  promptTokens: number,
+  maxModelLen: number | null,
+): ScanRefusal | null {
+  if (maxModelLen === null || promptTokens <= maxModelLen) return null;
+  const param = prompt.kind === 'chat' ? 'messages' : 'prompt';
+  const detail =
+    `This model's maximum context length is ${maxModelLen} tokens. However, your request has ` +
+    `${promptTokens} input tokens. Please reduce the length of the ${param}.`;
+  return { code: 'context_length_exceeded', detail, param };
+}
+
+function stop(outcome: EncodeOutcome, reason: EncodeOutcome['noMatchReason']): null {
+  outcome.noMatchReason = reason;
+  return null;
+}
+
+/** The body has been parsed before, so this cannot fail. */
+function parseBody(body: Buffer): JsonValue {
+  return JSON.parse(body.toString('utf8')) as JsonValue;
+}
+
+function micros(milliseconds: number): number {
+  return Math.round(milliseconds * 1000);
+}

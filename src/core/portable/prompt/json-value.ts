@@ -1,0 +1,93 @@
+// Parses JSON text into plain values without losing what Python's parser would keep: the spelling
+// of numbers (1.0, 1e5, 2^60) and the order of keys like "12". Such numbers and keys are marked in
+// the text before JSON.parse and carried as marked strings; python-values.ts reads the marks.
+
+import { isRefusal, type JsonScan, scanJson } from './json-scan.js';
+
+/** Any value of a parsed body. */
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue };
+
+// Noncharacters: legal in JSON, meaningless in text. A body that has one is parsed without marks.
+const NUMBER_MARK = '\ufdd0';
+const KEY_MARK = '\ufdd1';
+const MARK_IN_TEXT = /[\ufdd0\ufdd1]|\\u[fF][dD][dD][01]/;
+
+export function isJsonObject(
+  value: JsonValue | undefined,
+): value is { readonly [key: string]: JsonValue } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The number's own spelling when `text` is a marked number, else null. */
+export function markedNumber(text: string): string | null {
+  return text.startsWith(NUMBER_MARK) ? text.slice(1) : null;
+}
+
+/** The key as the client wrote it. */
+export function unmarkedKey(key: string): string {
+  return key.startsWith(KEY_MARK) ? key.slice(1) : key;
+}
+
+/** JSON.parse of scanned bytes, marking only inside the top-level members named in `within`. */
+export function parseMarked(
+  bytes: Uint8Array,
+  scan: JsonScan,
+  within: ReadonlySet<string> | null,
+): JsonValue {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const text = (from: number, to: number): string => buffer.toString('utf8', from, to);
+  if (scan.oddNumbers.length === 0 && scan.oddKeys.length === 0) {
+    return JSON.parse(text(0, bytes.length)) as JsonValue;
+  }
+  if (MARK_IN_TEXT.test(text(0, bytes.length))) {
+    return JSON.parse(text(0, bytes.length)) as JsonValue;
+  }
+  const edits = editsWithin(scan, within);
+  let out = '';
+  let done = 0;
+  for (const { start, end } of edits) {
+    out += text(done, start);
+    out += end < 0 ? `"${KEY_MARK}` : `"${NUMBER_MARK}${text(start, end)}"`;
+    done = end < 0 ? start + 1 : end;
+  }
+  return JSON.parse(out + text(done, bytes.length)) as JsonValue;
+}
+
+/** Parses text inside a body (tool-call arguments); undefined when it is not acceptable JSON. */
+export function parseInnerJson(text: string): JsonValue | undefined {
+  const bytes = Buffer.from(text, 'utf8');
+  const scan = scanJson(bytes);
+  // Keys that appear twice are read by both sides as the last one; only bounds matter here.
+  if (isRefusal(scan) && scan.code !== 'duplicate_field') return undefined;
+  try {
+    return isRefusal(scan) ? (JSON.parse(text) as JsonValue) : parseMarked(bytes, scan, null);
+  } catch {
+    return undefined;
+  }
+}
+
+interface Edit {
+  readonly start: number;
+  /** One past a number; −1 for a key. */
+  readonly end: number;
+}
+
+function editsWithin(scan: JsonScan, within: ReadonlySet<string> | null): readonly Edit[] {
+  const edits: Edit[] = [];
+  for (let i = 0; i < scan.oddNumbers.length; i += 2) {
+    edits.push({ start: scan.oddNumbers[i] ?? 0, end: scan.oddNumbers[i + 1] ?? 0 });
+  }
+  for (const start of scan.oddKeys) edits.push({ start, end: -1 });
+  edits.sort((a, b) => a.start - b.start);
+  if (within === null) return edits;
+  const inside = scan.members.filter((member) => within.has(member.name));
+  return edits.filter(({ start }) =>
+    inside.some((member) => start >= member.valueStart && start < member.end),
+  );
+}

@@ -1,0 +1,33 @@
+// The match stage: where the blocks of a prompt are, by the block index and by the speculative
+// residencies of moments ago. Called by encode.ts; lock-free reads only.
+
+import type { RequestKeys } from '#contracts/block.js';
+import type { BlockIndexReader } from '#contracts/block-index.js';
+import type { PromptMatch } from '#contracts/request.js';
+
+/** Reads residencies that events have not confirmed yet. */
+export interface SpeculativeReader {
+  /**
+   * Raises `blocks[slot]` to the leading blocks held or expected there, starting from what
+   * `usable` says, up to `blockLimit`.
+   */
+  match(keys: RequestKeys, blockLimit: number, usable: Uint32Array, blocks: Uint32Array): void;
+}
+
+/** Matches prompts of one worker. */
+export class PromptMatcher {
+  readonly #index: BlockIndexReader;
+  readonly #speculative: SpeculativeReader;
+
+  constructor(index: BlockIndexReader, speculative: SpeculativeReader) {
+    this.#index = index;
+    this.#speculative = speculative;
+  }
+
+  /** Fills `result`; returns the index epoch it was read in. */
+  match(keys: RequestKeys, blockLimit: number, result: PromptMatch): number {
+    const epoch = this.#index.match(keys, keys.length / 2, blockLimit, result);
+    this.#speculative.match(keys, blockLimit, result.usableBlocks, result.speculativeBlocks);
+    return epoch;
+  }
+}

@@ -1,0 +1,55 @@
+// The program's logger: pino, one JSON object per line on the given stream. Implements the Logger
+// contract; pino escapes control characters, so no field can start a line of its own.
+
+import { type Logger as PinoLogger, pino, stdSerializers } from 'pino';
+import type { LogFields, Logger } from '#contracts/logger.js';
+
+export interface LoggerOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  /** Where lines go; stdout when left out. */
+  readonly destination?: { write(line: string): void };
+}
+
+/** Makes the logger. Lines carry level, time (ISO), the fields and `message`. */
+export function createLogger(options: LoggerOptions): Logger {
+  const settings = {
+    level: options.level,
+    base: null,
+    messageKey: 'message',
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string): object => ({ level: label }) },
+    serializers: { error: describeError },
+  };
+  const logger =
+    options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  return new PinoBackedLogger(logger);
+}
+
+/** An error with its causes; anything else as it is. */
+function describeError(error: unknown): unknown {
+  return error instanceof Error ? stdSerializers.errWithCause(error) : error;
+}
+
+class PinoBackedLogger implements Logger {
+  readonly #logger: PinoLogger;
+
+  constructor(logger: PinoLogger) {
+    this.#logger = logger;
+  }
+
+  debug(fields: LogFields, sentence: string): void {
+    this.#logger.debug(fields, sentence);
+  }
+
+  info(fields: LogFields, sentence: string): void {
+    this.#logger.info(fields, sentence);
+  }
+
+  warn(fields: LogFields, sentence: string): void {
+    this.#logger.warn(fields, sentence);
+  }
+
+  error(fields: LogFields, sentence: string): void {
+    this.#logger.error(fields, sentence);
+  }
+}

@@ -1,0 +1,202 @@
+// Counts what the request path tells (RequestObserver) and serves all metrics as text. Calls come
+// on the main thread between a client and its answer, so they only add to counters in memory;
+// figures that others own are read when somebody scrapes (collected-metrics.ts).
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Decision } from '#contracts/decision.js';
+import type { AttemptOutcome } from '#contracts/endpoint.js';
+import { ERRORS } from '#contracts/errors.js';
+import { ENDPOINTS_MAX, MODEL_LABELS_MAX } from '#contracts/limits.js';
+import type { FinishedRequest, RequestObserver, RequestStage } from '#contracts/observer.js';
+import type { Route } from '#contracts/request.js';
+import { type CollectedSources, collectInto } from './collected-metrics.js';
+import {
+  BUCKETS,
+  type CounterName,
+  type GaugeName,
+  type HistogramName,
+  METRIC_PREFIX,
+  METRICS,
+  type MetricDefinition,
+} from './metrics-table.js';
+
+export interface RouterMetricsOptions {
+  readonly core: string;
+  readonly version: string;
+  readonly nodeVersion: string;
+  /** Also serve the figures of the process itself. */
+  readonly processMetrics: boolean;
+}
+
+/** Owns the registry. */
+export class RouterMetrics implements RequestObserver {
+  readonly #registry = new Registry();
+  readonly #counters = new Map<CounterName, Counter>();
+  readonly #gauges = new Map<GaugeName, Gauge>();
+  readonly #histograms = new Map<HistogramName, Histogram>();
+  /** Served models and endpoints are few, but over years many may come and go. */
+  readonly #models = new BoundedLabels(MODEL_LABELS_MAX);
+  readonly #endpoints = new BoundedLabels(ENDPOINTS_MAX);
+  #sources: CollectedSources | null = null;
+
+  constructor(options: RouterMetricsOptions) {
+    for (const definition of METRICS) this.#make(definition);
+    if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
+    this.gauge('core_info').set({ core: options.core }, 1);
+    this.gauge('build_info').set({ version: options.version, node: options.nodeVersion }, 1);
+  }
+
+  /** Where the figures come from that others own. */
+  collectFrom(sources: CollectedSources): void {
+    this.#sources = sources;
+  }
+
+  /** The exposition text and its content type. */
+  async expose(): Promise<{ readonly contentType: string; readonly body: string }> {
+    if (this.#sources !== null) collectInto(this, this.#sources);
+    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
+  }
+
+  counter(name: CounterName): Counter {
+    return made(this.#counters.get(name), name);
+  }
+
+  gauge(name: GaugeName): Gauge {
+    return made(this.#gauges.get(name), name);
+  }
+
+  admitted(_route: Route): void {
+    this.gauge('requests_in_flight').inc();
+  }
+
+  stage(stage: RequestStage, micros: number): void {
+    this.#histogram('decision_stage_seconds').observe({ stage }, micros / 1e6);
+  }
+
+  stripped(count: number): void {
+    this.counter('stripped_fields_total').inc(count);
+  }
+
+  decided(decision: Decision): void {
+    if (decision.chosen !== null)
+      this.counter('decisions_total').inc({ endpoint: decision.chosen });
+    if (decision.noMatchReason !== null) {
+      this.counter('unmatched_decisions_total').inc({ reason: decision.noMatchReason });
+    }
+  }
+
+  scorerViolated(scorer: string, count: number): void {
+    this.counter('scorer_violations_total').inc({ scorer }, count);
+  }
+
+  policyFailed(profile: string): void {
+    this.counter('policy_failures_total').inc({ profile });
+  }
+
+  attemptFailed(name: string, outcome: AttemptOutcome, retried: boolean): void {
+    const endpoint = this.#endpoints.label(name);
+    this.counter('attempts_failed_total').inc({ endpoint, outcome, retried: String(retried) });
+  }
+
+  finished(request: FinishedRequest): void {
+    const model = request.model === '' ? 'none' : this.#models.label(request.model);
+    const { route, outcome, errorCode } = request;
+    this.gauge('requests_in_flight').dec();
+    this.counter('requests_total').inc({ model, route, status: String(request.status), outcome });
+    if (errorCode !== null) {
+      this.counter('errors_total').inc({ code: errorCode, source: ERRORS[errorCode].source });
+    }
+    this.#observeLatency(request, model);
+    this.#countTokens(request, model);
+    this.#comparePrediction(request);
+  }
+
+  #observeLatency(request: FinishedRequest, model: string): void {
+    if (outcomeIsAnswer(request) && request.firstByteMs !== null) {
+      const prefix = prefixLabel(request.predictedCachedTokens);
+      this.#histogram('time_to_first_token_seconds').observe(
+        { model, prefix },
+        request.firstByteMs / 1e3,
+      );
+    }
+    if (request.meanInterTokenMs !== null) {
+      this.#histogram('inter_token_latency_seconds').observe(
+        { model },
+        request.meanInterTokenMs / 1e3,
+      );
+    }
+    this.#histogram('request_duration_seconds').observe({ model }, request.lastByteMs / 1e3);
+  }
+
+  #countTokens(request: FinishedRequest, model: string): void {
+    const { reportedPromptTokens, reportedCachedTokens, reportedCompletionTokens } = request;
+    if (reportedPromptTokens !== null) {
+      this.counter('prompt_tokens_total').inc({ model }, reportedPromptTokens);
+    }
+    if (reportedCachedTokens !== null) {
+      this.counter('cached_prompt_tokens_total').inc({ model }, reportedCachedTokens);
+    }
+    if (reportedCompletionTokens !== null) {
+      this.counter('completion_tokens_total').inc({ model }, reportedCompletionTokens);
+    }
+  }
+
+  /** Only requests that have both figures count, or their sums could not be compared. */
+  #comparePrediction(request: FinishedRequest): void {
+    const { predictedCachedTokens: predicted, reportedCachedTokens: reported } = request;
+    if (request.endpoint === null || predicted === null || reported === null) return;
+    const endpoint = this.#endpoints.label(request.endpoint);
+    this.counter('predicted_cached_tokens_total').inc({ endpoint }, predicted);
+    this.counter('reported_cached_tokens_total').inc({ endpoint }, reported);
+    const result = predicted === reported ? 'exact' : predicted > reported ? 'over' : 'under';
+    this.counter('predictions_total').inc({ endpoint, result });
+  }
+
+  #histogram(name: HistogramName): Histogram {
+    return made(this.#histograms.get(name), name);
+  }
+
+  #make(definition: MetricDefinition): void {
+    const { kind, help, labels } = definition;
+    const name = `${METRIC_PREFIX}${definition.name}`;
+    const common = { name, help, labelNames: [...labels], registers: [this.#registry] };
+    if (kind === 'counter') this.#counters.set(definition.name, new Counter(common));
+    else if (kind === 'gauge') this.#gauges.set(definition.name, new Gauge(common));
+    else {
+      const buckets = [...BUCKETS[definition.buckets]];
+      this.#histograms.set(definition.name, new Histogram({ ...common, buckets }));
+    }
+  }
+}
+
+/** The first `most` values of a label keep their names, the rest is `other`. */
+class BoundedLabels {
+  readonly #most: number;
+  readonly #values = new Set<string>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  label(value: string): string {
+    if (this.#values.has(value)) return value;
+    if (this.#values.size >= this.#most) return 'other';
+    this.#values.add(value);
+    return value;
+  }
+}
+
+function made<Metric>(metric: Metric | undefined, name: string): Metric {
+  if (metric === undefined) throw new Error(`metric ${name} was not made`);
+  return metric;
+}
+
+/** An error's first byte says nothing about how fast a prompt was processed. */
+function outcomeIsAnswer(request: FinishedRequest): boolean {
+  return request.status >= 200 && request.status < 300 && request.outcome !== 'answered-locally';
+}
+
+function prefixLabel(predictedCachedTokens: number | null): 'hit' | 'miss' | 'unknown' {
+  if (predictedCachedTokens === null) return 'unknown';
+  return predictedCachedTokens > 0 ? 'hit' : 'miss';
+}
