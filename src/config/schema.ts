@@ -41,7 +41,7 @@ export interface FileConfiguration {
   readonly prompts: { readonly workers?: number | undefined };
   readonly index: {
     readonly blockCapacity?: number | undefined;
-    readonly endpointCapacity: number;
+    readonly endpointCapacity?: number | undefined;
     readonly hashSecretFile?: string | undefined;
   };
   readonly limits: { readonly body: number };
@@ -206,7 +206,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       'A built-in scheduling profile; `precise` when neither this nor `scheduling` is given.',
     ),
   scheduling: z
-    .strictObject({ profile })
+    .strictObject({ profile: profile.describe('The profile that schedules every request.') })
     .optional()
     .describe('A scheduling profile of your own, instead of `policy`.'),
   scrape: scrape.prefault({}).describe('Reading engine metrics.'),
@@ -259,8 +259,11 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
         .int()
         .min(1)
         .max(ENDPOINTS_MAX)
-        .default(64)
-        .describe('Endpoints there can be at once, data-parallel ranks counted.'),
+        .optional()
+        .describe(
+          'Endpoints there can be at once, data-parallel ranks counted; when not given 64, or ' +
+            'twice the configured ones if that is more.',
+        ),
       hashSecretFile: path(
         'File with a secret of at least 16 characters that seeds block keys; random when not given.',
       ).optional(),

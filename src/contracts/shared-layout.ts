@@ -79,8 +79,13 @@ export function recordWords(endpointCapacity: number): number {
   return RECORD.headWords + RECORD_ENDPOINT_ARRAYS.words * endpointCapacity;
 }
 
-/** Words of one speculative residency: key, endpoint slot + 1, expiry (ms, low 32 bits). */
+/**
+ * Words of one speculative residency: key, endpoint slot + 1 (0 = empty), expiry (ms of the process
+ * clock, low 32 bits). The table is SPECULATIVE_ENTRIES of them in rows of SPECULATIVE_ROW; a key
+ * lies anywhere in row keyLow & (rows − 1). Slot is cleared first and stored last.
+ */
 export const SPECULATIVE = { keyLow: 0, keyHigh: 1, slot: 2, expiry: 3, words: 4 } as const;
+export const SPECULATIVE_ROW = 8;
 
 /** Byte offsets inside the `requests` buffer. */
 export interface RequestMemoryLayout {
@@ -93,8 +98,11 @@ export interface RequestMemoryLayout {
   readonly totalBytes: number;
 }
 
-/** Words of the head of the `requests` buffer. */
-export const REQUEST_MEMORY = { endpointCapacity: 0, headBytes: 128 } as const;
+/**
+ * Words of the head of the `requests` buffer. `speculativeUntil`: expiry of the latest speculative
+ * residency (ms, low 32 bits); from then on readers need not look at the table.
+ */
+export const REQUEST_MEMORY = { endpointCapacity: 0, speculativeUntil: 1, headBytes: 128 } as const;
 
 /** Lays out the `requests` buffer for `endpointCapacity` endpoint slots. */
 export function requestMemoryLayout(endpointCapacity: number): RequestMemoryLayout {

@@ -3,7 +3,7 @@
 // failure fails the whole discovery, because half an answer would silently lose events.
 
 import type { EngineKind, EventSource, ServedModel } from '#contracts/endpoint.js';
-import type { EngineClient } from '#contracts/transport.js';
+import type { EngineClient, EngineResponse } from '#contracts/transport.js';
 import { type ConfiguredAddress, hostOf } from './addresses.js';
 import {
   isRecord,
@@ -33,6 +33,8 @@ export interface DiscoveredEngine {
   readonly startTimeSeconds: number | null;
   /** What a person should know, one sentence each: why there are no events, no metrics. */
   readonly notes: readonly string[];
+  /** Routes that answered 5xx: what they would have told is missing, perhaps only for now. */
+  readonly failedPaths: readonly string[];
 }
 
 /** Models one engine may list; a longer list is cut, because every model costs the encoder memory. */
@@ -45,8 +47,13 @@ export async function discoverEngine(
   address: ConfiguredAddress,
   timeoutMs: number,
 ): Promise<DiscoveredEngine> {
-  const ask = (path: string): Promise<string | null> =>
-    getOrAbsent(client, address, path, timeoutMs);
+  const failedPaths: string[] = [];
+  const ask = async (path: string): Promise<string | null> => {
+    const answer = await fetchAnswer(client, address, path, timeoutMs);
+    if (answer.status >= 500) failedPaths.push(path);
+    // Any status but 200 means that the engine has no such route.
+    return answer.status === 200 ? answer.body : null;
+  };
   const models = await listModels(client, address, timeoutMs);
   const [versionBody, sourcesBody, serverInfoBody, metricsBody] = await Promise.all([
     ask('/version'),
@@ -72,6 +79,7 @@ export async function discoverEngine(
     ranks,
     startTimeSeconds: metrics.startTimeSeconds,
     notes: notesOn(ranks, engine, metricsBody, sourcesBody),
+    failedPaths,
   };
 }
 
@@ -80,7 +88,7 @@ async function listModels(
   address: ConfiguredAddress,
   timeoutMs: number,
 ): Promise<readonly ServedModel[]> {
-  const answer = await client.get(address.url, '/v1/models', address.security, timeoutMs);
+  const answer = await fetchAnswer(client, address, '/v1/models', timeoutMs);
   if (answer.status === 401 || answer.status === 403) {
     throw new Error(
       `${address.url}/v1/models answered ${answer.status}: give the endpoint the engine's API key`,
@@ -209,15 +217,25 @@ function notesOn(
   return notes;
 }
 
-/** Body of a 200; null for any other status, which means the engine has no such route. */
-async function getOrAbsent(
+/** Asks one route; an error names the route, because a bare ECONNRESET helps nobody. */
+async function fetchAnswer(
   client: EngineClient,
   address: ConfiguredAddress,
   path: string,
   timeoutMs: number,
-): Promise<string | null> {
-  const answer = await client.get(address.url, path, address.security, timeoutMs);
-  return answer.status === 200 ? answer.body : null;
+): Promise<EngineResponse> {
+  try {
+    return await client.get(address.url, path, address.security, timeoutMs);
+  } catch (error) {
+    throw new Error(`${address.url}${path} gave no answer: ${describe(error)}`, { cause: error });
+  }
+}
+
+/** Node's error for a name with several addresses has a code but no message. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== '') return error.message;
+  return 'code' in error ? String(error.code) : error.name;
 }
 
 function parseJson(body: string | null): unknown {

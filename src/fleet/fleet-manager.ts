@@ -82,6 +82,7 @@ export class FleetManager {
       clock,
       logger,
       states: () => this.registry.states(),
+      state: (slot) => this.registry.state(slot),
       intervalMs: timings.probeIntervalMs,
       fastMs: timings.probeFastMs,
       failuresMax: timings.probeFailures,

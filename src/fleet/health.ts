@@ -31,6 +31,7 @@ export interface FleetHealthOptions {
   readonly logger: Logger;
   /** The endpoints there are now. */
   readonly states: () => readonly EndpointState[];
+  readonly state: (slot: number) => EndpointState | null;
   readonly intervalMs: number;
   /** Failed probes in a row that make an address unhealthy. */
   readonly failuresMax: number;
@@ -74,15 +75,15 @@ export class FleetHealth {
 
   /** Takes the outcome of real traffic. */
   report(slot: number, outcome: AttemptOutcome): void {
-    const state = this.#options.states().find((entry) => entry.endpoint.slot === slot);
-    if (state === undefined) return;
+    // Nearly every report says that all is well with an endpoint that never failed.
+    if (outcome === 'answered' && !this.#ejections.has(slot)) return;
+    const state = this.#options.state(slot);
+    if (state === null) return;
     const nowMs = this.#options.clock.nowMs();
     const { url } = state.endpoint;
     let changed = false;
     if (outcome === 'unreachable') changed = connectionFailed(this.#probe(url), nowMs);
-    else if (outcome !== 'answered' || this.#ejections.has(slot)) {
-      changed = noteOutcome(this.#ejection(slot), outcome, nowMs);
-    }
+    else changed = noteOutcome(this.#ejection(slot), outcome, nowMs);
     if (changed) this.evaluate();
     if (outcome === 'unreachable' || outcome === 'timed-out') this.#options.onSuspect(url);
   }
@@ -122,8 +123,8 @@ export class FleetHealth {
 
   detail(slot: number): HealthDetail {
     const nowMs = this.#options.clock.nowMs();
-    const state = this.#options.states().find((entry) => entry.endpoint.slot === slot);
-    const probe = state === undefined ? undefined : this.#probes.get(state.endpoint.url);
+    const state = this.#options.state(slot);
+    const probe = state === null ? undefined : this.#probes.get(state.endpoint.url);
     const ejection = this.#ejections.get(slot);
     const ejections = ejection?.ejections ?? 0;
     if (probe === undefined || !probe.up) {

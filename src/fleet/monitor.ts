@@ -76,6 +76,7 @@ export class AddressMonitor {
   #retryMs: number;
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
   #startTimeSeconds: number | null = null;
+  #discovered = false;
 
   constructor(options: MonitorOptions) {
     const { clock, timings } = options;
@@ -126,6 +127,11 @@ export class AddressMonitor {
     const { address, client, sink, timings } = this.#options;
     const engine = await discoverEngine(client, address, timings.discoverTimeoutMs);
     if (this.#discovery.stopped) return 0;
+    // What is known of an engine is not given up for an answer that lacks a part.
+    if (this.#discovered && engine.failedPaths.length > 0) {
+      throw new Error(`${address.url} answered 5xx to ${engine.failedPaths.join(', ')}`);
+    }
+    this.#discovered = true;
     this.#retryMs = timings.retryMinMs;
     const restarted = this.#noteStartTime(engine.startTimeSeconds);
     sink.discovered(address, engine);

@@ -66,7 +66,7 @@ function partText(part: unknown): string {
 
 function withParsedArguments(toolCall: unknown): unknown {
   if (!isRecord(toolCall) || !isRecord(toolCall['function'])) return toolCall;
-  const text = toolCall['function']['arguments'];
+  const text = toolCall['function']['arguments'] ?? '';
   if (typeof text !== 'string') return toolCall;
   const parsed: unknown = text === '' ? {} : JSON.parse(text);
   return { ...toolCall, function: { ...toolCall['function'], arguments: parsed } };

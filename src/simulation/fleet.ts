@@ -5,6 +5,9 @@ import { EngineServer } from './engine-server.js';
 import { defaultTokenizerDirectory, EngineTokenizer } from './engine-tokenizer.js';
 import { type EngineSimOptions, resolveSettings } from './sim-options.js';
 
+/** By directory: loading takes most of a second and a hundred megabytes. */
+const tokenizers = new Map<string, EngineTokenizer>();
+
 export interface EngineSimFleet {
   readonly engines: readonly EngineServer[];
   /** Closes every engine's sockets; resolves when they are closed. */
@@ -17,7 +20,7 @@ export interface EngineSimFleet {
  */
 export async function startEngineSims(options: EngineSimOptions): Promise<EngineSimFleet> {
   const settings = resolveSettings(options, defaultTokenizerDirectory());
-  const tokenizer = new EngineTokenizer(settings.tokenizerDirectory);
+  const tokenizer = loadTokenizer(settings.tokenizerDirectory);
   const engines = Array.from(
     { length: settings.replicas },
     (_, position) => new EngineServer({ settings, tokenizer, position }),
@@ -32,4 +35,10 @@ export async function startEngineSims(options: EngineSimOptions): Promise<Engine
     throw error;
   }
   return { engines, stop };
+}
+
+function loadTokenizer(directory: string): EngineTokenizer {
+  const loaded = tokenizers.get(directory) ?? new EngineTokenizer(directory);
+  tokenizers.set(directory, loaded);
+  return loaded;
 }

@@ -17,6 +17,8 @@ export interface Usage {
   readonly completionTokens: number;
   /** Prompt tokens found in the cache. */
   readonly cachedTokens: number;
+  /** Prompt tokens in blocks that this request stored; chats report them, completions do not. */
+  readonly createdTokens: number;
 }
 
 /** One finished choice. Token ids are null unless the client asked for them. */
@@ -55,7 +57,7 @@ export function wholeAnswer(
       ...usageTotals(usage),
       prompt_tokens_details: {
         cached_tokens: usage.cachedTokens,
-        created_cache_tokens: null,
+        created_cache_tokens: chat ? usage.createdTokens : null,
         multimodal_tokens: null,
       },
       completion_tokens_details: null,
@@ -122,7 +124,10 @@ export function usageChunk(head: AnswerHead, usage: Usage): unknown {
     choices: [],
     usage: {
       ...usageTotals(usage),
-      prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+      prompt_tokens_details: {
+        cached_tokens: usage.cachedTokens,
+        ...(head.kind === 'chat' ? { created_cache_tokens: usage.createdTokens } : {}),
+      },
     },
     system_fingerprint: head.fingerprint,
   };

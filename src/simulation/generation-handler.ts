@@ -89,6 +89,7 @@ class GenerationAnswer {
   #arrivedMs = 0;
   #sentTokens = 0;
   #firstToken = true;
+  /** A fault has silenced the stream. */
   #stalled = false;
 
   constructor(
@@ -188,9 +189,11 @@ class GenerationAnswer {
       this.#stalled = faults.strike('stallStreams') !== null;
     }
     if (!this.#stalled && this.#sentTokens === faults.faults.cutStreams?.afterTokens) {
-      if (faults.strike('cutStreams') !== null) this.#response.destroy();
+      this.#stalled = faults.strike('cutStreams') !== null;
+      // What was sent so far arrives; then the connection ends without the end of the body.
+      if (this.#stalled) this.#response.socket?.destroySoon();
     }
-    return this.#stalled || this.#response.destroyed;
+    return this.#stalled;
   }
 
   #finish(): void {
@@ -221,12 +224,15 @@ class GenerationAnswer {
 
   /** Prompts count once, however many choices they have; so do their cached tokens. */
   #usage(): Usage {
-    const usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    const usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, createdTokens: 0 };
+    const { blockSize } = this.#rank.model.options;
     for (const choice of this.#choices) {
       usage.completionTokens += choice.tokenIds.length;
       if (choice.index % this.#generation.choicesPerPrompt > 0) continue;
-      usage.promptTokens += this.#promptOf(choice).length;
+      const { length } = this.#promptOf(choice);
+      usage.promptTokens += length;
       usage.cachedTokens += choice.cachedTokens;
+      usage.createdTokens += Math.floor(length / blockSize) * blockSize - choice.cachedTokens;
     }
     return usage;
   }

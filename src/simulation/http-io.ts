@@ -96,6 +96,7 @@ export function sendError(response: ServerResponse, error: ApiError): void {
 /** Begins a stream of server-sent events. */
 export function beginEventStream(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+  response.flushHeaders();
 }
 
 export function sendEvent(response: ServerResponse, data: unknown): void {

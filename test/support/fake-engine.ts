@@ -10,11 +10,13 @@ import type { EngineClient, EngineResponse } from '#contracts/transport.js';
 export type EngineAnswers = Record<string, unknown>;
 
 /** How an engine misbehaves; null answers normally. */
-export type EngineFault = 'refused' | 'hangs' | 'health-503' | null;
+export type EngineFault = 'refused' | 'hangs' | null;
 
 export interface FakeEngine {
   answers: EngineAnswers;
   fault: EngineFault;
+  /** Paths answered with 503. */
+  failing: readonly string[];
 }
 
 export const NO_SECURITY: EndpointSecurity = { apiKey: null, caPem: null };
@@ -77,7 +79,7 @@ export class MemoryEngineClient implements EngineClient {
   readonly asked: string[] = [];
 
   add(url: string, answers: EngineAnswers): FakeEngine {
-    const engine: FakeEngine = { answers, fault: null };
+    const engine: FakeEngine = { answers, fault: null, failing: [] };
     this.engines.set(url, engine);
     return engine;
   }
@@ -98,7 +100,7 @@ export class MemoryEngineClient implements EngineClient {
     if (engine.fault === 'hangs') {
       throw Object.assign(new Error('no answer in time'), { name: 'TimeoutError' });
     }
-    if (engine.fault === 'health-503' && path === '/health') return reply(503, '');
+    if (engine.failing.includes(path)) return reply(503, '');
     const answer = engine.answers[path];
     return answer === undefined ? reply(404, '{"detail":"Not Found"}') : reply(200, textOf(answer));
   }
@@ -110,7 +112,7 @@ export async function serveEngine(
 ): Promise<{ readonly url: string; readonly server: Server; close(): Promise<void> }> {
   const server = createServer((request, response) => {
     const answer = engine.answers[request.url ?? ''];
-    const failing = engine.fault === 'health-503' && request.url === '/health';
+    const failing = engine.failing.includes(request.url ?? '');
     response.statusCode = failing ? 503 : answer === undefined ? 404 : 200;
     response.end(answer === undefined ? '{}' : textOf(answer));
   });

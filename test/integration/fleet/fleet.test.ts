@@ -35,6 +35,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
   const engines: FakeEngine[] = [1, 2].map((running) => ({
     answers: vllmAnswers({ running }),
     fault: null,
+    failing: [],
   }));
   const served = await Promise.all(engines.map((engine) => serveEngine(engine)));
   const client = new HttpEngineClient();

@@ -65,6 +65,8 @@ test('nothing at all is a configuration', () => {
   assert.equal(configuration.limits.bodyBytes, 32 * 1024 * 1024);
   assert.equal(configuration.timeouts.drainMs, 30_000);
   assert.equal(configuration.headers.decision, true);
+  assert.equal(configuration.index.endpointCapacity, 64);
+  assert.equal(load('endpoints: ["http://a:1-100"]\n').index.endpointCapacity, 200);
   assert.deepEqual(load('# only a comment\n'), configuration);
 });
 
@@ -359,6 +361,11 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     'policy and scheduling',
     'policy: random\nscheduling: {profile: {}}\n',
     ['warmpath.yaml:2:1: scheduling: give either `policy` or `scheduling`, not both'],
+  ],
+  [
+    'more endpoints than slots',
+    'endpoints: ["http://a:1-3"]\nindex: {endpointCapacity: 2}\n',
+    ['warmpath.yaml:2:27: index.endpointCapacity: 3 endpoints are configured, more than that'],
   ],
   [
     'bad listening address',

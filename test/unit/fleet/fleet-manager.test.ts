@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Logger } from '#contracts/logger.js';
 import type { ConfiguredAddress } from '#fleet/addresses.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
-import { FLEET_TIMINGS } from '#fleet/monitor.js';
+import { FLEET_TIMINGS, type FleetTimings } from '#fleet/monitor.js';
 import {
   type FakeEngine,
   MemoryEngineClient,
@@ -20,27 +20,31 @@ class Rig {
   readonly clock = new VirtualClock();
   readonly client = new MemoryEngineClient();
   readonly told: string[] = [];
-  readonly manager: FleetManager = new FleetManager({
-    capacity: 16,
-    client: this.client,
-    clock: this.clock,
-    random: seededRandom(1),
-    logger: SILENT,
-    timings: FLEET_TIMINGS,
-    configuredBlockSize: () => null,
-    listener: {
-      membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
-      modelsChanged: (models, sizes) =>
-        this.told.push(
-          `models ${models.map((m) => `${m.id}@${m.slots.join('+')}`).join()} ${[...sizes].join()}`,
-        ),
-      publisherGone: (slot) => this.told.push(`gone ${slot}`),
-      publisherFound: (found) =>
-        this.told.push(`found ${found.slot} ${found.source.address} ${found.blockSize}`),
-      blockSizeChanged: (pool, size) => this.told.push(`size ${pool} ${size}`),
-      engineRestarted: (slot) => this.told.push(`restarted ${slot}`),
-    },
-  });
+  readonly manager: FleetManager;
+
+  constructor(timings: FleetTimings = FLEET_TIMINGS) {
+    this.manager = new FleetManager({
+      capacity: 16,
+      client: this.client,
+      clock: this.clock,
+      random: seededRandom(1),
+      logger: SILENT,
+      timings,
+      configuredBlockSize: () => null,
+      listener: {
+        membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
+        modelsChanged: (models, sizes) =>
+          this.told.push(
+            `models ${models.map((m) => `${m.id}@${m.slots.join('+')}`).join()} ${[...sizes].join()}`,
+          ),
+        publisherGone: (slot) => this.told.push(`gone ${slot}`),
+        publisherFound: (found) =>
+          this.told.push(`found ${found.slot} ${found.source.address} ${found.blockSize}`),
+        blockSizeChanged: (pool, size) => this.told.push(`size ${pool} ${size}`),
+        engineRestarted: (slot) => this.told.push(`restarted ${slot}`),
+      },
+    });
+  }
 
   engines(count: number, options: Parameters<typeof vllmAnswers>[0] = {}): FakeEngine[] {
     const urls = Array.from({ length: count }, (_, index) => `http://10.0.0.${index + 1}:8000`);
@@ -148,6 +152,17 @@ test('a dead idle endpoint is noticed within two probe intervals', async () => {
   rig.manager.stop();
 });
 
+test('a scrape that finds nobody calls for a probe at once', async () => {
+  const rig = new Rig({ ...FLEET_TIMINGS, probeIntervalMs: 60_000 });
+  const [first] = rig.engines(2);
+  assert.ok(first !== undefined);
+  await rig.pass(1500);
+  first.fault = 'refused';
+  await rig.pass(1500);
+  assert.deepEqual(rig.healthy(), [1]);
+  rig.manager.stop();
+});
+
 test('one lost probe is noise', async () => {
   const rig = new Rig();
   const [first] = rig.engines(1);
@@ -155,11 +170,11 @@ test('one lost probe is noise', async () => {
   await rig.pass(1500);
   for (let times = 0; times < 50; times += 1) {
     const before = rig.client.asked.filter((entry) => entry.endsWith('/health')).length;
-    first.fault = 'health-503';
+    first.failing = ['/health'];
     while (rig.client.asked.filter((entry) => entry.endsWith('/health')).length === before) {
       await rig.pass(10);
     }
-    first.fault = null;
+    first.failing = [];
     assert.deepEqual(rig.healthy(), [0]);
     await rig.pass(300);
   }
@@ -206,9 +221,9 @@ test('a flapping endpoint is held back most of the time', async () => {
   assert.ok(first !== undefined);
   await rig.pass(1500);
   let healthyMs = 0;
-  const totalMs = 30_000;
+  const totalMs = 100_000;
   for (let passed = 0; passed < totalMs; passed += 50) {
-    first.fault = passed % 1000 < 500 ? 'refused' : null;
+    first.fault = passed % 4000 < 2000 ? 'refused' : null;
     if (first.fault === 'refused' && rig.healthy().includes(0)) {
       rig.manager.registry.report(0, 'unreachable');
     }
@@ -286,4 +301,22 @@ test('a dropped address leaves nothing behind and is asked nothing more', async 
   rig.client.asked.length = 0;
   await rig.pass(5000);
   assert.deepEqual(rig.client.asked, [], 'stopped');
+});
+
+test('a route that fails for a while takes no known rank away', async () => {
+  const rig = new Rig();
+  const sources = { '0': zmqSource('tcp://*:5557', null), '1': zmqSource('tcp://*:5558', null) };
+  const [engine] = rig.engines(1, { ranks: 2, sources });
+  assert.ok(engine !== undefined);
+  await rig.pass(1500);
+  engine.failing = ['/metrics', '/kv_event_sources'];
+  rig.told.length = 0;
+  await rig.pass(20_000);
+  assert.deepEqual(rig.told, []);
+  assert.equal(rig.manager.registry.states().length, 2);
+  assert.match([...rig.manager.problems().values()].join(), /answered 5xx to \/kv_event_sources/);
+  engine.failing = [];
+  await rig.pass(5000);
+  assert.equal(rig.manager.problems().size, 0);
+  rig.manager.stop();
 });
