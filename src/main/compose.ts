@@ -34,7 +34,7 @@ import { ModelCoordinator } from './models.js';
 import { processClock } from './process-clock.js';
 import { processRandom } from './process-random.js';
 import { routerReports } from './reports.js';
-import { hashSecretOf, promptWorkerCount, untilDiscovered } from './start-up.js';
+import { promptWorkerCount, untilDiscovered } from './start-up.js';
 
 const PROMPT_WORKER_URL: URL = new URL('../workers/prompt.worker.js', import.meta.url);
 /** A publisher whose connection is down for longer no longer counts. */
@@ -85,8 +85,8 @@ export class ComposedRouter {
       timings: {
         ...FLEET_TIMINGS,
         scrapeIntervalMs: configuration.scrape.intervalMs,
+        scrapeTimeoutMs: configuration.scrape.timeoutMs,
         probeIntervalMs: configuration.probe.intervalMs,
-        timeoutMs: Math.max(configuration.scrape.timeoutMs, configuration.probe.timeoutMs),
       },
       listener: this.#relay,
       configuredBlockSize: (pool) => configuration.models[pool]?.blockSize ?? null,
@@ -143,7 +143,7 @@ export class ComposedRouter {
       requests: createRequestMemory(endpointCapacity),
       publishers: new SharedArrayBuffer(publisherMemoryBytes(endpointCapacity)),
     };
-    const hashSecret = hashSecretOf(configuredSecret);
+    const hashSecret = configuredSecret ?? randomBytes(8).readBigUInt64LE();
     const index = openIndexOwner(memory.index);
     const store = openRequestStore(memory.requests);
     const { clock, logger } = { clock: processClock, logger: this.#logger };

@@ -38,11 +38,14 @@ export function readConfiguration(flags: CommandLineFlags): Configuration | null
   }
 }
 
-/** One entry per engine address; its ranks are found by asking it. */
+/** One entry per engine address; its engine kind and ranks are found by asking it. */
 export function configuredAddresses(configuration: Configuration): readonly ConfiguredAddress[] {
-  const addresses = new Map<string, ConfiguredAddress>();
-  for (const { url, labels, security, events } of configuration.endpoints) {
-    if (!addresses.has(url)) addresses.set(url, { url, labels, security, events });
-  }
-  return [...addresses.values()];
+  return configuration.endpoints.map(({ url, labels, security, events }) => ({
+    url,
+    labels,
+    security,
+    events,
+    engine: 'unknown',
+    ranks: [],
+  }));
 }

@@ -20,10 +20,7 @@ export function withDemoFleet(configuration: Configuration, fleet: EngineSimFlee
   return {
     ...configuration,
     endpoints: fleet.engines.map(({ url }) => ({
-      name: new URL(url).host,
       url,
-      dpRank: null,
-      engine: 'vllm',
       labels: {},
       security: { apiKey: null, caPem: null },
       events: null,

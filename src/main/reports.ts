@@ -2,6 +2,7 @@
 
 import type { BlockIndexOwner, DataPlane, PromptEncoder, RequestStore } from '#contracts/core.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
+import type { EventWorkerStats } from '#observability/collected-metrics.js';
 import type { RouterMetrics } from '#observability/metrics.js';
 import type { PublisherStats } from '#observability/publisher-stats.js';
 import {
@@ -49,7 +50,7 @@ export function routerReports(parts: ReportedParts): RouterReports {
     publishers: parts.publishers,
     index: () => parts.index.stats(),
     encoder: () => parts.encoder.stats(),
-    eventWorkers: () => parts.eventWorkers.stats(),
+    eventWorkers: () => eventWorkerStats(parts.eventWorkers),
     store: () => parts.store.usage(),
   });
   return {
@@ -76,8 +77,17 @@ function statusInput(parts: ReportedParts, startedAtMs: number): StatusInput {
     publishers: parts.publishers,
     index: parts.index.stats(),
     encoder: parts.encoder.stats(),
-    eventWorkers: parts.eventWorkers.stats(),
+    eventWorkers: eventWorkerStats(parts.eventWorkers),
     requests: { inFlight: parts.plane.inFlight(), slots, bodyBytes: bytes },
+  };
+}
+
+function eventWorkerStats(eventWorkers: EventWorkers): EventWorkerStats {
+  const shards = eventWorkers.health();
+  return {
+    workers: shards.length,
+    responsive: shards.filter(({ state }) => state === 'running').length,
+    lost: shards.reduce((sum, { restarts }) => sum + restarts, 0),
   };
 }
 

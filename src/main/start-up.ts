@@ -1,6 +1,5 @@
-// Small decisions of the start: how many threads, which key seed, how long to wait for the fleet.
+// Small decisions of the start: how many threads, how long to wait for the fleet.
 
-import { createHash, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { FleetSnapshot } from '#contracts/endpoint.js';
 import { processClock } from './process-clock.js';
@@ -24,10 +23,4 @@ export async function untilDiscovered(snapshot: () => FleetSnapshot): Promise<vo
 /** Threads for prompts: one core stays for sockets and events; two at least, so that one may die. */
 export function promptWorkerCount(configured: number | null): number {
   return configured ?? Math.min(PROMPT_WORKERS_MAX, Math.max(2, availableParallelism() - 1));
-}
-
-/** Seed of all request keys: the first 64 bits of the secret's hash, or random ones. */
-export function hashSecretOf(secret: string | null): bigint {
-  if (secret === null) return randomBytes(8).readBigUInt64LE();
-  return createHash('sha256').update(secret).digest().readBigUInt64LE();
 }

@@ -10,7 +10,7 @@ export function validate(flags: CommandLineFlags, output: (line: string) => void
   output('the configuration is valid');
   output(`  listens on  ${listen.host}:${listen.port}, admin on ${admin.host}:${admin.port}`);
   output(
-    `  endpoints   ${endpoints.map(({ name }) => name).join(', ') || 'none (four simulated engines)'}`,
+    `  endpoints   ${endpoints.map(({ url }) => url).join(', ') || 'none (four simulated engines)'}`,
   );
   const scorers = profile.scorers.map(({ type, weight }) => `${type} × ${weight}`).join(', ');
   output(`  profile     ${profile.name}: ${scorers || 'no scorers'}, ${profile.picker.type}`);
