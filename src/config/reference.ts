@@ -32,7 +32,8 @@ function configurationPage(): string {
   return page('Configuration', [
     'Every field of the configuration file. All are optional; unknown keys are refused with line,',
     'column and the nearest name. Flags win over the file, the file over the defaults.',
-    '`${NAME:-default}` in a value is replaced from the environment, `$${NAME}` stays as it is.',
+    `${code('$' + '{NAME:-default}')} in a value is replaced from the environment; with a second`,
+    'dollar sign before it, it stays as it is.',
     'Durations are written `50ms`, `2s`, `5m`, `1h`, sizes `512KiB`, `64MiB`. Paths of files are',
     'relative to the configuration file. Editors read `schema/warmpath.schema.json`; `config/` has',
     'a commented example.',

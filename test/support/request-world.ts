@@ -29,7 +29,7 @@ export type Ending =
 /** What a test says about a request; the rest is a plain chat completion. */
 export interface HeadSketch {
   readonly method?: string;
-  readonly path?: string;
+  readonly path?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly bodyBytes?: number;
 }
