@@ -37,6 +37,8 @@ export interface PublisherHost {
   checkpoint(stage: EventStage): void;
   /** A bucket lock has no living owner. */
   indexStuck(): void;
+  /** The publisher is dead: its socket need not be listened to. */
+  gaveUp(slot: number): void;
 }
 
 /** Asking again for a first block size, when an engine has published nothing yet. */
@@ -133,6 +135,15 @@ export class FollowedPublisher {
     this.#scheduleDrain();
   }
 
+  /** What this publisher follows, as it is now: enough to begin again. */
+  current(): Subscription {
+    return { ...this.subscription, blockSize: this.#blockSize };
+  }
+
+  get dead(): boolean {
+    return this.#state.dead;
+  }
+
   engineRestarted(): void {
     if (this.#blockSize !== null) this.#take({ type: 'engine-restarted' });
   }
@@ -144,7 +155,7 @@ export class FollowedPublisher {
 
   /** Rebuilds everything from the stream: the index or what the stream means was replaced. */
   restart(reason: string): void {
-    if (this.#blockSize === null || this.#suspended()) return;
+    if (this.#blockSize === null || this.#suspended() || this.#state.dead) return;
     const { connected } = this.#state;
     this.#open();
     this.#take({ type: 'rebuild', reason });
@@ -187,7 +198,9 @@ export class FollowedPublisher {
   #open(): void {
     if (this.#blockSize === null || this.#host.paused()) return;
     const { slot, pool } = this.subscription;
-    this.#host.applier().open(slot, { pool, blockSize: this.#blockSize });
+    const applier = this.#host.applier();
+    applier.close(slot);
+    applier.open(slot, { pool, blockSize: this.#blockSize });
   }
 
   /** While true, order neither moves on nor is anything written. */
@@ -353,6 +366,7 @@ export class FollowedPublisher {
     const { state, reason } = this.#visible();
     if (state === this.#shown) return;
     this.#shown = state;
+    if (state === 'dead') this.#host.gaveUp(this.slot);
     this.#host.report({ type: 'publisher', slot: this.slot, state, reason });
   }
 
