@@ -89,11 +89,19 @@ export function chatInput(body: JsonBody): ChatInput {
   const templateArguments = body['chat_template_kwargs'];
   return {
     messages: requireMessages(body),
-    tools: Array.isArray(tools) && tools.length > 0 ? tools : null,
+    tools: Array.isArray(tools) && tools.length > 0 ? tools.map(dumpedTool) : null,
     addGenerationPrompt: body['add_generation_prompt'] !== false,
     continueFinalMessage: flag(body, 'continue_final_message'),
     templateArguments: isRecord(templateArguments) ? templateArguments : {},
   };
+}
+
+/** vLLM renders its request model, not the request: fields left out of a tool show as null. */
+function dumpedTool(tool: unknown): unknown {
+  if (!isRecord(tool) || !isRecord(tool['function'])) return tool;
+  const { name, description = null, parameters = null, ...others } = tool['function'];
+  const { type = 'function', ...rest } = tool;
+  return { ...rest, type, function: { name, description, parameters, ...others } };
 }
 
 /** Renders a chat; what the template refuses is the client's fault. */
