@@ -110,7 +110,6 @@ function settle(
       endpointCapacity: endpointCapacity(index.endpointCapacity, endpoints.length, report),
       hashSecret: files.hashSecret(index.hashSecretFile, reportAt('index', 'hashSecretFile')),
     },
-    limits: { bodyBytes: file.limits.body },
     timeouts: {
       connectMs: timeouts.connect,
       firstByteMs: timeouts.firstByte,

@@ -34,7 +34,7 @@ function configurationPage(): string {
     'column and the nearest name. Flags win over the file, the file over the defaults.',
     `${code('$' + '{NAME:-default}')} in a value is replaced from the environment; with a second`,
     'dollar sign before it, it stays as it is.',
-    'Durations are written `50ms`, `2s`, `5m`, `1h`, sizes `512KiB`, `64MiB`. Paths of files are',
+    'Durations are written `50ms`, `2s`, `5m`, `1h`. Paths of files are',
     'relative to the configuration file. Editors read `schema/warmpath.schema.json`; `config/` has',
     'a commented example.',
     '',

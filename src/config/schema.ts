@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import type { LogLevel, PolicyName, ProfileSettings } from './configuration.js';
 import { LOG_LEVELS, POLICIES } from './configuration.js';
-import { duration, size } from './units.js';
+import { duration } from './units.js';
 
 /** One entry of `endpoints` with its options. */
 export interface EndpointEntry {
@@ -44,7 +44,6 @@ export interface FileConfiguration {
     readonly endpointCapacity?: number | undefined;
     readonly hashSecretFile?: string | undefined;
   };
-  readonly limits: { readonly body: number };
   readonly timeouts: {
     readonly connect: number;
     readonly firstByte: number;
@@ -143,7 +142,7 @@ const timeouts = z.strictObject({
   connect: duration({
     least: '10ms',
     most: '1m',
-    otherwise: '2s',
+    otherwise: '5s',
     sentence: 'Longest time to connect to an endpoint before the next one is tried.',
   }),
   firstByte: duration({
@@ -155,7 +154,7 @@ const timeouts = z.strictObject({
   stall: duration({
     least: '1s',
     most: '1h',
-    otherwise: '2m',
+    otherwise: '5m',
     sentence: 'Longest silence within an answer.',
   }),
   drain: duration({
@@ -270,17 +269,6 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     })
     .prefault({})
     .describe('The block index.'),
-  limits: z
-    .strictObject({
-      body: size({
-        least: '1KiB',
-        most: '32MiB',
-        otherwise: '32MiB',
-        sentence: 'Largest request body.',
-      }),
-    })
-    .prefault({})
-    .describe('What one request may take.'),
   timeouts: timeouts.prefault({}).describe('Towards endpoints.'),
   headers: z
     .strictObject({
