@@ -1,6 +1,7 @@
 // The event side of an engine over real ZeroMQ sockets: publishes frames, keeps a replay buffer and
 // answers from it as vLLM does. Frames can be kept from the PUB socket to make a gap.
 
+import { setTimeout as pause, setImmediate as yieldTurn } from 'node:timers/promises';
 import type { EventSource } from '#contracts/endpoint.js';
 import { eventMessage, replayEnd, replayReply } from '#wire/frames.js';
 import { PublisherSocket, ReplayServer } from '#wire/zmq.js';
@@ -14,6 +15,8 @@ export interface PublishingEngineOptions {
   /** False: replies without the topic frame, as vLLM ≤ 0.25.1. */
   readonly replayTopic: boolean;
 }
+
+const RESTART_ATTEMPTS = 200;
 
 const DEFAULTS: PublishingEngineOptions = {
   dialAddress: null,
@@ -82,7 +85,21 @@ export class PublishingEngine {
     this.#buffer = [];
     this.#nextSeq = 0;
     this.#process += 1;
-    await this.start();
+    await this.#startWhenFree();
+  }
+
+  /** The address is free again only some moments after a socket was closed. */
+  async #startWhenFree(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.start();
+        return;
+      } catch (error) {
+        this.stop();
+        if (attempt === RESTART_ATTEMPTS) throw error;
+        await pause(10);
+      }
+    }
   }
 
   /** Stores and removes keys in one frame; `lost` keeps it from the PUB socket. */
@@ -113,6 +130,8 @@ export class PublishingEngine {
       const { replayTopic, topic } = this.#options;
       for (const { seq, payload } of [...this.#buffer]) {
         if (BigInt(seq) < asked.startSeq) continue;
+        // A long answer must not keep the test's own thread from everything else.
+        if (seq % 100 === 0) await yieldTurn();
         await server.reply(
           asked.peer,
           replayReply(replayTopic ? topic : null, BigInt(seq), payload),
