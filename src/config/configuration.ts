@@ -75,7 +75,6 @@ export interface Configuration {
     /** Seed of all request keys; null: a fresh one at every start. */
     readonly hashSecret: bigint | null;
   };
-  readonly limits: { readonly bodyBytes: number };
   readonly timeouts: {
     readonly connectMs: number;
     readonly firstByteMs: number;

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import { listenAddress } from './addresses.js';
 import { checkProfile } from './build-profile.js';
 import type {
@@ -89,10 +90,11 @@ function settle(
     (text: string): void =>
       report({ path: at, at: 'value', text });
   const { scrape, timeouts, index } = file;
+  const endpoints = expandEndpoints(file.endpoints, files, report);
   return {
     listen: listen(file.listen, reportAt('listen')),
     admin: listen(file.admin, reportAt('admin')),
-    endpoints: expandEndpoints(file.endpoints, files, report),
+    endpoints,
     models: models(file, files, report),
     profile: profile(file, report),
     scrape: {
@@ -105,10 +107,9 @@ function settle(
     prompts: { workers: file.prompts.workers ?? null },
     index: {
       blockCapacity: index.blockCapacity ?? null,
-      endpointCapacity: index.endpointCapacity,
+      endpointCapacity: endpointCapacity(index.endpointCapacity, endpoints.length, report),
       hashSecret: files.hashSecret(index.hashSecretFile, reportAt('index', 'hashSecretFile')),
     },
-    limits: { bodyBytes: file.limits.body },
     timeouts: {
       connectMs: timeouts.connect,
       firstByteMs: timeouts.firstByte,
@@ -125,6 +126,20 @@ function listen(text: string, fault: (text: string) => void): ListenAddress {
   if (!('fault' in address)) return address;
   fault(address.fault);
   return { host: '', port: 0 };
+}
+
+/** Slots for the endpoints; room for as many again, because ranks are only known later. */
+function endpointCapacity(
+  configured: number | undefined,
+  count: number,
+  report: (finding: Finding) => void,
+): number {
+  if (configured === undefined) return Math.min(ENDPOINTS_MAX, Math.max(64, 2 * count));
+  if (count > configured) {
+    const text = `${count} endpoints are configured, more than that`;
+    report({ path: ['index', 'endpointCapacity'], at: 'value', text });
+  }
+  return configured;
 }
 
 function models(

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import type { LogLevel, PolicyName, ProfileSettings } from './configuration.js';
 import { LOG_LEVELS, POLICIES } from './configuration.js';
-import { duration, size } from './units.js';
+import { duration } from './units.js';
 
 /** One entry of `endpoints` with its options. */
 export interface EndpointEntry {
@@ -41,10 +41,9 @@ export interface FileConfiguration {
   readonly prompts: { readonly workers?: number | undefined };
   readonly index: {
     readonly blockCapacity?: number | undefined;
-    readonly endpointCapacity: number;
+    readonly endpointCapacity?: number | undefined;
     readonly hashSecretFile?: string | undefined;
   };
-  readonly limits: { readonly body: number };
   readonly timeouts: {
     readonly connect: number;
     readonly firstByte: number;
@@ -143,7 +142,7 @@ const timeouts = z.strictObject({
   connect: duration({
     least: '10ms',
     most: '1m',
-    otherwise: '2s',
+    otherwise: '5s',
     sentence: 'Longest time to connect to an endpoint before the next one is tried.',
   }),
   firstByte: duration({
@@ -155,7 +154,7 @@ const timeouts = z.strictObject({
   stall: duration({
     least: '1s',
     most: '1h',
-    otherwise: '2m',
+    otherwise: '5m',
     sentence: 'Longest silence within an answer.',
   }),
   drain: duration({
@@ -206,7 +205,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       'A built-in scheduling profile; `precise` when neither this nor `scheduling` is given.',
     ),
   scheduling: z
-    .strictObject({ profile })
+    .strictObject({ profile: profile.describe('The profile that schedules every request.') })
     .optional()
     .describe('A scheduling profile of your own, instead of `policy`.'),
   scrape: scrape.prefault({}).describe('Reading engine metrics.'),
@@ -259,25 +258,17 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
         .int()
         .min(1)
         .max(ENDPOINTS_MAX)
-        .default(64)
-        .describe('Endpoints there can be at once, data-parallel ranks counted.'),
+        .optional()
+        .describe(
+          'Endpoints there can be at once, data-parallel ranks counted; when not given 64, or ' +
+            'twice the configured ones if that is more.',
+        ),
       hashSecretFile: path(
         'File with a secret of at least 16 characters that seeds block keys; random when not given.',
       ).optional(),
     })
     .prefault({})
     .describe('The block index.'),
-  limits: z
-    .strictObject({
-      body: size({
-        least: '1KiB',
-        most: '32MiB',
-        otherwise: '32MiB',
-        sentence: 'Largest request body.',
-      }),
-    })
-    .prefault({})
-    .describe('What one request may take.'),
   timeouts: timeouts.prefault({}).describe('Towards endpoints.'),
   headers: z
     .strictObject({

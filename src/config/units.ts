@@ -1,21 +1,14 @@
-// Durations and sizes as people write them: `50ms`, `2s`, `64MiB`. Schema fields made here take
-// the text and give milliseconds or bytes; their bounds are checked and named in the same units.
+// Durations as people write them: `50ms`, `2s`, `5m`. Schema fields made here take the text and
+// give milliseconds; their bounds are checked and named in the same units.
 
 import { z } from 'zod';
 
-const DURATION_UNITS: Readonly<Record<string, number>> = {
+const UNITS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
   m: 60_000,
   h: 3_600_000,
 };
-const SIZE_UNITS: Readonly<Record<string, number>> = {
-  B: 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: 1024 ** 3,
-};
-
 interface Bounds {
   readonly least: string;
   readonly most: string;
@@ -24,30 +17,14 @@ interface Bounds {
   readonly sentence: string;
 }
 
+const PATTERN = new RegExp(`^(\\d+(?:\\.\\d+)?)(${Object.keys(UNITS).join('|')})$`);
+const EXPECTED = 'expected a duration such as 50ms, 2s or 5m';
+
 /** A duration; the value is in milliseconds. */
 export function duration(bounds: Bounds): z.ZodPrefault<z.ZodType<number, string>> {
-  return quantity('a duration such as 50ms, 2s or 5m', DURATION_UNITS, bounds);
-}
-
-/** A size; the value is in bytes. */
-export function size(bounds: Bounds): z.ZodPrefault<z.ZodType<number, string>> {
-  return quantity('a size such as 512KiB or 64MiB', SIZE_UNITS, bounds);
-}
-
-function quantity(
-  expected: string,
-  units: Readonly<Record<string, number>>,
-  bounds: Bounds,
-): z.ZodPrefault<z.ZodType<number, string>> {
-  const pattern = new RegExp(`^(\\d+(?:\\.\\d+)?)(${Object.keys(units).join('|')})$`);
-  const read = (text: string): number => {
-    const [, figure = '', unit = ''] = pattern.exec(text) ?? [];
-    return Number(figure) * (units[unit] ?? Number.NaN);
-  };
-  const error = `expected ${expected}`;
   return z
-    .string({ error })
-    .regex(pattern, error)
+    .string({ error: EXPECTED })
+    .regex(PATTERN, EXPECTED)
     .transform((text, context) => {
       const value = read(text);
       if (value >= read(bounds.least) && value <= read(bounds.most)) return value;
@@ -60,4 +37,9 @@ function quantity(
     .prefault(bounds.otherwise)
     .describe(bounds.sentence)
     .meta({ bounds: `${bounds.least} … ${bounds.most}` });
+}
+
+function read(text: string): number {
+  const [, figure = '', unit = ''] = PATTERN.exec(text) ?? [];
+  return Number(figure) * (UNITS[unit] ?? Number.NaN);
 }

@@ -69,7 +69,7 @@ export class EventPipeline {
         }
         break;
       case 'engine-restarted':
-        this.#subscriptions.get(message.slot)?.engineRestarted();
+        this.#subscriptions.engineRestarted(message.slot);
         break;
       case 'quiesce':
         this.#pause();
@@ -107,6 +107,7 @@ export class EventPipeline {
       report,
       checkpoint: (stage) => this.#checkpoint(stage),
       indexStuck: () => this.#indexStuck(),
+      gaveUp: (slot) => this.#subscriptions.gaveUp(slot),
     };
   }
 

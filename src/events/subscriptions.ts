@@ -28,10 +28,6 @@ export class Subscriptions {
     return [...this.#publishers.values()];
   }
 
-  get(slot: number): FollowedPublisher | null {
-    return this.#publishers.get(slot) ?? null;
-  }
-
   add(subscription: Subscription): void {
     this.remove(subscription.slot);
     const publisher = new FollowedPublisher(subscription, this.#host);
@@ -59,6 +55,22 @@ export class Subscriptions {
       this.#sockets.delete(key);
       socket.receiver.close();
     }
+  }
+
+  /** A restarted engine gets a new chance, also when its former process was given up. */
+  engineRestarted(slot: number): void {
+    const publisher = this.#publishers.get(slot);
+    if (publisher === undefined) return;
+    if (publisher.dead) this.add(publisher.current());
+    else publisher.engineRestarted();
+  }
+
+  /** Closes the socket of a publisher that only sends what cannot be decoded. */
+  gaveUp(slot: number): void {
+    const publisher = this.#publishers.get(slot);
+    if (publisher === undefined) return;
+    const socket = this.#sockets.get(socketKey(publisher.subscription));
+    if (socket?.publishers.length === 1) socket.receiver.close();
   }
 
   close(): void {

@@ -17,7 +17,9 @@ export type Proof =
   | { readonly outcome: 'proven'; readonly chats: number }
   /** The ids differ: precise scoring would claim hits that the engine does not have. */
   | { readonly outcome: 'unproven'; readonly reason: string }
-  /** The engine cannot be asked (no /tokenize, or it does not answer). */
+  /** The engine has no /tokenize to compare with. */
+  | { readonly outcome: 'unsupported'; readonly reason: string }
+  /** The engine does not answer now: ask again later. */
   | { readonly outcome: 'unavailable'; readonly reason: string };
 
 export interface ProofOptions {
@@ -40,7 +42,9 @@ export async function proveModel(options: ProofOptions): Promise<Proof> {
   for (const chat of options.chats) {
     const body = JSON.stringify({ model: options.modelId, ...chat.body });
     const [engine, here] = [await askEngine(options, body), await askHere(options, body)];
-    if (engine.kind === 'unavailable') return { outcome: 'unavailable', reason: engine.reason };
+    if (engine.kind === 'unsupported' || engine.kind === 'unavailable') {
+      return { outcome: engine.kind, reason: engine.reason };
+    }
     // A chat that both refuse (a template without a system role, say) is agreement too.
     if (engine.kind === 'refused' && here.kind === 'refused') continue;
     const difference = differenceOf(here, engine);
@@ -68,7 +72,10 @@ export function firstDifference(ours: ArrayLike<number>, theirs: ArrayLike<numbe
 type Answer =
   | { readonly kind: 'ids'; readonly ids: ArrayLike<number> }
   | { readonly kind: 'refused'; readonly reason: string }
-  | { readonly kind: 'unavailable'; readonly reason: string };
+  | { readonly kind: 'unsupported' | 'unavailable'; readonly reason: string };
+
+/** Answers of a server that does not know the route. */
+const ROUTE_MISSING: readonly number[] = [404, 405, 501];
 
 async function askEngine(options: ProofOptions, body: string): Promise<Answer> {
   const { client, url, security, timeoutMs } = options;
@@ -76,6 +83,7 @@ async function askEngine(options: ProofOptions, body: string): Promise<Answer> {
     const answer = await client.post(url, '/tokenize', body, security, timeoutMs);
     const reason = `${url}/tokenize answered ${answer.status}`;
     if (answer.status === 400) return { kind: 'refused', reason };
+    if (ROUTE_MISSING.includes(answer.status)) return { kind: 'unsupported', reason };
     if (answer.status !== 200) return { kind: 'unavailable', reason };
     const parsed: unknown = JSON.parse(answer.body);
     const ids = isRecord(parsed) ? parsed['tokens'] : null;

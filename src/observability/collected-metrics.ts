@@ -26,7 +26,6 @@ export interface CollectedSources {
   readonly encoder: () => PromptEncoderStats;
   readonly eventWorkers: () => EventWorkerStats;
   readonly store: () => { readonly slots: number; readonly bytes: number };
-  readonly speculativeResidencies: () => number;
 }
 
 /** What collecting needs of the metrics. */
@@ -84,7 +83,6 @@ export function collectInto(target: CollectTarget, sources: CollectedSources): v
   const store = sources.store();
   target.gauge('request_slots_in_use').set(store.slots);
   target.gauge('request_body_bytes').set(store.bytes);
-  target.gauge('speculative_residencies').set(sources.speculativeResidencies());
 }
 
 function collectEndpoints(target: CollectTarget, sources: CollectedSources): void {

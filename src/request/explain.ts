@@ -2,9 +2,12 @@
 // The cycle's arrays are reused by the next request, so a decision copies its columns into one
 // small array at once and builds the candidates' objects only when somebody asks for them.
 
+import { TIER_COUNT } from '#contracts/block.js';
 import type { Decision, DecisionCandidate } from '#contracts/decision.js';
-import type { EndpointState } from '#contracts/endpoint.js';
+import type { Endpoint, EndpointState } from '#contracts/endpoint.js';
+import { PUBLISHER_STATES } from '#contracts/endpoint.js';
 import type { LogFields } from '#contracts/logger.js';
+import type { Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { PlannedTarget } from './active-request.js';
@@ -24,7 +27,9 @@ const COLUMN = {
   running: 10,
   kvCacheUsage: 11,
   metricsAgeMs: 12,
-  terms: 13,
+  excludedBy: 13,
+  publisher: 14,
+  terms: 15,
 } as const;
 
 export interface Explained {
@@ -73,47 +78,54 @@ function keepCandidates(
   context: SchedulingContext,
   cycle: ScheduleCycle,
 ): () => readonly DecisionCandidate[] {
-  const states = context.fleet.bySlot.filter((state) => state !== null);
-  const width = COLUMN.terms + cycle.profile.scorers.length;
-  const kept = new Float64Array(states.length * width);
-  const excludedBy = new Uint8Array(states.length);
-  const publishers = states.map((state) => state.publisher);
-  for (const [position, state] of states.entries()) {
-    excludedBy[position] = cycle.excludedBy[state.endpoint.slot] ?? 0;
-    keepColumns(kept, position * width, state, context, cycle);
-  }
-  const endpoints = states.map((state) => state.endpoint);
   const { profile } = cycle;
+  const { bySlot } = context.fleet;
+  const width = COLUMN.terms + profile.scorers.length;
+  let count = 0;
+  for (let slot = 0; slot < bySlot.length; slot += 1) if (bySlot[slot] !== null) count += 1;
+  const kept = new Float64Array(count * width);
+  let row = 0;
+  for (let slot = 0; slot < bySlot.length; slot += 1) {
+    const state = bySlot[slot];
+    if (state === null || state === undefined) continue;
+    keepColumns(kept, row, state, context, cycle);
+    row += width;
+  }
+  // A snapshot's endpoints never change, only their load: those need no copy.
   return () =>
-    endpoints.map((endpoint, position): DecisionCandidate => {
-      const row = kept.subarray(position * width, (position + 1) * width);
-      const at = (column: number): number => row[column] ?? 0;
-      const exclusion = excludedBy[position] ?? 0;
-      const scored = exclusion === 0;
-      return {
-        endpoint: endpoint.name,
-        slot: endpoint.slot,
-        excludedBy: exclusionName(exclusion, profile),
-        total: scored ? at(COLUMN.total) : 0,
-        terms: !scored
-          ? []
-          : profile.scorers.map(({ type, weight }, term) => ({
-              scorer: type,
-              weight,
-              raw: at(COLUMN.terms + term),
-            })),
-        usableBlocks: at(COLUMN.usable),
-        rawBlocks: at(COLUMN.raw),
-        speculativeBlocks: at(COLUMN.speculative),
-        tierBlocks: [...row.subarray(COLUMN.tiers, COLUMN.tiers + 4)],
-        inFlightRequests: at(COLUMN.inFlight),
-        waitingRequests: at(COLUMN.waiting),
-        runningRequests: at(COLUMN.running),
-        kvCacheUsage: at(COLUMN.kvCacheUsage),
-        metricsAgeMs: Number.isFinite(at(COLUMN.metricsAgeMs)) ? at(COLUMN.metricsAgeMs) : null,
-        publisher: publishers[position] ?? 'cold',
-      };
-    });
+    bySlot
+      .filter((state) => state !== null)
+      .map(({ endpoint }, position) =>
+        candidate(endpoint, kept.subarray(position * width, (position + 1) * width), profile),
+      );
+}
+
+function candidate(endpoint: Endpoint, row: Float64Array, profile: Profile): DecisionCandidate {
+  const at = (column: number): number => row[column] ?? 0;
+  const excludedBy = exclusionName(at(COLUMN.excludedBy), profile);
+  const terms = profile.scorers.map(({ type, weight }, term) => ({
+    scorer: type,
+    weight,
+    raw: at(COLUMN.terms + term),
+  }));
+  const ageMs = at(COLUMN.metricsAgeMs);
+  return {
+    endpoint: endpoint.name,
+    slot: endpoint.slot,
+    excludedBy,
+    total: excludedBy === null ? at(COLUMN.total) : 0,
+    terms: excludedBy === null ? terms : [],
+    usableBlocks: at(COLUMN.usable),
+    rawBlocks: at(COLUMN.raw),
+    speculativeBlocks: at(COLUMN.speculative),
+    tierBlocks: [...row.subarray(COLUMN.tiers, COLUMN.tiers + TIER_COUNT)],
+    inFlightRequests: at(COLUMN.inFlight),
+    waitingRequests: at(COLUMN.waiting),
+    runningRequests: at(COLUMN.running),
+    kvCacheUsage: at(COLUMN.kvCacheUsage),
+    metricsAgeMs: Number.isFinite(ageMs) ? ageMs : null,
+    publisher: PUBLISHER_STATES[at(COLUMN.publisher)] ?? 'cold',
+  };
 }
 
 function keepColumns(
@@ -125,6 +137,8 @@ function keepColumns(
 ): void {
   const { match } = context;
   const { slot } = state.endpoint;
+  kept[row + COLUMN.excludedBy] = cycle.excludedBy[slot] ?? 0;
+  kept[row + COLUMN.publisher] = PUBLISHER_STATES.indexOf(state.publisher);
   kept[row + COLUMN.total] = cycle.board.totals[slot] ?? 0;
   kept[row + COLUMN.inFlight] = state.inFlight.requests;
   kept[row + COLUMN.waiting] = state.reported.waitingRequests;
@@ -138,8 +152,8 @@ function keepColumns(
   kept[row + COLUMN.usable] = match.usableBlocks[slot] ?? 0;
   kept[row + COLUMN.raw] = match.rawBlocks[slot] ?? 0;
   kept[row + COLUMN.speculative] = match.speculativeBlocks[slot] ?? 0;
-  for (let tier = 0; tier < 4; tier += 1) {
-    kept[row + COLUMN.tiers + tier] = match.tierBlocks[slot * 4 + tier] ?? 0;
+  for (let tier = 0; tier < TIER_COUNT; tier += 1) {
+    kept[row + COLUMN.tiers + tier] = match.tierBlocks[slot * TIER_COUNT + tier] ?? 0;
   }
 }
 

@@ -32,8 +32,9 @@ export function forwardOrder(
 ): ForwardOrder {
   const targets = request.targets.map((target): RouteTarget => {
     const { dpRank } = candidateState(context, target.slot).endpoint;
-    const requestHeaders: HeaderPair[] = [['x-request-id', context.requestId]];
-    if (dpRank !== null) requestHeaders.push(['x-data-parallel-rank', String(dpRank)]);
+    // The data plane itself sends the request id on and back.
+    const requestHeaders: HeaderPair[] =
+      dpRank === null ? [] : [['x-data-parallel-rank', String(dpRank)]];
     return {
       slot: target.slot,
       requestHeaders,

@@ -99,19 +99,12 @@ class CborWriter {
   head(major: number, argument: number): void {
     this.#reserve(9);
     const top = major << 5;
-    if (argument < 24) {
-      this.#length = this.#buffer.writeUInt8(top | argument, this.#length);
-    } else if (argument < 0x100) {
-      this.#length = this.#buffer.writeUInt8(top | 24, this.#length);
-      this.#length = this.#buffer.writeUInt8(argument, this.#length);
-    } else if (argument < 0x1_0000) {
-      this.#length = this.#buffer.writeUInt8(top | 25, this.#length);
-      this.#length = this.#buffer.writeUInt16BE(argument, this.#length);
-    } else if (argument < 0x1_0000_0000) {
-      this.#length = this.#buffer.writeUInt8(top | 26, this.#length);
-      this.#length = this.#buffer.writeUInt32BE(argument, this.#length);
-    } else {
-      this.#length = this.#buffer.writeUInt8(top | 27, this.#length);
+    if (argument < 24) this.#bigEndian(top | argument, 1);
+    else if (argument < 0x100) this.#tagged(top | 24, argument, 1);
+    else if (argument < 0x1_0000) this.#tagged(top | 25, argument, 2);
+    else if (argument < 0x1_0000_0000) this.#tagged(top | 26, argument, 4);
+    else {
+      this.#bigEndian(top | 27, 1);
       this.#length = this.#buffer.writeBigUInt64BE(BigInt(argument), this.#length);
     }
   }
@@ -145,6 +138,18 @@ class CborWriter {
     else {
       this.head(4, value.length);
       for (const part of value) this.extra(part);
+    }
+  }
+
+  #tagged(tag: number, value: number, bytes: number): void {
+    this.#buffer[this.#length++] = tag;
+    this.#bigEndian(value, bytes);
+  }
+
+  /** Plain stores: a 7,000-token prompt writes as many integers at once. */
+  #bigEndian(value: number, bytes: number): void {
+    for (let shift = (bytes - 1) * 8; shift >= 0; shift -= 8) {
+      this.#buffer[this.#length++] = value >>> shift;
     }
   }
 

@@ -106,6 +106,14 @@ function generationHost(context: RouteContext): GenerationHost {
   };
 }
 
+/**
+ * How vLLM writes an address tells who binds: with a wildcard the engine does, so that is what
+ * subscribers must read here, also where the simulated engine listens on one interface only.
+ */
+function advertised(address: string, eventConnect: string | null): string {
+  return eventConnect === null ? address.replace(/\/\/.*:/, '//*:') : address;
+}
+
 /** `GET /kv_event_sources`: rank → resolved configuration (vLLM ≥ 0.31). */
 function eventSources(context: RouteContext): unknown {
   if (!context.settings.eventSources) throw new ApiError(404, 'Not Found');
@@ -115,7 +123,7 @@ function eventSources(context: RouteContext): unknown {
       {
         enable_kv_cache_events: true,
         publisher: 'zmq',
-        endpoint: publisher.address,
+        endpoint: advertised(publisher.address, context.settings.eventConnect),
         replay_endpoint: publisher.replayAddress,
         buffer_steps: BUFFER_STEPS,
         hwm: HIGH_WATER_MARK,

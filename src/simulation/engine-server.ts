@@ -5,7 +5,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { assert } from '#contracts/assert.js';
 import type { Clock } from '#contracts/clock.js';
-import type { SequenceIdentity } from './block-hash.js';
 import { EngineMetrics } from './engine-metrics.js';
 import type { EngineStats } from './engine-model.js';
 import { type EngineRank, type RankAddresses, startRank, stopRank } from './engine-rank.js';
@@ -33,6 +32,7 @@ export interface EngineServerOptions {
 export class EngineServer {
   readonly #options: EngineServerOptions;
   readonly #faults: FaultPlan;
+  readonly #models: ServedModels;
   #server: Server | null = null;
   #ranks: readonly EngineRank[] = [];
   #routes: Routes | null = null;
@@ -42,9 +42,16 @@ export class EngineServer {
 
   constructor(options: EngineServerOptions) {
     this.#options = options;
-    const { settings, position } = options;
+    const { settings, tokenizer, position } = options;
     const random = seededRandom(settings.seed + position);
     this.#faults = new FaultPlan(random, settings.faults);
+    this.#models = new ServedModels({
+      baseId: settings.modelId,
+      root: tokenizer.directory,
+      maxModelLen: settings.maxModelLen,
+      createdSeconds: Math.floor(settings.unixTimeMs() / 1000),
+      loras: settings.loras,
+    });
     this.#port = settings.port === 0 ? 0 : settings.port + position;
     this.#addresses = initialAddresses(settings, position);
   }
@@ -108,12 +115,13 @@ export class EngineServer {
     this.#faults.set(faults);
   }
 
-  /** Prompt tokens the engine would reuse right now. */
+  /** Prompt tokens the engine would reuse right now. `model` as in a request's body. */
   lookup(
     promptTokenIds: readonly number[],
-    options: Partial<SequenceIdentity> & { readonly rank?: number } = {},
+    options: { readonly model?: string; readonly cacheSalt?: string; readonly rank?: number } = {},
   ): number {
-    const identity = { lora: options.lora ?? null, cacheSalt: options.cacheSalt ?? null };
+    const lora = this.#models.resolve(options.model);
+    const identity = { lora, cacheSalt: options.cacheSalt ?? null };
     return this.#rank(options.rank ?? 0).model.lookup(promptTokenIds, identity);
   }
 
@@ -153,17 +161,10 @@ export class EngineServer {
       address,
       replayAddress,
     }));
-    const models = new ServedModels({
-      baseId: settings.modelId,
-      root: tokenizer.directory,
-      maxModelLen: settings.maxModelLen,
-      createdSeconds: Math.floor(settings.unixTimeMs() / 1000),
-      loras: settings.loras,
-    });
     this.#routes = createRoutes({
       settings,
       tokenizer,
-      models,
+      models: this.#models,
       metrics,
       faults: this.#faults,
       ranks: () => this.#ranks,

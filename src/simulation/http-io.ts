@@ -3,6 +3,8 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BODY_BYTES_MAX } from '#contracts/limits.js';
+import { isRefusal, scanJson } from '#core/portable/prompt/json-scan.js';
+import { parseMarked } from '#core/portable/prompt/json-value.js';
 
 /** An answer other than 200, in the words and shape of vLLM. */
 export class ApiError extends Error {
@@ -33,6 +35,14 @@ export function validationError(field: string, kind: string, message: string): A
   );
 }
 
+/** Members whose numbers a template may print. */
+const RENDERED: ReadonlySet<string> = new Set([
+  'messages',
+  'tools',
+  'documents',
+  'chat_template_kwargs',
+]);
+
 export type JsonBody = Readonly<Record<string, unknown>>;
 
 /** Reads a JSON object; an empty body counts as `{}`. */
@@ -49,7 +59,7 @@ export async function readJson(request: IncomingMessage): Promise<JsonBody> {
   if (bytes === 0) return {};
   let body: unknown;
   try {
-    body = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    body = parseBody(Buffer.concat(chunks));
   } catch (cause) {
     throw new ApiError(400, `JSON decode error: ${String(cause)}`, { type: 'Bad Request', cause });
   }
@@ -57,6 +67,12 @@ export async function readJson(request: IncomingMessage): Promise<JsonBody> {
     throw new ApiError(400, 'the body must be a JSON object', { type: 'Bad Request' });
   }
   return body;
+}
+
+/** JSON whose rendered members keep the spelling of numbers, as Python's parser does. */
+function parseBody(bytes: Buffer): unknown {
+  const scan = scanJson(bytes);
+  return isRefusal(scan) ? JSON.parse(bytes.toString('utf8')) : parseMarked(bytes, scan, RENDERED);
 }
 
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {

@@ -61,6 +61,9 @@ export interface EngineSimOptions {
   readonly faults?: EngineFaults;
 }
 
+/** An option that cannot work; the message names it. */
+export class SettingsError extends Error {}
+
 /** Options with every default filled in. */
 export type EngineSimSettings = Required<EngineSimOptions>;
 
@@ -68,7 +71,7 @@ export type EngineSimSettings = Required<EngineSimOptions>;
 const DEFAULT_CACHE_TOKENS = 307_328;
 const DEFAULT_CONTEXT_TOKENS = 32_768;
 
-/** Fills in defaults. Throws an Error that names the option when a value cannot work. */
+/** Fills in defaults. Throws a SettingsError when a value cannot work. */
 export function resolveSettings(
   options: EngineSimOptions,
   tokenizerDirectory: string,
@@ -124,12 +127,14 @@ function checkSettings(settings: EngineSimSettings, cacheTokens: number): void {
   for (const [name, least, most] of whole) {
     const value = Number(settings[name]);
     if (!Number.isInteger(value) || value < least || value > most) {
-      throw new Error(`${name} must be a whole number from ${least} to ${most}, not ${value}`);
+      throw new SettingsError(
+        `${name} must be a whole number from ${least} to ${most}, not ${value}`,
+      );
     }
   }
-  if (!(settings.timeScale > 0)) throw new Error('timeScale must be greater than 0');
+  if (!(settings.timeScale > 0)) throw new SettingsError('timeScale must be greater than 0');
   if (settings.maxModelLen > cacheTokens) {
-    throw new Error(
+    throw new SettingsError(
       `maxModelLen ${settings.maxModelLen} does not fit into a cache of ${cacheTokens} tokens; ` +
         'raise gpuBlocks or lower maxModelLen',
     );

@@ -45,6 +45,10 @@ const CONNECTION = {
 type AnySocket = Dealer | Publisher | Router | Subscriber;
 
 const openSockets = new Set<AnySocket>();
+/** Sockets whose monitor is being waited for. */
+const followed = new Set<AnySocket>();
+/** Turns of the event loop a closed socket's monitor may take; it needs a few. */
+const UNFOLLOW_TURNS_MAX = 100_000;
 
 /** Closes every socket this thread has open. A worker calls it before it ends, however it ends. */
 export function closeAllSockets(): void {
@@ -236,22 +240,36 @@ async function receiveFrom(socket: Dealer | Router | Subscriber): Promise<Uint8A
 
 function closeSocket(socket: AnySocket): void {
   openSockets.delete(socket);
-  if (!socket.closed) socket.close();
+  if (socket.closed) return;
+  socket.close();
+  if (followed.has(socket)) stayUntilUnfollowed(socket, 0);
 }
 
-/** Reports handshakes and losses until the socket closes. The loop ends by itself and never throws. */
+/**
+ * Keeps the thread's event loop alive until the closed socket's monitor has said its last word: a
+ * monitor that is still being waited for when the thread ends aborts the process as an open socket
+ * does (zeromq 6.8, destructor of `Observer`).
+ */
+function stayUntilUnfollowed(socket: AnySocket, turns: number): void {
+  if (!followed.has(socket) || turns > UNFOLLOW_TURNS_MAX) return;
+  setImmediate(() => stayUntilUnfollowed(socket, turns + 1));
+}
+
+/** Reports handshakes and losses until the monitor ends with its socket. Never throws. */
 function followPeers(socket: AnySocket, onPeer: (change: PeerChange) => void): void {
   const events = socket.events;
   let peers = 0;
+  followed.add(socket);
   const next = async (): Promise<void> => {
     for (;;) {
       let type: string;
       try {
         type = (await events.receive()).type;
       } catch {
-        return;
+        type = 'end';
       }
-      if (socket.closed || type === 'end') return;
+      if (type === 'end') break;
+      if (socket.closed) continue;
       if (type === 'handshake') {
         peers += 1;
         onPeer('connected');
@@ -260,6 +278,7 @@ function followPeers(socket: AnySocket, onPeer: (change: PeerChange) => void): v
         onPeer('disconnected');
       }
     }
+    followed.delete(socket);
   };
   void next();
 }

@@ -4,11 +4,12 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { namespaceSeed } from '#core/portable/keys.js';
 import { chainStart, extendChain } from '#core/portable/prompt/hash.js';
+import { parseRequest } from '#core/portable/prompt/parse.js';
 import { textCutter } from '#core/portable/prompt/prefix-cuts.js';
 import { PrefixStore } from '#core/portable/prompt/prefix-store.js';
 import { type LoadedTokenizer, loadTokenizer } from '#core/portable/prompt/tokenize.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
-import { goldenFile, repositoryRoot } from '#test/support/paths.js';
+import { goldenFile, repositoryRoot, sharedFile } from '#test/support/paths.js';
 import { seededRandom } from '#test/support/time.js';
 
 interface Vector {
@@ -65,6 +66,30 @@ for (const family of ['llama3', 'deepseek_v3', 'mistral_nemo', 'qwen3']) {
     }
   });
 }
+
+test('chats are rendered and tokenised as a recorded vLLM server did', async (t) => {
+  const file = sharedFile('golden/vllm-0.32.0-server-capture.json');
+  if (file === null) {
+    t.skip('the recorded server exchanges are not beside this checkout');
+    return;
+  }
+  const capture = JSON.parse(readFileSync(file, 'utf8')) as {
+    http: readonly { name: string; request: unknown; body: string }[];
+  };
+  const tokenizer = await qwen();
+  let compared = 0;
+  for (const { name, request, body } of capture.http) {
+    if (!['tokenize_chat', 'tokenize_chat_tools', 'render_chat'].includes(name)) continue;
+    const parsed = parseRequest(Buffer.from(JSON.stringify(request)), 'chat-completions');
+    assert.ok(parsed.ok && parsed.request.prompt.kind === 'chat');
+    const text = tokenizer.renderer?.renderChat(parsed.request.prompt) ?? '';
+    const answer = JSON.parse(body) as { tokens?: number[]; token_ids?: number[] };
+    const ids = await tokenizer.encode(text, false);
+    assert.deepEqual([...ids], answer.tokens ?? answer.token_ids, name);
+    compared += 1;
+  }
+  assert.equal(compared, 3);
+});
 
 test('which families may be cut between words', async () => {
   const rules = ['qwen2_5', 'qwen3', 'llama3', 'deepseek_v3', 'mistral_nemo'].map(

@@ -3,10 +3,12 @@
 // the canonical blocks under which every engine block has a copy.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Random } from '#contracts/random.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
+import { goldenFile } from '#test/support/paths.js';
 import { PlainIndex } from '#test/support/plain-index.js';
 import { seededRandom } from '#test/support/time.js';
 import { encodeEventBatch, type MsgpackValue } from '#wire/msgpack-encode.js';
@@ -149,7 +151,7 @@ for (const pageSize of [1, 4, 10, 16, 24, 32]) {
     applier.open(0, { pool: 'm', blockSize: CANONICAL });
     let model = new Model();
     let mostResidencies = 0;
-    for (let step = 0; step < (pageSize < 10 ? 120 : 300); step += 1) {
+    for (let step = 0; step < (pageSize < 10 ? 80 : 200); step += 1) {
       const events: MsgpackValue[] = [];
       const count = 1 + Math.floor(random.next() * 3);
       for (let i = 0; i < count; i += 1) {
@@ -174,3 +176,29 @@ for (const pageSize of [1, 4, 10, 16, 24, 32]) {
     assert.ok(mostResidencies > 10, 'the stream stored something');
   });
 }
+
+test(`damaged engine frames never throw and never disturb another publisher (seed ${seed})`, () => {
+  const random = seededRandom(seed);
+  const index = new PlainIndex();
+  const applier = createEventApplier(index, SECRET);
+  const file = goldenFile('vllm-0.33.0-event-batches.json');
+  const cases: readonly { payload_hex: string }[] = JSON.parse(readFileSync(file, 'utf8')).cases;
+  const payloads = cases.map(({ payload_hex }) => Buffer.from(payload_hex, 'hex'));
+  applier.open(0, { pool: 'm', blockSize: CANONICAL });
+  applier.open(1, { pool: 'm', blockSize: CANONICAL });
+  for (const payload of payloads) applier.apply(1, payload);
+  const untouched = index.residencies(1);
+  let applied = 0;
+  for (let round = 0; round < 5000; round += 1) {
+    const damaged = Buffer.from(pick(random, payloads) ?? []);
+    const changes = Math.floor(random.next() * 3);
+    for (let change = 0; change < changes; change += 1) {
+      damaged[Math.floor(random.next() * damaged.length)] = Math.floor(random.next() * 256);
+    }
+    const result = applier.apply(0, damaged);
+    if (result.status === 'applied') applied += 1;
+    else assert.ok(result.detail.length > 0, `round ${round}`);
+  }
+  assert.ok(applied > 500 && applied < 5000, `${applied} applied`);
+  assert.deepEqual(index.residencies(1), untouched);
+});

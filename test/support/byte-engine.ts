@@ -2,6 +2,13 @@
 // every byte it was sent, and lets the test write whatever it likes as an answer.
 
 import { createServer, type Server, type Socket } from 'node:net';
+import { after } from 'node:test';
+
+/** A failed test stops nothing itself; open servers would keep its process alive. */
+const running = new Set<ByteEngine>();
+after(async () => {
+  for (const engine of running) await engine.stop();
+});
 
 export interface EngineRequest {
   readonly line: string;
@@ -31,6 +38,7 @@ export class ByteEngine {
 
   static async start(script: EngineScript): Promise<ByteEngine> {
     const engine = new ByteEngine(script);
+    running.add(engine);
     await new Promise<void>((resolve) => engine.#server.listen(0, '127.0.0.1', resolve));
     return engine;
   }
@@ -49,6 +57,7 @@ export class ByteEngine {
   }
 
   async stop(): Promise<void> {
+    running.delete(this);
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }

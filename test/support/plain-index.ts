@@ -1,6 +1,7 @@
 // A block index in a few plain maps: what the appliers' tests write to, and the rule of
 // wire-formats §2 spelled out for reading. Slow and obvious on purpose.
 
+import assert from 'node:assert/strict';
 import type { BlockIndexWriter, IndexWriteStatus } from '#contracts/block-index.js';
 
 interface Generation {
@@ -34,6 +35,7 @@ export class PlainIndex implements BlockIndexWriter {
   }
 
   setGroupWindow(virtualId: number, group: number, windowBlocks: number): void {
+    assert.ok(windowBlocks >= 1 && group >= 1 && group < 8, `window ${windowBlocks} of ${group}`);
     this.#generations.get(virtualId)?.windows.set(group, windowBlocks);
   }
 

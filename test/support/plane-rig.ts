@@ -1,6 +1,7 @@
 // A data plane with a handler that forwards everything to all endpoints in slot order unless told
 // otherwise, and keeps everything it was told.
 
+import { after } from 'node:test';
 import type { Clock } from '#contracts/clock.js';
 import type {
   DataPlane,
@@ -12,6 +13,12 @@ import type {
 import type { Endpoint } from '#contracts/endpoint.js';
 import type { RequestHead } from '#contracts/request.js';
 import { eventually, realClock } from '#test/support/real-clock.js';
+
+/** A failed test stops nothing itself; open servers would keep its process alive. */
+const running = new Set<PlaneRig>();
+after(async () => {
+  for (const rig of running) await rig.plane.drain(0);
+});
 
 export type Done = Extract<ForwardProgress, { readonly kind: 'done' }>;
 
@@ -50,6 +57,7 @@ export class PlaneRig implements DataPlaneHandler {
   ): Promise<PlaneRig> {
     const rig = new PlaneRig(make({ clock: realClock, timeouts: {}, ...setup }));
     rig.setEndpoints(urls.map((url, slot) => endpoint(slot, url)));
+    running.add(rig);
     const { port } = await rig.plane.start(rig);
     rig.port = port;
     return rig;
@@ -101,6 +109,7 @@ export class PlaneRig implements DataPlaneHandler {
 
   /** Ends the plane and checks that nothing was leaked. */
   async stop(): Promise<void> {
+    running.delete(this);
     await this.plane.drain(0);
     const { slots, bytes } = this.store.usage();
     if (this.plane.inFlight() !== 0 || slots !== 0 || bytes !== 0) {

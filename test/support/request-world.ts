@@ -29,7 +29,7 @@ export type Ending =
 /** What a test says about a request; the rest is a plain chat completion. */
 export interface HeadSketch {
   readonly method?: string;
-  readonly path?: string;
+  readonly path?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly bodyBytes?: number;
 }
@@ -117,7 +117,10 @@ export function createWorld(
     clientsThere: true,
     snapshot,
     send: async (...sketches) => {
-      const heads = sketches.map((sketch) => requestHead((handed += 1), sketch, clock.nowMs()));
+      const heads = sketches.map((sketch, at) =>
+        requestHead(handed + at + 1, sketch, clock.nowMs()),
+      );
+      handed += heads.length;
       pipeline.onRequests(heads);
       for (const callback of deferred.splice(0)) callback();
       // Encoding and local answers resolve within a few microtasks.

@@ -18,7 +18,16 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   fleet: ['contracts'],
   observability: ['contracts'],
   events: ['contracts', 'wire'],
-  simulation: ['contracts', 'wire', 'request', 'events', 'fleet', 'plugins/catalogue'],
+  // Of the core only rendering: a second account of how vLLM renders could only be wrong.
+  simulation: [
+    'contracts',
+    'wire',
+    'request',
+    'events',
+    'fleet',
+    'plugins/catalogue',
+    'core/portable/prompt',
+  ],
   workers: [
     'contracts',
     'wire',
@@ -39,7 +48,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@msgpack/msgpack': ['wire'],
   piscina: ['core/portable'],
   tokenizers: ['core/portable', 'simulation'],
-  '@huggingface/jinja': ['core/portable', 'simulation'],
+  '@huggingface/jinja': ['core/portable'],
   '@node-rs/xxhash': ['core/portable'],
   undici: ['core/portable', 'main'],
   'prom-client': ['observability'],

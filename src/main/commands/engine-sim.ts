@@ -5,7 +5,10 @@
 import type { EngineServer } from '#simulation/engine-server.js';
 import { parseFaults } from '#simulation/faults.js';
 import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
-import type { EngineSimOptions as SimulationOptions } from '#simulation/sim-options.js';
+import {
+  SettingsError,
+  type EngineSimOptions as SimulationOptions,
+} from '#simulation/sim-options.js';
 import { processClock } from '../process-clock.js';
 
 /** Flags as commander gives them: text as typed, absent when not given. */
@@ -60,7 +63,7 @@ export async function engineSim(
     fleet = await startEngineSims(simulation);
   } catch (error) {
     output(`engine-sim: ${error instanceof Error ? error.message : String(error)}`);
-    return 1;
+    return error instanceof SettingsError ? 2 : 1;
   }
   for (const line of fleet.engines.flatMap(describe)) output(line);
   const signal = await nextSignal();

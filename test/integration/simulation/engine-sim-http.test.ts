@@ -164,6 +164,10 @@ test('adapters are models with a parent and caches of their own', async () => {
   const { body: answer } = await post(`${url}/v1/chat/completions`, { ...body, model: 'sql' });
   assert.equal(answer['model'], 'sql');
   assert.match(JSON.stringify(answer['usage']), /"cached_tokens":0/);
+  const tokenized = await post(`${url}/tokenize`, CHAT);
+  const tokenIds = tokenized.body['tokens'] as number[];
+  assert.ok(engine.lookup(tokenIds, { model: 'sql', cacheSalt: 'adapter' }) >= 192);
+  assert.equal(engine.lookup(tokenIds, { model: 'sql' }), 0);
 });
 
 test('a client that goes away frees its blocks', async () => {

@@ -62,9 +62,10 @@ test('nothing at all is a configuration', () => {
   );
   assert.equal(configuration.scrape.intervalMs, 1000);
   assert.equal(configuration.scrape.staleAfterMs, 5000);
-  assert.equal(configuration.limits.bodyBytes, 32 * 1024 * 1024);
   assert.equal(configuration.timeouts.drainMs, 30_000);
   assert.equal(configuration.headers.decision, true);
+  assert.equal(configuration.index.endpointCapacity, 64);
+  assert.equal(load('endpoints: ["http://a:1-100"]\n').index.endpointCapacity, 200);
   assert.deepEqual(load('# only a comment\n'), configuration);
 });
 
@@ -93,7 +94,6 @@ test('units, variables, ranges and sockets are resolved', () => {
       'events:',
       `  shards: \${SHARDS}`,
       'scrape: {interval: 250ms, staleAfter: 1.5s}',
-      'limits: {body: 512KiB}',
       'models: {org/model-a: {blockSize: 32}}',
     ].join('\n'),
     { environment: { SHARDS: '3' } },
@@ -126,7 +126,6 @@ test('units, variables, ranges and sockets are resolved', () => {
   );
   assert.equal(configuration.events.shards, 3);
   assert.deepEqual(configuration.scrape, { intervalMs: 250, timeoutMs: 2000, staleAfterMs: 1500 });
-  assert.equal(configuration.limits.bodyBytes, 512 * 1024);
   assert.deepEqual(configuration.models, { 'org/model-a': { tokenizer: null, blockSize: 32 } });
 });
 
@@ -238,11 +237,6 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     'duration out of bounds',
     'scrape: {interval: 1ms}\n',
     ['warmpath.yaml:1:20: scrape.interval: expected between 50ms and 1m, got "1ms"'],
-  ],
-  [
-    'bad size',
-    'limits: {body: 3MB}\n',
-    ['warmpath.yaml:1:16: limits.body: expected a size such as 512KiB or 64MiB, got "3MB"'],
   ],
   [
     'unknown policy',
@@ -359,6 +353,11 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     'policy and scheduling',
     'policy: random\nscheduling: {profile: {}}\n',
     ['warmpath.yaml:2:1: scheduling: give either `policy` or `scheduling`, not both'],
+  ],
+  [
+    'more endpoints than slots',
+    'endpoints: ["http://a:1-3"]\nindex: {endpointCapacity: 2}\n',
+    ['warmpath.yaml:2:27: index.endpointCapacity: 3 endpoints are configured, more than that'],
   ],
   [
     'bad listening address',

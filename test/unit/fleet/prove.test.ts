@@ -54,10 +54,15 @@ test('a chat refused on one side only is a difference', async () => {
 });
 
 test('an engine that cannot be asked proves nothing and disproves nothing', async () => {
-  for (const answer of [undefined, 'not json', { tokens: ['a'] }, { count: 3 }]) {
+  for (const answer of ['not json', { tokens: ['a'] }, { count: 3 }]) {
     const { proof } = await prove(answer, ids(1));
     assert.equal(proof.outcome, 'unavailable', JSON.stringify(answer));
   }
+});
+
+test('an engine without the route is told apart from one that does not answer', async () => {
+  const { proof } = await prove(undefined, ids(1));
+  assert.equal(proof.outcome, 'unsupported', JSON.stringify(proof));
 });
 
 test('lists that end differently differ', () => {

@@ -150,7 +150,6 @@ test('figures of other owners are read at every scrape; endpoints that left are 
     }),
     eventWorkers: () => ({ workers: 2, responsive: 1, lost: 0 }),
     store: () => ({ slots: 3, bytes: 300 }),
-    speculativeResidencies: () => 4,
   });
   await samples(subject);
   const lines = await samples(subject);
@@ -165,7 +164,6 @@ test('figures of other owners are read at every scrape; endpoints that left are 
     'warmpath_index_rejected_total 3',
     'warmpath_prefix_cache_hits_total 8',
     'warmpath_prompt_workers_lost_total 1',
-    'warmpath_speculative_residencies 4',
     'warmpath_event_workers 1',
   ]) {
     assert.ok(lines.includes(expected), `${expected}\n${lines.join('\n')}`);

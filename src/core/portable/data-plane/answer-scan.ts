@@ -61,7 +61,7 @@ export class AnswerScan {
 
   /** Usage of an answer that has ended. */
   usage(): ReportedUsage {
-    const tail = this.#lastBytes();
+    const tail = this.#lastBytes().subarray(-this.#tailBytesMax);
     let end = tail.length;
     for (let mention = 0; mention < MENTIONS_MAX && end > 0; mention += 1) {
       const at = tail.lastIndexOf(USAGE, end - 1);

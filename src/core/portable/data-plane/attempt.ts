@@ -139,7 +139,7 @@ function rawHeaderText(rawHeaders: Dispatcher.DispatchController['rawHeaders']):
 
 function classify(error: Error): AttemptFailure {
   const code = 'code' in error ? String(error.code) : '';
-  if (code.startsWith('HPE_') || error.message === 'bad response') return 'bad-response';
+  if (error.name === 'HTTPParserError' || error.message === 'bad response') return 'bad-response';
   switch (code) {
     case 'UND_ERR_HEADERS_OVERFLOW':
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':

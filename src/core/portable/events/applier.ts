@@ -39,7 +39,6 @@ class PortableEventApplier implements EventApplier {
   }
 
   open(slot: number, { pool, blockSize }: PoolKeying): void {
-    assert(!this.#publishers.has(slot), `publisher ${slot} is already open`);
     this.#writer.dropSlot(slot);
     const tally = { indexFull: 0, stuck: false };
     const publisher: Publisher = {

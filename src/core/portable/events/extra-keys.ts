@@ -24,20 +24,25 @@ export function saltOf(extraKeys: BlockExtraKeys, loraName: string | null): stri
  * Further extra keys of one block, in the engine's order, each in canonical CBOR: multimodal
  * `[identifier, offset]` pairs, bare identifiers of old releases, digests of prompt embeddings.
  * `isRoot` says that the block starts at token 0, where the last string is the salt and left out.
- * Throws a RangeError for a key that is none of string, integer, bytes or an array of those.
+ * null when a key is none of string, integer, bytes, boolean, nil or an array of those.
  */
 export function extraBytesOf(
   extraKeys: BlockExtraKeys,
   loraName: string | null,
   isRoot: boolean,
-): ExtraBytes {
+): ExtraBytes | null {
   if (extraKeys === null || extraKeys.length === 0) return NO_EXTRA;
   let keys = withoutLora(extraKeys, loraName);
   if (isRoot) {
     const salt = keys.findLastIndex((key) => typeof key === 'string');
     if (salt >= 0) keys = keys.toSpliced(salt, 1);
   }
-  return keys.length === 0 ? NO_EXTRA : keys.map((key) => encodeCbor(checked(key)));
+  const encoded: Uint8Array[] = [];
+  for (const key of keys) {
+    if (!isCborValue(key)) return null;
+    encoded.push(encodeCbor(key));
+  }
+  return encoded;
 }
 
 function withoutLora(keys: readonly ExtraKey[], loraName: string | null): readonly ExtraKey[] {
@@ -46,9 +51,8 @@ function withoutLora(keys: readonly ExtraKey[], loraName: string | null): readon
 }
 
 /** The scan bounds nesting, so this recursion is shallow. */
-function checked(key: unknown): CborValue {
-  if (key === null || typeof key === 'boolean' || typeof key === 'string') return key;
-  if (typeof key === 'number' || key instanceof Uint8Array) return key;
-  if (Array.isArray(key)) return key.map(checked);
-  throw new RangeError(`an extra key of type ${typeof key} has no canonical form`);
+function isCborValue(key: unknown): key is CborValue {
+  if (key === null || typeof key === 'boolean' || typeof key === 'string') return true;
+  if (typeof key === 'number') return Number.isSafeInteger(key);
+  return key instanceof Uint8Array || (Array.isArray(key) && key.every(isCborValue));
 }

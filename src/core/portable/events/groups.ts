@@ -69,5 +69,6 @@ function windowBlocks(event: BlockStoredEvent, blockSize: number): number | null
   if (!isWindowed || event.slidingWindow === null) return WHOLE_PREFIX_BLOCKS;
   const engineBlockSize = event.blockSize === 0 ? blockSize : event.blockSize;
   const engineBlocks = Math.ceil((event.slidingWindow - 1) / engineBlockSize);
-  return Math.ceil((engineBlocks * engineBlockSize) / blockSize);
+  // The index knows no empty window; a block more than needed only predicts less.
+  return Math.max(1, Math.ceil((engineBlocks * engineBlockSize) / blockSize));
 }

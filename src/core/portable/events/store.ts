@@ -8,7 +8,7 @@ import type { BlockKey } from '../keys.js';
 import { namespaceSeed } from '../keys.js';
 import { advance, after, type ChainPosition, keysOfRun } from './chain.js';
 import type { EngineBlocks } from './engine-blocks.js';
-import { extraBytesOf, NO_EXTRA, saltOf } from './extra-keys.js';
+import { type ExtraBytes, extraBytesOf, NO_EXTRA, saltOf } from './extra-keys.js';
 import { isStateOnly } from './groups.js';
 
 /** What a store needs of its publisher. */
@@ -115,7 +115,7 @@ function storeRun(
   start: BlockKey,
 ): StoreOutcome {
   const { blocks } = context;
-  const keys = keysOfRun(start, Uint32Array.from(event.tokenIds), context.blockSize);
+  const keys = keysOfRun(start, new Uint32Array(event.tokenIds), context.blockSize);
   const wordsEach = (2 * event.blockSize) / context.blockSize;
   const stateOnly = isStateOnly(event);
   let stored = 0;
@@ -142,17 +142,14 @@ function storeSteps(
   start: ChainPosition,
 ): StoreOutcome {
   const { blocks } = context;
-  const tokenIds = Uint32Array.from(event.tokenIds);
+  const extras = extrasOf(event);
+  if (extras === null) return UNMAPPABLE;
+  const tokenIds = new Uint32Array(event.tokenIds);
   let position = start;
   let stored = 0;
   for (const [i, engineKey] of event.blockHashes.entries()) {
-    const isRoot = i === 0 && event.parentBlockHash === null;
-    const extra =
-      event.extraKeys === null
-        ? NO_EXTRA
-        : extraBytesOf(extraKeysAt(event, i), event.loraName, isRoot);
     const own = tokenIds.subarray(i * event.blockSize, (i + 1) * event.blockSize);
-    const step = advance(position, own, context.blockSize, extra);
+    const step = advance(position, own, context.blockSize, extras[i] ?? NO_EXTRA);
     const block = blocks.ensure(engineKey, step.position.end, step.position.tail);
     // The rest of the chain hangs on this block.
     if (block === null) break;
@@ -161,6 +158,19 @@ function storeSteps(
     stored += 1;
   }
   return { stored, unknownParents: 0, unknownBlocks: 0, unmappable: 0 };
+}
+
+/** Extra bytes of every block; null when one has no canonical form. */
+function extrasOf(event: BlockStoredEvent): readonly ExtraBytes[] | null {
+  if (event.extraKeys === null) return [];
+  const extras: ExtraBytes[] = [];
+  for (const [i, keys] of event.extraKeys.entries()) {
+    const isRoot = i === 0 && event.parentBlockHash === null;
+    const extra = extraBytesOf(keys, event.loraName, isRoot);
+    if (extra === null) return null;
+    extras.push(extra);
+  }
+  return extras;
 }
 
 /** A state is only there at the end of its block. */

@@ -133,7 +133,13 @@ export class RequestEncoder {
       outcome.micros.tokenize = micros(nowMs() - startedMs);
       return this.#hash(ids, seed, outcome);
     }
-    const { tokenizer, store } = await this.#context.tokenizers.get(source.directory);
+    // Files that cannot be loaded were told to main when the models came.
+    const entry = await this.#context.tokenizers.get(source.directory).catch(() => null);
+    if (entry === null) {
+      outcome.noMatchReason = 'no-tokenizer';
+      return;
+    }
+    const { tokenizer, store } = entry;
     const startedMs = nowMs();
     const text = prompt.kind === 'text' ? prompt.text : renderText(tokenizer, prompt, outcome);
     outcome.micros.render = micros(nowMs() - startedMs);

@@ -4,15 +4,7 @@
 import type { RequestKeys } from '#contracts/block.js';
 import type { BlockIndexReader } from '#contracts/block-index.js';
 import type { PromptMatch } from '#contracts/request.js';
-
-/** Reads residencies that events have not confirmed yet. */
-export interface SpeculativeReader {
-  /**
-   * Raises `blocks[slot]` to the leading blocks held or expected there, starting from what
-   * `usable` says, up to `blockLimit`.
-   */
-  match(keys: RequestKeys, blockLimit: number, usable: Uint32Array, blocks: Uint32Array): void;
-}
+import type { SpeculativeReader } from '../index/speculative.js';
 
 /** Matches prompts of one worker. */
 export class PromptMatcher {

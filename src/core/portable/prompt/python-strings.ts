@@ -10,7 +10,6 @@ import {
   items,
   type RuntimeValue,
   StringValue,
-  type TemplateFunction,
 } from './python-values.js';
 
 /** What str.strip() removes: JavaScript's trim takes U+FEFF too and leaves U+001C-1F and U+0085. */
@@ -37,62 +36,75 @@ export function installStringMethods(): void {
   installed.add(prototype);
   Object.defineProperty(prototype, 'builtins', {
     configurable: true,
-    get(this: RuntimeValue): Map<string, RuntimeValue> {
-      const methods = original.call(this) as Map<string, RuntimeValue>;
-      if (!methods.has('removeprefix')) addMethods(methods, this.value as string);
-      return methods;
+    get(this: RuntimeValue): MethodTable {
+      const text = this.value as string;
+      return {
+        // Only the method asked for is made: templates ask for one per string.
+        get: (name) => {
+          const method = METHODS.get(name);
+          if (method !== undefined) return new FunctionValue((given) => method(text, given));
+          if (name === 'length') return new IntegerValue([...text].length);
+          return (original.call(this) as MethodTable).get(name);
+        },
+      };
     },
   });
 }
 
 const installed = new WeakSet<object>();
 
-function addMethods(methods: Map<string, RuntimeValue>, text: string): void {
-  const add = (name: string, method: TemplateFunction): void => {
-    methods.set(name, new FunctionValue(method));
-  };
-  const one = (compute: (argument: string) => string | boolean | number): TemplateFunction => {
-    return ([argument]) => wrap(compute(textArgument(argument)));
-  };
-  add('strip', ([characters]) => new StringValue(strip(text, optional(characters), 'both')));
-  add('lstrip', ([characters]) => new StringValue(strip(text, optional(characters), 'l')));
-  add('rstrip', ([characters]) => new StringValue(strip(text, optional(characters), 'r')));
-  add('capitalize', () => {
-    const [first = '', ...rest] = text;
-    return new StringValue(first.toUpperCase() + rest.join('').toLowerCase());
-  });
-  add(
+/** What the package asks its own tables of methods for. */
+interface MethodTable {
+  get(name: string): RuntimeValue | undefined;
+}
+
+type Method = (text: string, given: readonly RuntimeValue[]) => RuntimeValue;
+
+/** A method with one string argument. */
+function withText(compute: (text: string, argument: string) => string | boolean | number): Method {
+  return (text, [argument]) => wrap(compute(text, textArgument(argument)));
+}
+
+function stripping(sides: 'both' | 'l' | 'r'): Method {
+  return (text, [characters]) => new StringValue(strip(text, optional(characters), sides));
+}
+
+const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
+  ['strip', stripping('both')],
+  ['lstrip', stripping('l')],
+  ['rstrip', stripping('r')],
+  [
+    'capitalize',
+    (text) => {
+      const [first = '', ...rest] = text;
+      return new StringValue(first.toUpperCase() + rest.join('').toLowerCase());
+    },
+  ],
+  [
     'removeprefix',
-    one((prefix) => (text.startsWith(prefix) ? text.slice(prefix.length) : text)),
-  );
-  add(
+    withText((text, prefix) => (text.startsWith(prefix) ? text.slice(prefix.length) : text)),
+  ],
+  [
     'removesuffix',
-    one((suffix) =>
+    withText((text, suffix) =>
       suffix !== '' && text.endsWith(suffix) ? text.slice(0, -suffix.length) : text,
     ),
-  );
-  add(
-    'count',
-    one((part) => text.split(part).length - 1),
-  );
-  add(
-    'find',
-    one((part) => pointIndex(text, text.indexOf(part))),
-  );
-  add(
-    'rfind',
-    one((part) => pointIndex(text, text.lastIndexOf(part))),
-  );
-  add('isdigit', () => new BooleanValue(/^\p{Nd}+$/u.test(text)));
-  add('isalpha', () => new BooleanValue(/^\p{L}+$/u.test(text)));
-  add('isspace', () => new BooleanValue(text !== '' && strip(text, null, 'both') === ''));
-  add('splitlines', () => new ArrayValue(lines(text).map((line) => new StringValue(line))));
-  add('join', ([list]) => {
-    const parts = list === undefined ? [] : items(list).map((item) => textArgument(item));
-    return new StringValue(parts.join(text));
-  });
-  methods.set('length', new IntegerValue([...text].length));
-}
+  ],
+  ['count', withText((text, part) => text.split(part).length - 1)],
+  ['find', withText((text, part) => pointIndex(text, text.indexOf(part)))],
+  ['rfind', withText((text, part) => pointIndex(text, text.lastIndexOf(part)))],
+  ['isdigit', (text) => new BooleanValue(/^\p{Nd}+$/u.test(text))],
+  ['isalpha', (text) => new BooleanValue(/^\p{L}+$/u.test(text))],
+  ['isspace', (text) => new BooleanValue(text !== '' && strip(text, null, 'both') === '')],
+  ['splitlines', (text) => new ArrayValue(lines(text).map((line) => new StringValue(line)))],
+  [
+    'join',
+    (text, [list]) => {
+      const parts = list === undefined ? [] : items(list).map((item) => textArgument(item));
+      return new StringValue(parts.join(text));
+    },
+  ],
+]);
 
 function wrap(value: string | boolean | number): RuntimeValue {
   if (typeof value === 'string') return new StringValue(value);

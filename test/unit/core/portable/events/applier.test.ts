@@ -164,6 +164,15 @@ test('a sliding-window group limits the hit, apart from group 0', () => {
   assert.equal(match(prompt.slice(0, 32)), 2);
 });
 
+test('a window of one token or none is no error', () => {
+  const { apply, index } = rig();
+  const kind = { group_idx: 1, kv_cache_spec_kind: 'sliding_window' };
+  for (const window of [0, 1, 4_294_967_295]) {
+    apply(stored([1], tokens(0, 16), { ...kind, kv_cache_spec_sliding_window: window }));
+  }
+  assert.equal(index.windows(SLOT).get(1), 2 ** 28);
+});
+
 test('masked blocks of a group join by hash with group 0', () => {
   const { apply, match } = rig();
   const prompt = tokens(0, 64);
@@ -380,9 +389,10 @@ test('events that cannot be mapped are counted and skipped', () => {
     stored([1, 2, 3], tokens(0, 32)),
     stored([1], tokens(0, 16), { block_size: 0 }),
     stored([1], [[1, 2] as unknown as number], { block_size: 1 }),
+    stored([1], tokens(0, 16), { extra_keys: [[2n ** 60n, 'x']] }),
     ['BlockMoved', 1],
   );
-  assert.equal(result.unknownEvents, 5);
+  assert.equal(result.unknownEvents, 6);
   assert.deepEqual(index.residencies(SLOT), []);
 });
 

@@ -1,0 +1,26 @@
+# Build: everything, compiled and tested tools included.
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY tsconfig.json ./
+COPY src ./src
+COPY test/support ./test/support
+COPY bench ./bench
+COPY scripts ./scripts
+RUN node scripts/build.js && npm prune --omit=dev --no-audit --no-fund
+
+# Run: no compiler, no tests, no root, nothing to write.
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist/src ./dist/src
+COPY --from=build /app/scripts/warmpath.js ./scripts/warmpath.js
+COPY config/warmpath.example.yaml LICENSE ./
+USER node
+EXPOSE 8080 8081
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=2s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/health').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "--enable-source-maps", "scripts/warmpath.js"]

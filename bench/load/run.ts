@@ -1,0 +1,154 @@
+// The portable data plane beside nginx: the same load through each, one after the other, CPU per
+// request of the proxy process alone. nginx is skipped aloud where it is not installed.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { generateLoad, type LoadResult } from './generator.js';
+import { processCpuNs } from './process-cpu.js';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.resolve(here, '../../..');
+const SECONDS = 5;
+
+interface Proxy {
+  readonly name: string;
+  readonly process: ChildProcess;
+  readonly port: number;
+}
+
+const CASES = [
+  {
+    name: '1 KB JSON',
+    body: { model: 'bench', prompt: 'y'.repeat(900), max_tokens: 1 },
+    connections: 32,
+  },
+  {
+    name: '30 KB JSON',
+    body: { model: 'bench', prompt: 'y'.repeat(30_000), max_tokens: 1 },
+    connections: 16,
+  },
+  { name: 'streams', body: { model: 'bench', prompt: 'y', stream: true }, connections: 100 },
+] as const;
+
+const engines = await Promise.all([startEngine(), startEngine()]);
+const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-bench-'));
+const proxies = [await startRouter(engines.map((engine) => engine.port))];
+const nginx = await startNginx(engines.map((engine) => engine.port));
+if (nginx === null) console.log('nginx is not installed: skipped');
+else proxies.push(nginx);
+try {
+  for (const { name, body, connections } of CASES) {
+    console.log(`\n${name}, ${connections} connections, ${SECONDS} s each`);
+    const units: number[] = [];
+    for (const proxy of proxies)
+      units.push(await measure(proxy, JSON.stringify(body), connections));
+    const [router, other] = units;
+    if (router !== undefined && other !== undefined) {
+      console.log(`  router : nginx = ${(router / other).toFixed(2)}`);
+    }
+  }
+} finally {
+  for (const child of [...proxies, ...engines]) child.process.kill();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** CPU µs per answer, or per chunk where the answers are streams. */
+async function measure(proxy: Proxy, body: string, connections: number): Promise<number> {
+  const load = { port: proxy.port, path: '/v1/completions', body, connections };
+  await generateLoad({ ...load, seconds: 2 });
+  const pid = proxy.process.pid ?? 0;
+  const before = processCpuNs(pid);
+  const result: LoadResult = await generateLoad({ ...load, seconds: SECONDS });
+  const cpuUs = (processCpuNs(pid) - before) / 1000;
+  const perUnit = cpuUs / (result.chunks > 0 ? result.chunks : result.answers);
+  console.log(
+    `  ${proxy.name.padEnd(8)} ${perUnit.toFixed(1).padStart(7)} µs CPU per ` +
+      `${result.chunks > 0 ? 'chunk' : 'request'}, ${(result.answers / result.seconds).toFixed(0)} requests/s, ` +
+      `p50 ${result.p50Ms.toFixed(2)} ms, p99 ${result.p99Ms.toFixed(2)} ms, ${result.failures} failed`,
+  );
+  return perUnit;
+}
+
+async function startEngine(): Promise<Proxy> {
+  const child = spawn(process.execPath, [path.join(here, 'mock-engine.js')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const line = await firstLine(child, /^\d+$/);
+  return { name: 'engine', process: child, port: Number(line) };
+}
+
+async function startRouter(ports: readonly number[]): Promise<Proxy> {
+  const child = spawn(
+    process.execPath,
+    [
+      path.join(root, 'scripts/warmpath.js'),
+      'serve',
+      '--listen=127.0.0.1:0',
+      '--admin=127.0.0.1:0',
+      '--policy=load-aware',
+      // Decisions are logged one line each; nginx logs nothing here either.
+      '--log-level=warn',
+      ...ports.map((port) => `--endpoint=http://127.0.0.1:${port}`),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const line = await firstLine(child, /ready on/);
+  const port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1]);
+  return { name: 'router', process: child, port };
+}
+
+async function startNginx(ports: readonly number[]): Promise<Proxy | null> {
+  if (spawnSync('nginx', ['-v']).error !== undefined) return null;
+  const port = await freePort();
+  const file = path.join(folder, 'nginx.conf');
+  writeFileSync(
+    file,
+    `daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
+events { worker_connections 4096; }
+http {
+  access_log off; client_body_buffer_size 256k; client_max_body_size 32m;
+  client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy;
+  fastcgi_temp_path ${folder}/fastcgi; uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
+  upstream engines { ${ports.map((engine) => `server 127.0.0.1:${engine};`).join(' ')} keepalive 256; }
+  server {
+    listen 127.0.0.1:${port}; keepalive_requests 100000000;
+    location / {
+      proxy_pass http://engines; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off;
+    }
+  }
+}
+`,
+  );
+  const child = spawn('nginx', ['-c', file], { stdio: ['ignore', 'inherit', 'inherit'] });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return { name: 'nginx', process: child, port };
+}
+
+function firstLine(child: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    if (child.stdout === null) throw new Error('the child has no stdout');
+    const lines = createInterface({ input: child.stdout });
+    lines.on('line', (line) => {
+      if (pattern.test(line)) resolve(line);
+    });
+    child.once('exit', (code) => reject(new Error(`ended with ${code} before it was ready`)));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,119 @@
+// The admin listener: health, status, metrics and the decision log, on loopback unless told
+// otherwise. Read-only, answers JSON, never carries prompts.
+
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { DecisionLog } from '#contracts/decision.js';
+import type { RouterReports } from './reports.js';
+
+/** What the admin routes are answered from. */
+export interface AdminSources {
+  readonly reports: RouterReports;
+  readonly decisions: DecisionLog;
+}
+
+const DECISIONS_DEFAULT = 100;
+
+/** Serves the admin routes. `stop` closes idle and busy connections at once. */
+export class AdminServer {
+  readonly #server: Server;
+
+  constructor(sources: AdminSources) {
+    this.#server = createServer((request, response) => {
+      answer(sources, request.method ?? 'GET', request.url ?? '/', response).catch(
+        (error: unknown) => {
+          sendJson(response, 500, { error: { message: String(error), code: 'internal_error' } });
+        },
+      );
+    });
+    this.#server.headersTimeout = 10_000;
+  }
+
+  async start(
+    host: string,
+    port: number,
+  ): Promise<{ readonly address: string; readonly port: number }> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, resolve);
+    });
+    const bound = this.#server.address() as AddressInfo;
+    return { address: bound.address, port: bound.port };
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return;
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+}
+
+async function answer(
+  sources: AdminSources,
+  method: string,
+  url: string,
+  response: ServerResponse,
+): Promise<void> {
+  if (method !== 'GET' && method !== 'HEAD') {
+    return sendJson(response, 405, problem('method_not_allowed', `${method} is not allowed here`));
+  }
+  const [path = '/', query = ''] = url.split('?', 2);
+  const one = /^\/debug\/decisions\/([A-Za-z0-9._-]{1,128})$/.exec(path);
+  if (one !== null) {
+    const found = sources.decisions.find(one[1] ?? '');
+    if (found !== null) return sendJson(response, 200, found);
+    return sendJson(
+      response,
+      404,
+      problem('decision_not_found', 'No decision of that request is kept.'),
+    );
+  }
+  switch (path) {
+    case '/health':
+      return sendJson(response, 200, { status: 'ok' });
+    case '/ready': {
+      const { status, body } = sources.reports.ready();
+      return sendJson(response, status, body);
+    }
+    case '/status':
+      return sendJson(response, 200, sources.reports.status());
+    case '/metrics': {
+      const { contentType, body } = await sources.reports.metrics();
+      response.writeHead(200, { 'content-type': contentType }).end(body);
+      return;
+    }
+    case '/debug/decisions': {
+      const last = Number(new URLSearchParams(query).get('last') ?? DECISIONS_DEFAULT);
+      if (!Number.isInteger(last) || last < 1) {
+        return sendJson(
+          response,
+          400,
+          problem('invalid_query', '`last` must be a whole number above 0.'),
+        );
+      }
+      return sendJson(response, 200, { decisions: sources.decisions.last(last) });
+    }
+    default:
+      return sendJson(
+        response,
+        404,
+        problem('route_not_found', `The admin port has no route ${path}.`),
+      );
+  }
+}
+
+function problem(code: string, message: string): object {
+  return { error: { message, code, source: 'client' } };
+}
+
+function sendJson(response: ServerResponse, status: number, body: object): void {
+  if (response.headersSent) {
+    response.end();
+    return;
+  }
+  response
+    .writeHead(status, { 'content-type': 'application/json' })
+    .end(`${JSON.stringify(body)}\n`);
+}

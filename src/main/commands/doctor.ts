@@ -1,0 +1,133 @@
+// `warmpath doctor`: for each engine address, is everything there that precise routing needs? Puts
+// the real router before that engine alone and sends two probe prompts through it, so that what is
+// checked is what will run. Changes nothing but a few cache blocks of the engine.
+
+import { randomUUID } from 'node:crypto';
+import type { Configuration } from '#config/configuration.js';
+import { ComposedRouter } from '../compose.js';
+import { type CommandLineFlags, readConfiguration } from '../configuration.js';
+import { processClock } from '../process-clock.js';
+import {
+  type Check,
+  checkEvents,
+  checkModels,
+  checkPrediction,
+  checkProof,
+  checkReachable,
+} from './doctor-checks.js';
+import {
+  type DoctorStatus,
+  type ProbeAnswer,
+  readDoctorStatus,
+  sendProbe,
+} from './doctor-probe.js';
+
+export interface DoctorOptions extends CommandLineFlags {
+  readonly json?: boolean;
+}
+
+const WAIT_MS = 15_000;
+const POLL_MS = 50;
+
+/** Prints the checks; 0 when none failed, 1 when one did, 2 for a bad configuration. */
+export async function doctor(
+  options: DoctorOptions,
+  output: (line: string) => void,
+): Promise<number> {
+  const configuration = readConfiguration(options);
+  if (configuration === null) return 2;
+  if (configuration.endpoints.length === 0) {
+    process.stderr.write('doctor needs at least one endpoint: --endpoint http://host:port\n');
+    return 2;
+  }
+  const report: Record<string, readonly Check[]> = {};
+  for (const url of new Set(configuration.endpoints.map((endpoint) => endpoint.url))) {
+    const checks = await examine(configuration, url);
+    report[url] = checks;
+    if (options.json !== true) print(url, checks, output);
+  }
+  if (options.json === true) output(JSON.stringify(report));
+  const failed = Object.values(report).some((checks) =>
+    checks.some(({ verdict }) => verdict === 'FAIL'),
+  );
+  return failed ? 1 : 0;
+}
+
+function print(url: string, checks: readonly Check[], output: (line: string) => void): void {
+  output(url);
+  for (const { verdict, subject, finding, remedy } of checks) {
+    output(`  ${verdict.padEnd(4)}  ${subject.padEnd(13)} ${finding}`);
+    if (remedy !== '') output(`        ${''.padEnd(13)} → ${remedy}`);
+  }
+}
+
+/** Runs the router before one address and collects what it finds. */
+async function examine(configuration: Configuration, url: string): Promise<readonly Check[]> {
+  const router = new ComposedRouter({
+    ...configuration,
+    endpoints: configuration.endpoints.filter((endpoint) => endpoint.url === url),
+    listen: { host: '127.0.0.1', port: 0 },
+    admin: { host: '127.0.0.1', port: 0 },
+    headers: { decision: true },
+    log: { level: 'error' },
+  });
+  try {
+    await router.start();
+    return await runChecks(router);
+  } catch (error) {
+    const finding = error instanceof Error ? error.message : String(error);
+    return [{ verdict: 'FAIL', subject: 'router', finding, remedy: '' }];
+  } finally {
+    await router.stop();
+  }
+}
+
+async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
+  const status = (): Promise<DoctorStatus> => readDoctorStatus(router.adminUrl);
+  const first = await settled(status, ({ models }) => models.length > 0);
+  const reachable = checkReachable(first);
+  if (reachable.verdict === 'FAIL') return [reachable];
+  const settledStatus = await settled(
+    status,
+    ({ models, endpoints }) =>
+      models.every(({ proof }) => proof !== 'pending') &&
+      endpoints.every(({ events }) => events === null || events.state === 'live'),
+  );
+  const model = settledStatus.models.find(({ adapter }) => adapter === '')?.id ?? '';
+  const text = probeText();
+  const cold = await sendProbe(router.url, model, text);
+  const afterFirst = await settled(status, hasApplied);
+  const warm: ProbeAnswer = await sendProbe(router.url, model, text);
+  return [
+    reachable,
+    ...checkModels(afterFirst),
+    checkProof(afterFirst),
+    ...checkEvents(afterFirst),
+    checkPrediction(cold, warm),
+  ];
+}
+
+/** Polls until `done` holds or the wait is over; the checks then say what is missing. */
+async function settled(
+  status: () => Promise<DoctorStatus>,
+  done: (status: DoctorStatus) => boolean,
+): Promise<DoctorStatus> {
+  const deadlineMs = processClock.nowMs() + WAIT_MS;
+  let current = await status();
+  while (!done(current) && processClock.nowMs() < deadlineMs) {
+    await new Promise<void>((resolve) => processClock.after(POLL_MS, resolve));
+    current = await status();
+  }
+  return current;
+}
+
+/** The probe's blocks have come back as events, or there is nothing to come. */
+function hasApplied({ endpoints }: DoctorStatus): boolean {
+  const followed = endpoints.filter(({ events }) => events !== null);
+  return followed.length === 0 || followed.some(({ events }) => (events?.blocksStored ?? 0) > 0);
+}
+
+/** Text no cache has seen, some 600 tokens long: more than two blocks of any usual size. */
+function probeText(): string {
+  return Array.from({ length: 24 }, () => randomUUID()).join(' ');
+}

@@ -1,0 +1,85 @@
+// `warmpath serve`: reads the configuration, starts the router (and, when no endpoint is configured,
+// four simulated engines before it), says where it listens, drains on SIGTERM or SIGINT.
+
+import type { Configuration } from '#config/configuration.js';
+import type { EngineSimFleet } from '#simulation/fleet.js';
+import { ComposedRouter } from '../compose.js';
+import { type CommandLineFlags, readConfiguration } from '../configuration.js';
+import { startDemoFleet, withDemoFleet } from '../demo.js';
+
+export type ServeOptions = CommandLineFlags;
+
+/** Runs the router until a signal; returns the exit code. */
+export async function serve(options: ServeOptions): Promise<number> {
+  const configured = readConfiguration(options);
+  if (configured === null) return 2;
+  let demo: EngineSimFleet | null = null;
+  let configuration: Configuration = configured;
+  if (configured.endpoints.length === 0) {
+    demo = await startDemoFleet();
+    configuration = withDemoFleet(configured, demo);
+  }
+  const router = await startOrExplain(configuration);
+  if (router === null) {
+    await demo?.stop();
+    return 1;
+  }
+  announce(router, demo);
+  await untilSignal();
+  process.stdout.write('warmpath is draining; a second signal ends it at once\n');
+  process.once('SIGTERM', () => process.exit(1));
+  process.once('SIGINT', () => process.exit(1));
+  await router.stop();
+  await demo?.stop();
+  return 0;
+}
+
+async function startOrExplain(configuration: Configuration): Promise<ComposedRouter | null> {
+  const router = new ComposedRouter(configuration);
+  try {
+    await router.start();
+    return router;
+  } catch (error) {
+    process.stderr.write(`warmpath could not start: ${explainStart(error)}\n`);
+    await router.stop();
+    return null;
+  }
+}
+
+function explainStart(error: unknown): string {
+  const { code, message, port, address } = error as NodeJS.ErrnoException & {
+    readonly port?: number;
+    readonly address?: string;
+  };
+  if (code === 'EADDRINUSE') {
+    return `${address}:${port} is in use; choose another with --listen or --admin`;
+  }
+  if (code === 'EACCES') return `${address}:${port} may not be opened by this user`;
+  return message;
+}
+
+function announce(router: ComposedRouter, demo: EngineSimFleet | null): void {
+  const { url, adminUrl } = router;
+  if (demo !== null) {
+    const names = demo.engines.map((engine) => engine.url.replace('http://', '')).join(', ');
+    process.stdout.write(`no endpoint configured: four simulated engines at ${names}\n`);
+  }
+  process.stdout.write(`warmpath is ready on ${url}, admin on ${adminUrl}\n`);
+  if (demo === null) return;
+  const body =
+    `{"model":"${demo.engines[0]?.modelId}","max_tokens":16,"messages":[{"role":"user","content":"` +
+    `${'Tell me how a KV cache makes a long prompt cheap. '.repeat(8).trim()}"}]}`;
+  const curl = `curl -si ${url}/v1/chat/completions -H 'content-type: application/json' -H 'x-request-id: `;
+  process.stdout.write(
+    `\nTry it: a cold prompt, the same prompt again, and why it went where it went\n\n` +
+      `${curl}first' -d '${body}'\n\n${curl}second' -d '${body}'\n\n` +
+      `curl -s ${adminUrl}/debug/decisions/second\n\n`,
+  );
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+}

@@ -1,0 +1,110 @@
+// `warmpath verify RECORDING`: shows whether the router would have known, at every recorded probe,
+// how many tokens each engine would reuse. Prints a table per endpoint and the first differences;
+// the run itself is verify-run.ts.
+
+import { RecordingError, readRecording } from './recording.js';
+import { type Prediction, runRecording, type VerifyReport } from './verify-run.js';
+
+export interface VerifyOptions {
+  /** Print the totals as one line of JSON at the end. */
+  readonly json: boolean;
+  readonly core: 'portable';
+}
+
+const MISMATCHES_SHOWN = 10;
+
+/**
+ * Verifies one `kvstream/1` recording. Returns the exit code: 0 when every prediction is exact, 1
+ * when one is not, 2 when the file cannot be read.
+ */
+export async function verify(
+  file: string,
+  options: VerifyOptions,
+  output: (line: string) => void,
+): Promise<number> {
+  let report: VerifyReport;
+  try {
+    report = await runRecording(readRecording(file), {
+      // Only pauses between replay attempts are random, and virtual time skips them.
+      random: { next: () => 0 },
+      canReplay: true,
+      isLost: () => false,
+    });
+  } catch (error) {
+    if (!(error instanceof RecordingError)) throw error;
+    output(`verify: ${file}: ${error.message}`);
+    return 2;
+  }
+  for (const line of describe(file, report)) output(line);
+  const totals = { ...countOutcomes(report.predictions), lines: report.lines };
+  const failures = report.replayFailures.length;
+  if (options.json)
+    output(JSON.stringify({ ...totals, ...streamTotals(report), core: options.core }));
+  const isExact = totals.probes > 0 && totals.exact === totals.probes && failures === 0;
+  return isExact ? 0 : 1;
+}
+
+interface Outcomes {
+  /** Probe lines × endpoints. */
+  readonly probes: number;
+  readonly exact: number;
+  readonly over: number;
+  readonly under: number;
+}
+
+function countOutcomes(predictions: readonly Prediction[]): Outcomes {
+  let over = 0;
+  let under = 0;
+  for (const { predictedTokens, engineTokens } of predictions) {
+    if (predictedTokens > engineTokens) over += 1;
+    else if (predictedTokens < engineTokens) under += 1;
+  }
+  const probes = predictions.length;
+  return { probes, exact: probes - over - under, over, under };
+}
+
+function streamTotals({ streams, replays, replayFailures }: VerifyReport): object {
+  const sum = (pick: (stream: VerifyReport['streams'][number]) => number) =>
+    streams.reduce((total, stream) => total + pick(stream), 0);
+  return {
+    endpoints: streams.length,
+    frames: sum((stream) => stream.framesApplied),
+    malformed: sum((stream) => stream.framesMalformed),
+    blocksStored: sum((stream) => stream.blocksStored),
+    blocksRemoved: sum((stream) => stream.blocksRemoved),
+    unknownParents: sum((stream) => stream.unknownParents),
+    unknownBlocks: sum((stream) => stream.unknownBlocks),
+    gaps: sum((stream) => stream.gaps),
+    restarts: sum((stream) => stream.restarts),
+    replays,
+    replaysUnreadable: replayFailures.length,
+  };
+}
+
+function describe(file: string, report: VerifyReport): readonly string[] {
+  const { predictions, streams, replays, replayFailures } = report;
+  const lines = [file, row('endpoint', ['probes', 'exact', 'over', 'under', 'frames', 'blocks'])];
+  for (const stream of streams) {
+    const own = predictions.filter((prediction) => prediction.endpoint === stream.endpoint);
+    const { probes, exact, over, under } = countOutcomes(own);
+    const cells = [probes, exact, over, under, stream.framesApplied, stream.blocksStored];
+    lines.push(row(stream.endpoint, cells.map(String)));
+  }
+  const wrong = predictions.filter((one) => one.predictedTokens !== one.engineTokens);
+  for (const one of wrong.slice(0, MISMATCHES_SHOWN)) {
+    lines.push(
+      `line ${one.line}: ${one.requestId} on ${one.endpoint}: predicted ${one.predictedTokens} tokens, the engine reuses ${one.engineTokens}`,
+    );
+  }
+  if (wrong.length > MISMATCHES_SHOWN) {
+    lines.push(`… and ${wrong.length - MISMATCHES_SHOWN} more`);
+  }
+  lines.push(...replayFailures);
+  lines.push(`${replays - replayFailures.length} of ${replays} recorded replays can be read`);
+  if (predictions.length === 0) lines.push('the recording has no probe, so nothing was verified');
+  return lines;
+}
+
+function row(name: string, cells: readonly string[]): string {
+  return [name.padEnd(16), ...cells.map((cell) => cell.padStart(8))].join('');
+}

@@ -1,0 +1,51 @@
+// From the command line and the file to what the modules take.
+
+import type { Configuration } from '#config/configuration.js';
+import { ConfigurationError } from '#config/explain.js';
+import { loadConfiguration } from '#config/load.js';
+import type { ConfiguredAddress } from '#fleet/addresses.js';
+
+/** Flags shared by `serve`, `doctor` and `validate`, as commander gives them. */
+export interface CommandLineFlags {
+  readonly config?: string;
+  readonly endpoint?: readonly string[];
+  readonly tokenizer?: readonly string[];
+  readonly listen?: string;
+  readonly admin?: string;
+  readonly policy?: string;
+  readonly logLevel?: string;
+}
+
+/** Loads the configuration; null after telling on stderr what is wrong with it. */
+export function readConfiguration(flags: CommandLineFlags): Configuration | null {
+  try {
+    return loadConfiguration({
+      file: flags.config ?? null,
+      flags: {
+        listen: flags.listen,
+        admin: flags.admin,
+        endpoints: flags.endpoint,
+        tokenizers: flags.tokenizer,
+        policy: flags.policy,
+        logLevel: flags.logLevel,
+      },
+      environment: process.env,
+    });
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return null;
+  }
+}
+
+/** One entry per engine address; its engine kind and ranks are found by asking it. */
+export function configuredAddresses(configuration: Configuration): readonly ConfiguredAddress[] {
+  return configuration.endpoints.map(({ url, labels, security, events }) => ({
+    url,
+    labels,
+    security,
+    events,
+    engine: 'unknown',
+    ranks: [],
+  }));
+}

@@ -1,0 +1,29 @@
+// The embedded fleet: four simulated engines in this process, for a first look without a GPU.
+
+import type { Configuration } from '#config/configuration.js';
+import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
+import { processClock } from './process-clock.js';
+
+const ENGINES = 4;
+
+/** Starts the simulated engines on free loopback ports. */
+export function startDemoFleet(): Promise<EngineSimFleet> {
+  return startEngineSims({
+    clock: processClock,
+    unixTimeMs: () => Date.now(),
+    replicas: ENGINES,
+  });
+}
+
+/** The same configuration with the simulated engines as its endpoints. */
+export function withDemoFleet(configuration: Configuration, fleet: EngineSimFleet): Configuration {
+  return {
+    ...configuration,
+    endpoints: fleet.engines.map(({ url }) => ({
+      url,
+      labels: {},
+      security: { apiKey: null, caPem: null },
+      events: null,
+    })),
+  };
+}

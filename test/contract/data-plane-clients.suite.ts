@@ -1,0 +1,215 @@
+// What every DataPlane must do with clients that leave, send what they must not, or take their
+// time, and when it is drained under load.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RouterError } from '#contracts/errors.js';
+import { BODY_BYTES_MAX, HEADER_COUNT_MAX } from '#contracts/limits.js';
+import { ByteEngine, chunk, LAST_CHUNK, plain, STREAM_HEAD } from '#test/support/byte-engine.js';
+import { type MakePlane, PlaneRig } from '#test/support/plane-rig.js';
+import { post, RawClient } from '#test/support/raw-client.js';
+import { eventually } from '#test/support/real-clock.js';
+import { call } from './data-plane-relay.suite.js';
+
+export function clientSuite(name: string, make: MakePlane): void {
+  aborts(name, make);
+  refusals(name, make);
+  draining(name, make);
+}
+
+function aborts(name: string, make: MakePlane): void {
+  test(`${name}: a client that leaves while sending or being decided on is never forwarded`, async () => {
+    const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const sending = new RawClient(rig.port).send(
+      'POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf',
+    );
+    await eventually('body begun', () => rig.plane.inFlight() === 1);
+    sending.socket.destroy();
+    await rig.finished(1);
+    rig.onRequest = () => {};
+    for (const leave of ['end', 'reset'] as const) {
+      const client = new RawClient(rig.port).send(post('{}'));
+      await eventually('announced', () => rig.heads.length > 0);
+      const [head] = rig.heads.splice(0);
+      assert.ok(head !== undefined);
+      if (leave === 'end') client.socket.destroy();
+      else client.socket.resetAndDestroy();
+      await rig.finished(leave === 'end' ? 2 : 3);
+      assert.equal(rig.forward(head), false);
+      assert.equal(rig.plane.reject(head.handle, new RouterError('overloaded', 'no')), false);
+      assert.equal(rig.plane.respond(head.handle, 200, [], ''), false);
+    }
+    assert.deepEqual(rig.story, ['client-gone', 'client-gone', 'client-gone']);
+    assert.equal(engine.requests.length, 0);
+    await rig.stop();
+    await engine.stop();
+  });
+
+  test(`${name}: a client that leaves frees its engine, before and within the answer`, async () => {
+    const engine = await ByteEngine.start(({ socket, body }) => {
+      if (body.toString() === 'stream') {
+        socket.write(STREAM_HEAD);
+        socket.write(chunk('data: 1\n\n'));
+      }
+    });
+    const rig = await PlaneRig.start(make, [engine.url]);
+    let count = 0;
+    for (const body of ['stream', 'silent']) {
+      for (const leave of ['end', 'reset'] as const) {
+        count += 1;
+        const client = new RawClient(rig.port).send(post(body));
+        await eventually('asked', () => engine.requests.length === count);
+        if (body === 'stream')
+          await eventually('first event', () => client.text.includes('data: 1'));
+        if (leave === 'end') client.socket.destroy();
+        else client.socket.resetAndDestroy();
+        await eventually('engine freed', () => engine.closed === count);
+        await rig.finished(count);
+        assert.equal(rig.done[count - 1]?.outcome, 'client-gone');
+      }
+    }
+    assert.equal(rig.plane.inFlight(), 0);
+    await rig.stop();
+    await engine.stop();
+  });
+
+  test(`${name}: a client that closed only its sending side gets a late answer`, async () => {
+    const engine = await ByteEngine.start(() => {});
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const client = new RawClient(rig.port);
+    client.socket.end(post('{}'));
+    await eventually('asked', () => engine.requests.length === 1);
+    await eventually('probed', () => client.statuses.length >= 3);
+    engine.requests[0]?.socket.write(plain(200, 'answer'));
+    await eventually('answered', () => client.text.endsWith('answer'));
+    await rig.finished(1);
+    assert.equal(rig.done[0]?.outcome, 'completed');
+    await rig.stop();
+    await engine.stop();
+  });
+}
+
+function refusals(name: string, make: MakePlane): void {
+  test(`${name}: what is too large, encoded, or no HTTP is refused in the usual shape`, async () => {
+    const rig = await PlaneRig.start(make, []);
+    const many = Array.from({ length: HEADER_COUNT_MAX }, (_, index) => `x-h${index}: 1\r\n`);
+    const head = 'POST /v1/x HTTP/1.1\r\nHost: a\r\n';
+    const cases: readonly (readonly [number, string, string])[] = [
+      [413, 'body_too_large', `${head}Content-Length: ${BODY_BYTES_MAX + 1}\r\n\r\n`],
+      [
+        413,
+        'body_too_large',
+        `${head}Expect: 100-continue\r\nContent-Length: ${BODY_BYTES_MAX + 1}\r\n\r\n`,
+      ],
+      [415, 'unsupported_encoding', `${head}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}`],
+      [431, 'headers_too_large', `${head}${many.join('')}\r\n`],
+      [431, 'headers_too_large', `${head}x: ${'y'.repeat(20_000)}\r\n\r\n`],
+      [400, 'malformed_request', 'GET /v1/x HTTP/1.1\r\n\r\n'],
+      [400, 'malformed_request', 'GET /v1/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
+      [400, 'malformed_request', 'GET /v1/x HTTP/2.0\r\nHost: a\r\n\r\n'],
+      [400, 'malformed_request', 'GET v1/x HTTP/1.1\r\nHost: a\r\n\r\n'],
+      [400, 'malformed_request', `${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`],
+      [400, 'malformed_request', `${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n`],
+      [400, 'malformed_request', '\x16\x03\x01 is TLS\r\n\r\n'],
+    ];
+    for (const [status, code, bytes] of cases) {
+      const client = new RawClient(rig.port).send(bytes);
+      await eventually(`${status} for ${bytes.slice(0, 80)}`, () => /\}\}$/.test(client.text));
+      assert.deepEqual(client.statuses, [status]);
+      assert.match(client.text, new RegExp(`"code":"${code}","source":"client"`));
+      assert.match(client.text, /x-request-id: \S/);
+      assert.match(client.text, /x-warmpath-error-source: client/);
+      client.socket.destroy();
+    }
+    assert.equal(rig.heads.length, 0);
+    await eventually('nothing held', () => rig.plane.inFlight() === 0);
+    await rig.stop();
+  });
+
+  test(`${name}: a body that grows too large is refused, and the client can read why`, async () => {
+    const rig = await PlaneRig.start(make, []);
+    const body = Buffer.alloc(BODY_BYTES_MAX + 1, 'x');
+    const answer = await call(rig.port, { headers: { 'transfer-encoding': 'chunked' } }, body);
+    assert.equal(answer.status, 413);
+    await rig.finished(1);
+    assert.deepEqual(rig.story, ['rejected body_too_large']);
+    await rig.stop();
+  });
+
+  test(`${name}: a slow head and a slow body are answered with 408`, async () => {
+    const rig = await PlaneRig.start(make, [], { timeouts: { headersMs: 300, requestMs: 600 } });
+    const slow = [
+      'POST /v1/x HTTP/1.1\r\nHost:',
+      'POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf',
+    ];
+    const clients = slow.map((bytes) => new RawClient(rig.port).send(bytes));
+    for (const client of clients) {
+      await eventually('408 and closed', () => client.closed);
+      assert.deepEqual(client.statuses, [408]);
+    }
+    await rig.finished(1);
+    assert.deepEqual(rig.story, ['rejected request_timeout']);
+    await rig.stop();
+  });
+}
+
+function draining(name: string, make: MakePlane): void {
+  test(`${name}: draining lets a live stream finish and takes no new connection`, async () => {
+    const engine = await ByteEngine.start(({ socket }) => {
+      socket.write(STREAM_HEAD);
+      socket.write(chunk('data: 1\n\n'));
+    });
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const client = new RawClient(rig.port).send(post('{}'));
+    const idle = new RawClient(rig.port);
+    await eventually('first event', () => client.text.includes('data: 1'));
+    const drained = rig.plane.drain(30_000);
+    await eventually('idle closed', () => idle.closed);
+    await assert.rejects(call(rig.port, {}, '{}'), /ECONNREFUSED/);
+    engine.requests[0]?.socket.write(chunk('data: [DONE]\n\n'));
+    engine.requests[0]?.socket.write(LAST_CHUNK);
+    await drained;
+    assert.deepEqual(rig.story, ['0 answers 200', 'completed']);
+    await eventually('closed', () => client.closed);
+    assert.ok(client.text.endsWith(LAST_CHUNK));
+    assert.match(client.text, /DONE/);
+    await rig.stop();
+    await engine.stop();
+  });
+
+  test(`${name}: when draining time is up everything is ended with an error`, async () => {
+    const engine = await ByteEngine.start(({ socket, body }) => {
+      if (body.toString() === 'stream') {
+        socket.write(STREAM_HEAD);
+        socket.write(chunk('data: 1\n\n'));
+      }
+      if (body.toString() === 'json') {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{');
+      }
+    });
+    const rig = await PlaneRig.start(make, [engine.url]);
+    rig.onRequest = (head) => {
+      if (head.path !== '/undecided') rig.forward(head);
+    };
+    const stream = new RawClient(rig.port).send(post('stream'));
+    const json = new RawClient(rig.port).send(post('json'));
+    const waiting = new RawClient(rig.port).send(post('waiting'));
+    const undecided = new RawClient(rig.port).send(post('undecided', '', '/undecided'));
+    await eventually('all there', () => rig.heads.length === 4 && engine.requests.length === 3);
+    await eventually('begun', () => stream.text.includes('data: 1') && json.text.endsWith('{'));
+    await rig.plane.drain(50);
+    await eventually('all closed', () => [stream, json, waiting, undecided].every((c) => c.closed));
+    assert.match(stream.text, /data: \{"error":.*"code":"shutting_down"/);
+    assert.ok(json.text.endsWith('{'));
+    for (const client of [waiting, undecided]) {
+      assert.deepEqual(client.statuses, [503]);
+      assert.match(client.text, /"code":"shutting_down"/);
+    }
+    assert.equal(rig.done.length, 4);
+    assert.ok(rig.done.every((done) => done.errorCode === 'shutting_down'));
+    await eventually('engine freed', () => engine.connections === 0);
+    await rig.stop();
+    await engine.stop();
+  });
+}

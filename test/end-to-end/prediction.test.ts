@@ -1,0 +1,73 @@
+// Four simulated engines with small caches behind the router as users run it: every request's
+// predicted reuse is held against what the engine reported.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { EngineSimFleet } from '#simulation/fleet.js';
+import { workload } from '#test/support/conversations.js';
+import { checkPredictions } from '#test/support/prediction.js';
+import { startRouterProcess } from '#test/support/processes.js';
+import { checked, endpointFlags, startTestEngines } from '#test/support/sims.js';
+import { readStatus, untilProven } from '#test/support/status.js';
+import { seededRandom } from '#test/support/time.js';
+
+const REQUESTS = 500;
+const SEED = 7;
+
+let engines: EngineSimFleet;
+let router: Awaited<ReturnType<typeof startRouterProcess>>;
+
+before(async () => {
+  engines = await startTestEngines({
+    replicas: 4,
+    modelId: 'sim',
+    gpuBlocks: 260,
+    maxModelLen: 4000,
+  });
+  router = await startRouterProcess(endpointFlags(engines));
+  await untilProven(router.adminUrl);
+});
+
+after(async () => {
+  await router.end();
+  await engines.stop();
+});
+
+test('predictions equal reports when the engines are quiet', async () => {
+  console.log(`seed ${SEED}`);
+  let afterEviction = 0;
+  const samples = await checkPredictions({
+    routerUrl: router.url,
+    adminUrl: router.adminUrl,
+    engines: engines.engines.map(checked),
+    requests: REQUESTS,
+    concurrency: 1,
+    workload: workload({
+      model: 'sim',
+      random: seededRandom(SEED),
+      conversations: 30,
+      systemWords: 100,
+      turnWords: 40,
+      blockSize: 16,
+      maxTokens: 8,
+      turnsMax: 8,
+    }),
+    onSample: async (sample) => {
+      const { endpoints } = await readStatus(router.adminUrl);
+      const removed = endpoints.find(({ endpoint }) => endpoint === sample.endpoint)?.events;
+      if ((removed?.blocksRemoved ?? 0) > 0) afterEviction += 1;
+    },
+  });
+  const exact = samples.filter((sample) => sample.predicted === sample.reported).length;
+  const hits = samples.filter((sample) => sample.reported > 0).length;
+  const counted = samples.filter(
+    (sample) => sample.promptTokens === sample.reportedPromptTokens,
+  ).length;
+  console.log(
+    `${samples.length} requests: ${exact} exact, ${hits} hits, ${afterEviction} after an eviction`,
+  );
+  assert.equal(counted, REQUESTS, 'token counts equal the engine’s');
+  assert.ok(exact >= REQUESTS * 0.99, `${exact} of ${REQUESTS} predictions were exact`);
+  assert.ok(hits >= REQUESTS * 0.3, `only ${hits} hits`);
+  assert.ok(afterEviction >= REQUESTS * 0.1, `only ${afterEviction} requests after an eviction`);
+});

@@ -1,0 +1,191 @@
+// Puts the router before two real vLLM servers and holds its predictions against what they report.
+// On demand: see README.md here. Exit code 1 when anything is not exact.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { workload } from '#test/support/conversations.js';
+import { repositoryRoot } from '#test/support/paths.js';
+import {
+  type CheckedEngine,
+  checkPredictions,
+  type PredictionSample,
+} from '#test/support/prediction.js';
+import { type RunningProcess, startProcess, startRouterProcess } from '#test/support/processes.js';
+import { untilProven } from '#test/support/status.js';
+import { seededRandom } from '#test/support/time.js';
+
+const REQUESTS = 240;
+const MODEL = 'qwen-tiny';
+const BLOCK_SIZE = 32;
+const SEED = 20261121;
+
+interface RealEngine extends CheckedEngine {
+  readonly process: RunningProcess;
+  /** What the router is told about it. */
+  readonly flag: string;
+}
+
+const folder = process.argv[2];
+if (folder === undefined) {
+  console.error('usage: node dist/test/real-engine/check.js FOLDER (made by install.sh)');
+  process.exit(2);
+}
+
+const engines = [await startEngine(folder, 'binds'), await startEngine(folder, 'dials')];
+console.log(`two vLLM servers: ${engines.map((engine) => engine.url).join(', ')}`);
+const flags = engines.map((engine) => `--endpoint=${engine.flag}`);
+flags.push(`--tokenizer=${MODEL}=${path.join(folder, 'model')}`);
+let failed = false;
+// Before the router: a socket that an engine dials can be listened at by one process only.
+console.log(`doctor:\n${await runDoctor(flags)}`);
+const router = await startRouterProcess(flags);
+try {
+  await untilProven(router.adminUrl);
+  const quiet = await run(router.url, router.adminUrl, 1, SEED);
+  const loaded = await run(router.url, router.adminUrl, 6, SEED + 1);
+  failed = report(quiet, loaded) || failed;
+} finally {
+  await router.end();
+  await Promise.all(engines.map((engine) => engine.process.end('SIGINT')));
+}
+process.exit(failed ? 1 : 0);
+
+async function run(
+  routerUrl: string,
+  adminUrl: string,
+  concurrency: number,
+  seed: number,
+): Promise<readonly PredictionSample[]> {
+  const requests = workload({
+    model: MODEL,
+    random: seededRandom(seed),
+    conversations: 24,
+    systemWords: 120,
+    turnWords: 40,
+    blockSize: BLOCK_SIZE,
+    maxTokens: 8,
+    turnsMax: 8,
+  });
+  return checkPredictions({
+    routerUrl,
+    adminUrl,
+    engines,
+    requests: REQUESTS,
+    workload: requests,
+    concurrency,
+  });
+}
+
+/** Prints and keeps the figures; true when the quiet run was not exact. */
+function report(quiet: readonly PredictionSample[], loaded: readonly PredictionSample[]): boolean {
+  const summary = {
+    engine: 'vLLM 0.32.0 (CPU), two servers',
+    quiet: summarise(quiet),
+    underLoad: summarise(loaded),
+    samples: quiet,
+  };
+  const results = path.join(repositoryRoot, 'test/real-engine/results');
+  mkdirSync(results, { recursive: true });
+  writeFileSync(
+    path.join(results, 'vllm-0.32.0-cpu.json'),
+    `${JSON.stringify(summary, null, 1)}\n`,
+  );
+  console.log(JSON.stringify({ quiet: summary.quiet, underLoad: summary.underLoad }, null, 2));
+  const { exact, requests, sameTokenCount, withHits } = summary.quiet;
+  return exact < requests || sameTokenCount < requests || withHits * 2 < requests;
+}
+
+function summarise(samples: readonly PredictionSample[]): {
+  readonly requests: number;
+  readonly exact: number;
+  readonly over: number;
+  readonly under: number;
+  readonly withHits: number;
+  readonly sameTokenCount: number;
+  readonly byKind: Record<string, number>;
+  readonly byEndpoint: Record<string, number>;
+} {
+  const count = (test: (sample: PredictionSample) => boolean): number =>
+    samples.filter(test).length;
+  const tally = (key: (sample: PredictionSample) => string): Record<string, number> => {
+    const totals: Record<string, number> = {};
+    for (const sample of samples) totals[key(sample)] = (totals[key(sample)] ?? 0) + 1;
+    return totals;
+  };
+  return {
+    requests: samples.length,
+    exact: count((sample) => sample.predicted === sample.reported),
+    over: count((sample) => sample.predicted > sample.reported),
+    under: count((sample) => sample.predicted < sample.reported),
+    withHits: count((sample) => sample.reported > 0),
+    sameTokenCount: count((sample) => sample.promptTokens === sample.reportedPromptTokens),
+    byKind: tally((sample) => sample.kind),
+    byEndpoint: tally((sample) => sample.endpoint),
+  };
+}
+
+async function startEngine(home: string, mode: 'binds' | 'dials'): Promise<RealEngine> {
+  const [http = 0, events = 0, replay = 0] = await Promise.all([
+    freePort(),
+    freePort(),
+    freePort(),
+  ]);
+  const name = `127.0.0.1:${http}`;
+  const kvEvents = {
+    enable_kv_cache_events: true,
+    // An address without a wildcard makes the engine dial, so the router listens there.
+    endpoint: mode === 'binds' ? `tcp://*:${events}` : `tcp://127.0.0.1:${events}`,
+    replay_endpoint: `tcp://127.0.0.1:${replay}`,
+    topic: `kv@${name}@${MODEL}`,
+  };
+  const engine = startProcess(
+    path.join(home, 'venv/bin/vllm'),
+    [
+      ...['serve', path.join(home, 'model'), '--load-format', 'dummy', '--host', '127.0.0.1'],
+      ...['--port', String(http), '--enforce-eager', '--dtype', 'bfloat16'],
+      ...['--block-size', String(BLOCK_SIZE), '--max-model-len', '8192', '--max-num-seqs', '8'],
+      ...['--enable-prompt-tokens-details', '--enable-request-id-headers'],
+      ...['--num-gpu-blocks-override', '600', '--served-model-name', MODEL],
+      ...['--kv-events-config', JSON.stringify(kvEvents)],
+    ],
+    {
+      ...process.env,
+      PATH: `${path.join(home, 'venv/bin')}:${process.env['PATH'] ?? ''}`,
+      VLLM_CPU_KVCACHE_SPACE: '1',
+      HF_HUB_OFFLINE: '1',
+      TRANSFORMERS_OFFLINE: '1',
+      VLLM_NO_USAGE_STATS: '1',
+      DO_NOT_TRACK: '1',
+      VLLM_CPU_OMP_THREADS_BIND: 'nobind',
+      OMP_NUM_THREADS: '1',
+      VLLM_HOST_IP: '127.0.0.1',
+    },
+  );
+  await engine.waitForLine(/Application startup complete/);
+  const url = `http://${name}`;
+  return { name, url, replayAddress: `tcp://127.0.0.1:${replay}`, process: engine, flag: url };
+}
+
+async function runDoctor(args: readonly string[]): Promise<string> {
+  const doctor = startProcess(process.execPath, [
+    path.join(repositoryRoot, 'scripts/warmpath.js'),
+    'doctor',
+    ...args,
+  ]);
+  const code = await doctor.exited;
+  if (code !== 0) failed = true;
+  return `${doctor.lines.join('\n')}\n(exit code ${code})`;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
