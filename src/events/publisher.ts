@@ -8,6 +8,7 @@ import type { EventApplier } from '#contracts/core.js';
 import type { PublisherState } from '#contracts/endpoint.js';
 import type { EventStage, FromEventWorker, Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
+import { BlockSizeWatch } from './block-size-watch.js';
 import { PublisherCounters } from './counters.js';
 import { FrameQueue } from './frame-queue.js';
 import { step } from './order.js';
@@ -19,7 +20,6 @@ import {
   type OrderFrame,
   type OrderState,
 } from './order-state.js';
-import { peekBlockSize } from './peek.js';
 import { BATCH_FRAMES } from './receive.js';
 import { ReplayRun } from './replay.js';
 
@@ -41,9 +41,6 @@ export interface PublisherHost {
   gaveUp(slot: number): void;
 }
 
-/** Asking again for a first block size, when an engine has published nothing yet. */
-const PEEK_INTERVAL_MS = 2000;
-
 export class FollowedPublisher {
   readonly subscription: Subscription;
   readonly #host: PublisherHost;
@@ -51,8 +48,7 @@ export class FollowedPublisher {
   readonly #queue = new FrameQueue();
   #state: OrderState;
   #blockSize: number | null;
-  /** Block size the publisher's own frames told, 0 before the first. */
-  #peekedSize = 0;
+  readonly #blockSizeWatch: BlockSizeWatch;
   #held: OrderFrame | null = null;
   #replay: ReplayRun | null = null;
   #connected = false;
@@ -70,6 +66,13 @@ export class FollowedPublisher {
     this.#host = host;
     this.#counters = new PublisherCounters(host.counters, subscription.slot);
     this.#blockSize = subscription.blockSize;
+    this.#blockSizeWatch = new BlockSizeWatch({
+      replayAddress: subscription.source.replayAddress,
+      clock: host.clock,
+      report: (blockSize) => {
+        host.report({ type: 'block-size', slot: subscription.slot, blockSize });
+      },
+    });
     this.#state = this.#initialState();
     this.#open();
     this.#show();
@@ -82,13 +85,13 @@ export class FollowedPublisher {
 
   connected(): void {
     this.#connected = true;
-    if (this.#blockSize === null) this.#peekReplay();
+    if (this.#blockSize === null) this.#blockSizeWatch.ask();
     else this.#take({ type: 'connected' });
   }
 
   disconnected(): void {
     this.#connected = false;
-    if (this.#blockSize === null) this.#cancelReplay();
+    this.#blockSizeWatch.stop();
     this.#take({ type: 'disconnected' });
   }
 
@@ -98,7 +101,7 @@ export class FollowedPublisher {
     this.#counters.add('framesReceived', 1);
     this.#counters.set('lastFrameAtMs', this.#host.clock.nowMs());
     if (this.#state.dead || this.#contested !== null) return;
-    if (this.#blockSize === null) this.#peek(frame);
+    if (this.#blockSize === null) this.#blockSizeWatch.look(frame.payload);
     if (!this.#queue.push(frame)) this.#overflow();
     this.#counters.set('queuedFrames', this.#queue.length);
     this.#scheduleDrain();
@@ -126,7 +129,7 @@ export class FollowedPublisher {
       this.restart('the block size of the pool changed');
       return;
     }
-    this.#cancelReplay();
+    this.#blockSizeWatch.stop();
     this.#state = this.#initialState();
     this.#open();
     if (this.#connected) this.connected();
@@ -181,6 +184,7 @@ export class FollowedPublisher {
   close(): void {
     this.#closed = true;
     this.#cancelReplay();
+    this.#blockSizeWatch.stop();
     this.#cancelTimer();
     this.#queue.clear();
   }
@@ -294,7 +298,7 @@ export class FollowedPublisher {
     }
     this.#counters.recordApplied(frame.seq, result);
     if (result.status === 'malformed') this.#warn('event frame cannot be decoded', result.detail);
-    else this.#reportBlockSize(result.blockSize);
+    else this.#blockSizeWatch.told(result.blockSize);
     this.#take({
       type: 'applied',
       outcome: {
@@ -314,22 +318,13 @@ export class FollowedPublisher {
   #requestReplay(fromSeq: number, delayMs: number): void {
     const address = this.subscription.source.replayAddress;
     assert(address !== null, 'a replay needs an address');
-    this.#startReplay(address, fromSeq, delayMs, (event) => this.#take(event));
-  }
-
-  #startReplay(
-    address: string,
-    fromSeq: number,
-    delayMs: number,
-    take: (event: OrderEvent) => void,
-  ): void {
     this.#cancelReplay();
     this.#replay = new ReplayRun(
       { address, fromSeq, delayMs, clock: this.#host.clock },
       {
-        onReplayFrame: (frame) => take({ type: 'replay-frame', frame }),
-        onReplayEnd: () => take({ type: 'replay-end' }),
-        onReplayFailed: (reason) => take({ type: 'replay-failed', reason }),
+        onReplayFrame: (frame) => this.#take({ type: 'replay-frame', frame }),
+        onReplayEnd: () => this.#take({ type: 'replay-end' }),
+        onReplayFailed: (reason) => this.#take({ type: 'replay-failed', reason }),
       },
     );
     this.#replay.start();
@@ -338,28 +333,6 @@ export class FollowedPublisher {
   #cancelReplay(): void {
     this.#replay?.cancel();
     this.#replay = null;
-  }
-
-  /** Asks for buffered frames only to see a block size in one of them. */
-  #peekReplay(delayMs = 0): void {
-    const address = this.subscription.source.replayAddress;
-    if (address === null || this.#peekedSize > 0) return;
-    this.#startReplay(address, 0, delayMs, (event) => {
-      if (event.type === 'replay-frame') this.#peek(event.frame);
-      else this.#peekReplay(PEEK_INTERVAL_MS);
-    });
-  }
-
-  #peek(frame: OrderFrame): void {
-    if (this.#peekedSize > 0) return;
-    this.#reportBlockSize(peekBlockSize(frame.payload));
-    if (this.#peekedSize > 0) this.#cancelReplay();
-  }
-
-  #reportBlockSize(blockSize: number): void {
-    if (blockSize === 0 || blockSize === this.#peekedSize) return;
-    this.#peekedSize = blockSize;
-    this.#host.report({ type: 'block-size', slot: this.slot, blockSize });
   }
 
   #show(): void {

@@ -48,19 +48,25 @@ test("llm-d's quickstart works with our address", async () => {
   const prompt = 'Explain in simple words how a router can know what a server has cached. '.repeat(
     20,
   );
-  const request = `curl -s ${router.url}/v1/completions -H 'content-type: application/json' -d '${JSON.stringify({ model, prompt, max_tokens: 5 })}'`;
-  const logged = (): readonly string[] =>
-    router.lines.filter((line) => line.includes('Got pod scores'));
-  const before = logged().length;
-  assert.ok(JSON.parse(shell(request)).usage.prompt_tokens > 200);
+  const complete = (requestId: string): { usage: { prompt_tokens: number } } =>
+    JSON.parse(
+      shell(
+        `curl -s ${router.url}/v1/completions -H 'content-type: application/json' ` +
+          `-H 'x-request-id: ${requestId}' -d '${JSON.stringify({ model, prompt, max_tokens: 5 })}'`,
+      ),
+    );
+  const logged = async (requestId: string): Promise<Record<string, unknown>> =>
+    JSON.parse(
+      await router.waitForLine(new RegExp(`"x-request-id":"${requestId}".*Got pod scores`)),
+    );
+  assert.ok(complete('llm-d-1').usage.prompt_tokens > 200);
   await untilEventsApplied();
-  JSON.parse(shell(request));
-  const [first, second] = logged()
-    .slice(before)
-    .map((line) => JSON.parse(line));
-  assert.equal(first.scores, null);
-  assert.equal(first.model, model);
-  const blocks = Object.values(second.scores as Record<string, number>);
+  complete('llm-d-2');
+  const first = await logged('llm-d-1');
+  const second = await logged('llm-d-2');
+  assert.equal(first['scores'], null);
+  assert.equal(first['model'], model);
+  const blocks = Object.values(second['scores'] as Record<string, number>);
   assert.ok(
     blocks.some((count) => count > 10),
     JSON.stringify(second),

@@ -12,6 +12,7 @@ import {
   type PredictionSample,
 } from '#test/support/prediction.js';
 import { type RunningProcess, startProcess, startRouterProcess } from '#test/support/processes.js';
+import { untilProven } from '#test/support/status.js';
 import { seededRandom } from '#test/support/time.js';
 
 const REQUESTS = 240;
@@ -36,13 +37,14 @@ console.log(`two vLLM servers: ${engines.map((engine) => engine.url).join(', ')}
 const flags = engines.map((engine) => `--endpoint=${engine.flag}`);
 flags.push(`--tokenizer=${MODEL}=${path.join(folder, 'model')}`);
 let failed = false;
+// Before the router: a socket that an engine dials can be listened at by one process only.
+console.log(`doctor:\n${await runDoctor(flags)}`);
 const router = await startRouterProcess(flags);
 try {
   await untilProven(router.adminUrl);
-  console.log(`doctor:\n${await runDoctor(flags)}`);
   const quiet = await run(router.url, router.adminUrl, 1, SEED);
   const loaded = await run(router.url, router.adminUrl, 6, SEED + 1);
-  failed = report(quiet, loaded);
+  failed = report(quiet, loaded) || failed;
 } finally {
   await router.end();
   await Promise.all(engines.map((engine) => engine.process.end('SIGINT')));
@@ -165,24 +167,13 @@ async function startEngine(home: string, mode: 'binds' | 'dials'): Promise<RealE
   return { name, url, replayAddress: `tcp://127.0.0.1:${replay}`, process: engine, flag: url };
 }
 
-async function untilProven(adminUrl: string): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt += 1) {
-    const status = (await (await fetch(`${adminUrl}/status`)).json()) as {
-      models: { id: string; proof: string }[];
-    };
-    if (status.models.some((model) => model.proof === 'proven')) return;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  throw new Error('the tokenizer was not proven equal to the engine');
-}
-
 async function runDoctor(args: readonly string[]): Promise<string> {
   const doctor = startProcess(process.execPath, [
     path.join(repositoryRoot, 'scripts/warmpath.js'),
     'doctor',
     ...args,
   ]);
-  const code = await doctor.end('SIGCONT');
+  const code = await doctor.exited;
   if (code !== 0) failed = true;
   return `${doctor.lines.join('\n')}\n(exit code ${code})`;
 }

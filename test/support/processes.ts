@@ -10,6 +10,8 @@ export interface RunningProcess {
   readonly child: ChildProcess;
   /** Every line of stdout and stderr so far. */
   readonly lines: readonly string[];
+  /** Resolves with the exit code, null when a signal ended it. */
+  readonly exited: Promise<number | null>;
   /** Resolves with the first line, past or future, that matches; rejects when the process ends. */
   waitForLine(pattern: RegExp): Promise<string>;
   /** Sends the signal and resolves with the exit code (null when a signal ended it). */
@@ -37,6 +39,7 @@ export function startProcess(
   return {
     child,
     lines,
+    exited,
     waitForLine: (pattern) =>
       new Promise((resolve, reject) => {
         const seen = lines.find((line) => pattern.test(line));
