@@ -256,6 +256,14 @@ function bounds(core: BlockIndexCore): void {
     addChain(writer, endpoint, chainOf(chain.keys.slice(-40)));
   });
 
+  test('as many blocks as the index was laid out for are all taken', () => {
+    const blockCapacity = 150_000;
+    const { writer, owner, random } = open(core, { blockCapacity });
+    addChain(writer, writer.openEndpoint(0), randomChain(random, blockCapacity));
+    assert.equal(owner.stats().blocks, blockCapacity);
+    assert.equal(owner.stats().rejected, 0);
+  });
+
   test('with the set table full, additions are refused and removals still hold', () => {
     const { writer, owner, reader, random } = open(core);
     const { setCapacity } = owner.stats();
