@@ -63,6 +63,8 @@ export const STATE = {
   setsUsed: 33,
   setsFresh: 34,
   setsFree: 35,
+  /** 1 when a set was refused for want of an id: the next sweep is due. */
+  setsWanted: 36,
   /** Owner of the sweep while a call of it runs: writer id + 1. */
   sweepLock: 64,
   /** 1 between the first and the last bucket of a sweep, which many calls may share. */

@@ -288,6 +288,39 @@ function bounds(core: BlockIndexCore): void {
     assert.equal(owner.stats().blocks, 0);
   });
 
+  test('sets nobody holds are freed even when most of the set table is in use', () => {
+    const { writer, owner, random } = open(core, { blockCapacity: 4000 });
+    const ids = Array.from({ length: 13 }, (_, slot) => writer.openEndpoint(slot));
+    const inUse = Math.floor(owner.stats().setCapacity * 0.6);
+    for (const [block, key] of randomChain(random, inUse).keys.entries()) {
+      for (let bit = 0; bit < 12; bit++) {
+        if ((((block + 1) >> bit) & 1) === 1) {
+          assert.equal(writer.add(ids[bit] ?? -1, 0, 0, key.low, key.high), 'done');
+        }
+      }
+    }
+    writer.dropEndpoint(ids[12] ?? -1);
+    sweepAll(writer);
+    assert.equal(owner.stats().sets, inUse);
+    const others = ids.slice(0, 12);
+    const walk = (): string => {
+      const [key] = randomChain(random, 1).keys;
+      const steps = others.flatMap((id) =>
+        ([1, 2, 3] as const).filter(() => random.next() < 0.5).map((tier) => [id, tier] as const),
+      );
+      const statuses = steps.map(([id, tier]) =>
+        writer.add(id, tier, 0, key?.low ?? 0, key?.high ?? 0),
+      );
+      for (const [id, tier] of steps) writer.remove(id, tier, 0, key?.low ?? 0, key?.high ?? 0);
+      return statuses.at(-1) ?? 'done';
+    };
+    let tries = 0;
+    while (walk() !== 'full') assert.ok(tries++ < 10_000, 'the walk fills the set table');
+    sweepAll(writer);
+    assert.equal(owner.stats().sets, inUse);
+    assert.equal(walk(), 'done');
+  });
+
   test('a geometry out of bounds is refused with the bound', () => {
     for (const [geometry, message] of [
       [{ blockCapacity: 0, endpointCapacity: 64 }, /blockCapacity 0 must be/],

@@ -157,7 +157,10 @@ export class EndpointSets {
   #addSet(internSlot: number, hash: number, reserved: number, cycle: number): number {
     const { words, state, setBits, setMeta, setCapacity } = this.#memory;
     const used = words[state + STATE.setsUsed] as number;
-    if (used + 1 >= setCapacity - reserved) return SETS_FULL;
+    if (used + 1 >= setCapacity - reserved) {
+      words[state + STATE.setsWanted] = 1;
+      return SETS_FULL;
+    }
     let id = words[state + STATE.setsFree] as number;
     if (id !== 0) {
       words[state + STATE.setsFree] = words[

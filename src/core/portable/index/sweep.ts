@@ -22,6 +22,9 @@ import { lock, unlock } from './lock.js';
 import { type IndexMemory, maskAt } from './memory.js';
 import { type EndpointSets, SETS_FULL, SETS_STUCK } from './sets.js';
 
+/** Fewer sets than this are not worth going over the table for. */
+const SETS_WORTH_SWEEPING = 1024;
+
 /** What one call of a sweep did. */
 export interface SweepProgress {
   readonly outcome: 'clean' | 'more' | 'stuck';
@@ -74,15 +77,16 @@ function advance(sweeper: Sweeper, bucketCount: number, tally: Tally): SweepProg
   return isDue(memory) ? 'more' : 'clean';
 }
 
-/** Whether there are dropped endpoints, or half the sets free after the last sweep are used up. */
+/** Whether there are dropped endpoints, or sets are wanted or have doubled since the last sweep. */
 function isDue(memory: IndexMemory): boolean {
-  const { words, state, maskWords, setCapacity } = memory;
+  const { words, state, maskWords } = memory;
   const dropped = maskAt(memory, 'dropped');
   for (let i = 0; i < maskWords; i++) {
     if (words[dropped + i] !== 0) return true;
   }
   const kept = words[state + STATE.setsKept] as number;
-  return (words[state + STATE.setsUsed] as number) - kept > (setCapacity - kept) / 2;
+  const used = words[state + STATE.setsUsed] as number;
+  return words[state + STATE.setsWanted] !== 0 || used > 2 * Math.max(kept, SETS_WORTH_SWEEPING);
 }
 
 function begin(memory: IndexMemory): void {
@@ -92,6 +96,7 @@ function begin(memory: IndexMemory): void {
   for (let i = 0; i < maskWords; i++) words[stripping + i] = Atomics.load(words, dropped + i);
   words[state + STATE.sweepCursor] = 0;
   words[state + STATE.sweepActive] = 1;
+  words[state + STATE.setsWanted] = 0;
   // In this order: whoever sees the new generation stamps with the new number.
   Atomics.add(words, state + STATE.sweepCycle, 1);
   Atomics.add(words, state + STATE.setsGeneration, 1);

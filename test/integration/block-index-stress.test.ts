@@ -1,0 +1,92 @@
+// Several writer threads and readers on one small, full block index: no wrong answer, and nothing
+// left over when all has been removed. The same checks fail when one writer breaks the protocol.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { createBlockIndex } from '#core/portable/index/memory.js';
+import { openIndexOwner } from '#core/portable/index/owner.js';
+import { openIndexWriter } from '#core/portable/index/writer.js';
+import {
+  PERMANENT_SLOT,
+  STRESS,
+  STRESS_WORDS,
+  type StressReport,
+  type StressTask,
+  stressChains,
+} from '#test/integration/block-index-stress.worker.js';
+import {
+  addChain,
+  NO_RESIDUE,
+  removeChain,
+  residue,
+  sweepAll,
+} from '#test/support/index-checks.js';
+import type { Sabotage } from '#test/support/stepped-atomics.js';
+
+/** Operations per writer; raise it to stress longer. */
+const OPERATIONS = 60_000;
+/** A broken writer is found long before. */
+const SABOTAGED_OPERATIONS = 400_000;
+const READERS = 1;
+
+async function stress(seed: number, operations: number, sabotage: Sabotage) {
+  // 840 keys for 861 slots, about 690 in use: full buckets and long paths.
+  const index = createBlockIndex({ blockCapacity: 640, endpointCapacity: 64 });
+  const words = new SharedArrayBuffer(STRESS_WORDS.count * 4);
+  new Int32Array(words)[STRESS_WORDS.working] = STRESS.writers;
+  const { chain, permanent } = stressChains(seed);
+  const main = openIndexWriter(index, 60);
+  const endpoint = main.openEndpoint(PERMANENT_SLOT);
+  addChain(main, endpoint, chain, 3);
+  addChain(main, endpoint, permanent, 3);
+
+  const start = async (task: Pick<StressTask, 'role' | 'number' | 'sabotage'>) => {
+    const workerData: StressTask = { ...task, index, words, seed, operations };
+    const file = new URL('./block-index-stress.worker.js', import.meta.url);
+    const [report] = (await once(new Worker(file, { workerData }), 'message')) as [StressReport];
+    return report;
+  };
+  const reports = await Promise.all([
+    ...Array.from({ length: STRESS.writers }, (_, number) =>
+      start({ role: 'writer', number, sabotage: number === 0 ? sabotage : 'none' }),
+    ),
+    ...Array.from({ length: READERS }, () =>
+      start({ role: 'reader', number: 0, sabotage: 'none' }),
+    ),
+  ]);
+  const errors = reports.flatMap((report) => report.errors);
+  if (errors.length > 0) {
+    const { blocks, sets } = openIndexOwner(index).stats();
+    errors.push(`${blocks} blocks, ${sets} sets, left ${JSON.stringify(residue(index))}`);
+    return { errors, reports };
+  }
+
+  for (const part of [chain, permanent]) removeChain(main, endpoint, part, 3);
+  main.dropEndpoint(endpoint);
+  sweepAll(main);
+  const left = residue(index);
+  if (JSON.stringify(left) !== JSON.stringify(NO_RESIDUE))
+    errors.push(`left ${JSON.stringify(left)}`);
+  const { blocks } = openIndexOwner(index).stats();
+  if (blocks !== 0) errors.push(`${blocks} blocks counted`);
+  return { errors, reports };
+}
+
+const seed = Math.floor(Math.random() * 2 ** 31);
+
+test(`writers and readers at once: no wrong answer, nothing left (seed ${seed})`, async (context) => {
+  const { errors, reports } = await stress(seed, OPERATIONS, 'none');
+  assert.deepEqual(errors, []);
+  for (const { role, checked } of reports) {
+    assert.ok(checked > 0);
+    context.diagnostic(`${role}: ${checked} checked`);
+  }
+});
+
+test(`a writer that frees slots in the wrong order is found out (seed ${seed})`, async (context) => {
+  const { errors } = await stress(seed, SABOTAGED_OPERATIONS, 'delete-set-first');
+  assert.notDeepEqual(errors, []);
+  context.diagnostic(errors[0] ?? '');
+});
