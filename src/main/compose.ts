@@ -12,7 +12,6 @@ import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
 import { type Assembly, assemble } from './assemble.js';
 import { packageVersion } from './commands/version.js';
-import { configuredAddresses } from './configuration.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
 import { processClock } from './process-clock.js';
@@ -73,7 +72,7 @@ export class ComposedRouter {
 
   async start(): Promise<void> {
     const { listen, admin } = this.#configuration;
-    this.#fleet.setAddresses(configuredAddresses(this.#configuration));
+    this.#fleet.setAddresses(this.#configuration.endpoints);
     await untilDiscovered(() => this.#fleet.registry.snapshot());
     const running = assemble({
       configuration: this.#configuration,

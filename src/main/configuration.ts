@@ -8,7 +8,6 @@ import {
   findTokenizer,
   type TokenizerEnvironment,
 } from '#core/portable/prompt/tokenizer-source.js';
-import type { ConfiguredAddress } from '#fleet/addresses.js';
 
 /** Flags shared by `serve`, `doctor` and `validate`, as commander gives them. */
 export interface CommandLineFlags {
@@ -63,16 +62,4 @@ function checkTokenizers({ models }: Configuration): void {
 /** Where this host keeps tokenizers. */
 export function tokenizerEnvironment(): TokenizerEnvironment {
   return { hfHome: process.env['HF_HOME'] ?? null, home: homedir() };
-}
-
-/** One entry per engine address; its engine kind and ranks are found by asking it. */
-export function configuredAddresses(configuration: Configuration): readonly ConfiguredAddress[] {
-  return configuration.endpoints.map(({ url, labels, security, events }) => ({
-    url,
-    labels,
-    security,
-    events,
-    engine: 'unknown',
-    ranks: [],
-  }));
 }
