@@ -147,6 +147,7 @@ async function startEngine(home: string, mode: 'binds' | 'dials'): Promise<RealE
       ...['--block-size', String(BLOCK_SIZE), '--max-model-len', '8192', '--max-num-seqs', '8'],
       ...['--enable-prompt-tokens-details', '--enable-request-id-headers'],
       ...['--num-gpu-blocks-override', '600', '--served-model-name', MODEL],
+      ...['--enable-auto-tool-choice', '--tool-call-parser', 'hermes'],
       ...['--kv-events-config', JSON.stringify(kvEvents)],
     ],
     {

@@ -190,7 +190,8 @@ function functionLengths(lines: readonly string[]): readonly (readonly [number, 
   const found: [number, number][] = [];
   for (const [start, line] of lines.entries()) {
     const match = opening.exec(line);
-    if (match === null || /^\s*(if|for|while|switch|return|catch|else)\b/.test(line)) continue;
+    if (match === null || line.endsWith(';')) continue;
+    if (/^\s*(if|for|while|switch|return|catch|else)\b/.test(line)) continue;
     const closing = `${match[1] ?? ''}}`;
     const length = lines.slice(start).indexOf(closing);
     if (length > 0) found.push([start, length + 1]);

@@ -67,9 +67,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
         url,
         labels: {},
         security: NO_SECURITY,
-        engine: 'unknown',
         events: null,
-        ranks: [],
       })),
     );
     await until(() => healthy().length === 2);

@@ -70,7 +70,7 @@ class Rig {
 }
 
 function address(url: string): ConfiguredAddress {
-  return { url, labels: {}, security: NO_SECURITY, engine: 'unknown', events: null, ranks: [] };
+  return { url, labels: {}, security: NO_SECURITY, events: null };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {
