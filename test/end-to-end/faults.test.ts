@@ -59,6 +59,8 @@ async function ask(stream: boolean, onFirstChunk: () => void = () => {}): Promis
 test('a killed engine costs no request that had no first byte', async () => {
   const victim = engines.engines[0];
   assert.ok(victim !== undefined);
+  // Streams on the victim cannot end before it is killed, however slow this machine is.
+  victim.setFaults({ stallStreams: { afterTokens: 3 } });
   let begun = 0;
   const streams = Array.from({ length: 12 }, () =>
     ask(true, () => {
@@ -100,6 +102,7 @@ test('from then on nothing is sent to it, and it is used again once it is back',
   );
   assert.equal(failedAfter, failedBefore, 'no attempt was made there');
 
+  victim.setFaults({});
   await victim.restart();
   await until('it is healthy and followed again', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
