@@ -17,7 +17,7 @@ const url = await new Promise((resolve, reject) => {
     const ready = /warmpath is ready on (http:\S+),/.exec(line);
     if (ready !== null) resolve(ready[1]);
   });
-  exited.then((code) => reject(new Error(`npm start ended with ${code}`)));
+  void exited.then((code) => reject(new Error(`npm start ended with ${code}`)));
 });
 const [model] = (await (await fetch(`${url}/v1/models`)).json()).data;
 const response = await fetch(`${url}/v1/completions`, {

@@ -28,13 +28,13 @@ import { DecisionRing } from '#observability/decision-log.js';
 import type { RouterMetrics } from '#observability/metrics.js';
 import { PublisherStats } from '#observability/publisher-stats.js';
 import { RequestPipeline } from '#request/pipeline.js';
+import { processClock } from '#workers/process-clock.js';
 import { AdminServer } from './admin.js';
 import { tokenizerEnvironment } from './configuration.js';
 import { EVENT_WORKER_URL, EventWorkers } from './event-workers.js';
 import { indexGeometry } from './index-geometry.js';
 import { localHandlers } from './local-handlers.js';
 import { ModelCoordinator } from './models.js';
-import { processClock } from './process-clock.js';
 import { type RouterReports, routerReports } from './reports.js';
 import { promptWorkerCount } from './start-up.js';
 

@@ -5,17 +5,16 @@
 import { randomBytes } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
 import type { Logger } from '#contracts/logger.js';
-import type { Random } from '#contracts/random.js';
+import { type Random, seededRandom } from '#contracts/random.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
 import { FLEET_TIMINGS } from '#fleet/monitor.js';
 import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
+import { processClock } from '#workers/process-clock.js';
 import { type Assembly, assemble } from './assemble.js';
 import { packageVersion } from './commands/version.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
-import { processClock } from './process-clock.js';
-import { processRandom } from './process-random.js';
 import { untilDiscovered } from './start-up.js';
 
 /** A router that can be started once and stopped once. */
@@ -36,7 +35,7 @@ export class ComposedRouter {
     const seed = randomBytes(4).readUInt32LE();
     this.#configuration = configuration;
     this.#logger = createLogger({ level: configuration.log.level });
-    this.#random = processRandom(seed);
+    this.#random = seededRandom(seed);
     this.#metrics = new RouterMetrics({
       core: 'portable',
       version: packageVersion(),

@@ -11,6 +11,7 @@ import type {
 } from '#contracts/block-index.js';
 import type { BlockIndexOwner } from '#contracts/core.js';
 import type { Random } from '#contracts/random.js';
+import { seededRandom } from '#contracts/random.js';
 import {
   addChain,
   type Chain,
@@ -24,7 +25,6 @@ import {
   usableOf,
 } from '#test/support/index-checks.js';
 import { ModelIndex } from '#test/support/model-index.js';
-import { seededRandom } from '#test/support/time.js';
 
 /** A core's way to make and open an index. */
 export interface BlockIndexCore {

@@ -5,9 +5,10 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
+import { startFastSims } from '#test/support/engine-sims.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import { startProcess } from '#test/support/processes.js';
-import { endpointFlags, startTestEngines } from '#test/support/sims.js';
+import { endpointFlags } from '#test/support/sims.js';
 
 interface Check {
   readonly verdict: 'PASS' | 'WARN' | 'FAIL';
@@ -30,10 +31,10 @@ async function doctor(
 }
 
 async function withEngines(
-  options: Parameters<typeof startTestEngines>[0],
+  options: Parameters<typeof startFastSims>[0],
   examine: (engines: EngineSimFleet) => Promise<void>,
 ): Promise<void> {
-  const engines = await startTestEngines(options);
+  const engines = await startFastSims(options);
   try {
     await examine(engines);
   } finally {

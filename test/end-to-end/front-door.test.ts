@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
+import { startFastSims } from '#test/support/engine-sims.js';
+import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { startTestEngines } from '#test/support/sims.js';
-import { readStatus, until, untilProven } from '#test/support/status.js';
+import { readStatus, untilProven } from '#test/support/status.js';
 
 const API_KEY = 'secret-of-the-engines';
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-front-door-'));
@@ -18,8 +19,8 @@ let large: EngineSimFleet;
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 
 before(async () => {
-  small = await startTestEngines({ replicas: 2, modelId: 'small' });
-  large = await startTestEngines({
+  small = await startFastSims({ replicas: 2, modelId: 'small' });
+  large = await startFastSims({
     modelId: 'large',
     apiKey: API_KEY,
     blockSize: 32,
@@ -156,7 +157,7 @@ test('what is wrong with a request is said, and nothing leaks', async () => {
   await refused(await fetch(`${router.url}/v1/chat/completions`), 405, 'method_not_allowed');
   const long = JSON.stringify({ model: 'small', prompt: 'word '.repeat(40_000) });
   await refused(await post('/v1/completions', long), 400, 'context_length_exceeded');
-  await until('nothing is left of them', async () => {
+  await eventually('nothing is left of them', async () => {
     const { requests } = await readStatus(router.adminUrl);
     return requests.inFlight === 0 && requests.slots === 0;
   });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { JSON_DEPTH_MAX, JSON_KEYS_MAX } from '#contracts/limits.js';
+import { seededRandom } from '#contracts/random.js';
 import type { Route } from '#contracts/request.js';
 import { isRefusal, scanJson } from '#core/portable/prompt/json-scan.js';
 import { type ParsedRequest, parseRequest } from '#core/portable/prompt/parse.js';
-import { seededRandom } from '#test/support/time.js';
 
 function parsed(body: string, route: Route = 'chat-completions'): ParsedRequest {
   const result = parseRequest(Buffer.from(body), route);
