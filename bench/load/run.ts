@@ -4,11 +4,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '#test/support/free-port.js';
 import { median, printMachine } from '../support/measure.js';
 import { generateLoad, type LoadResult } from './generator.js';
 import { processCpuNs } from './process-cpu.js';
@@ -173,17 +173,5 @@ function firstLine(child: ChildProcess, pattern: RegExp): Promise<string> {
       if (pattern.test(line)) resolve(line);
     });
     child.once('exit', (code) => reject(new Error(`ended with ${code} before it was ready`)));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
   });
 }

@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { Clock } from '#contracts/clock.js';
 import type { ModelDescriptor, SharedMemory } from '#contracts/core.js';
 import type { PromptTask } from '#contracts/messages.js';
+import { seededRandom } from '#contracts/random.js';
 import type { EncodeMicros, RequestHandle } from '#contracts/request.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
@@ -14,7 +15,6 @@ import { PromptService } from '#core/portable/prompt/prompt-service.js';
 import { RecordTable } from '#core/portable/prompt/record.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { repositoryRoot } from '#test/support/paths.js';
-import { seededRandom } from '#test/support/time.js';
 import { type ChatNames, chatBody, MESSAGES, readWords } from '../support/chats.js';
 import { cpuMs, median, printMachine, printTable } from '../support/measure.js';
 

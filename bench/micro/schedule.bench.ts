@@ -4,6 +4,7 @@
 
 import { buildProfile } from '#config/build-profile.js';
 import { POLICY_PROFILES } from '#config/policies.js';
+import { seededRandom } from '#contracts/random.js';
 import { CandidateSet } from '#contracts/scheduling.js';
 import { schedule, scheduleCycle } from '#request/schedule.js';
 import {
@@ -12,7 +13,6 @@ import {
   promptMatch,
   schedulingContext,
 } from '#test/support/scheduling.js';
-import { seededRandom } from '#test/support/time.js';
 import { measure, printMachine, printTable, type Task } from '../support/measure.js';
 
 const FLEETS = [25, 100, 256] as const;

@@ -4,8 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Random } from '#contracts/random.js';
-import { seededRandom } from '#test/support/time.js';
+import { type Random, seededRandom } from '#contracts/random.js';
 
 export const MESSAGES = 30;
 /** Words that make a message of about 240 tokens. */

@@ -3,9 +3,8 @@
 // sees the same bytes.
 
 import { readFileSync } from 'node:fs';
-import type { Random } from '#contracts/random.js';
+import { type Random, seededRandom } from '#contracts/random.js';
 import { goldenFile } from '#test/support/paths.js';
-import { seededRandom } from '#test/support/time.js';
 import { encodeEventBatch, type MsgpackValue } from '#wire/msgpack-encode.js';
 
 export const ENGINE_BLOCK = 16;

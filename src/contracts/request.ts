@@ -38,7 +38,10 @@ export interface BodyPatch {
   readonly text: string;
 }
 
-/** Why nothing was matched; null when matching took place. Order is its number; append only. */
+/**
+ * Why nothing was matched. The encoder gives none of the last two: they are what a decision says
+ * when matching took place and nobody holds any of the prompt. Order is its number; append only.
+ */
 export const NO_MATCH_REASONS = [
   'no-tokenizer',
   'tokenizer-unproven',
@@ -47,9 +50,11 @@ export const NO_MATCH_REASONS = [
   'several-prompts',
   'over-limit',
   'below-one-block',
-  'index-cold',
   'encoder-failed',
   'not-a-prompt',
+  /** No endpoint serving the model is followed live yet. */
+  'index-cold',
+  'no-match',
 ] as const;
 export type NoMatchReason = (typeof NO_MATCH_REASONS)[number];
 

@@ -63,10 +63,7 @@ export async function discoverEngine(
   ]);
   const metrics = metricsBody === null ? NO_METRICS : parseEngineMetrics(metricsBody);
   const serverInfo = parseJson(serverInfoBody);
-  const engine =
-    address.engine === 'unknown'
-      ? engineKind(metrics, serverInfo, versionBody, models)
-      : address.engine;
+  const engine = engineKind(metrics, serverInfo, versionBody, models);
   const announced =
     engine === 'sglang'
       ? sglangEventSources(serverInfo, hostOf(address.url))
@@ -127,15 +124,10 @@ function joinRanks(
   metrics: EngineMetrics,
   serverInfo: unknown,
 ): readonly DiscoveredRank[] {
-  const numbers = new Set(address.ranks.map((entry) => entry.dpRank));
-  const named = numbers.size > 0;
-  if (!named) {
-    for (const rank of announced.keys()) numbers.add(rank);
-    for (const entry of metrics.ranks) numbers.add(entry.rank);
-    for (let rank = 0; rank < (sglangRankCount(serverInfo) ?? 0); rank += 1) numbers.add(rank);
-  }
+  const numbers = new Set([...announced.keys(), ...metrics.ranks.map((entry) => entry.rank)]);
+  for (let rank = 0; rank < (sglangRankCount(serverInfo) ?? 0); rank += 1) numbers.add(rank);
   if (numbers.size === 0) numbers.add(0);
-  const single = numbers.size === 1 && !named;
+  const single = numbers.size === 1;
   return [...numbers]
     .sort((a, b) => a - b)
     .map((rank) => {
@@ -149,11 +141,9 @@ function joinRanks(
     });
 }
 
-/** What the operator configured for a rank: its own sockets, else rank 0's moved by the rank. */
+/** What the operator configured, for rank 0, moved by the rank. */
 function configuredEvents(address: ConfiguredAddress, rank: number): EventSource | null {
-  const own = address.ranks.find((entry) => entry.dpRank === rank)?.events ?? null;
-  if (own !== null || address.events === null) return own;
-  return sourceForRank(address.events, rank);
+  return address.events === null ? null : sourceForRank(address.events, rank);
 }
 
 /** A configured source beats what the engine says: the operator knows the network between. */

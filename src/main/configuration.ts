@@ -1,9 +1,13 @@
 // From the command line and the file to what the modules take.
 
+import { homedir } from 'node:os';
 import type { Configuration } from '#config/configuration.js';
 import { ConfigurationError } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
-import type { ConfiguredAddress } from '#fleet/addresses.js';
+import {
+  findTokenizer,
+  type TokenizerEnvironment,
+} from '#core/portable/prompt/tokenizer-source.js';
 
 /** Flags shared by `serve`, `doctor` and `validate`, as commander gives them. */
 export interface CommandLineFlags {
@@ -19,7 +23,7 @@ export interface CommandLineFlags {
 /** Loads the configuration; null after telling on stderr what is wrong with it. */
 export function readConfiguration(flags: CommandLineFlags): Configuration | null {
   try {
-    return loadConfiguration({
+    const configuration = loadConfiguration({
       file: flags.config ?? null,
       flags: {
         listen: flags.listen,
@@ -31,6 +35,8 @@ export function readConfiguration(flags: CommandLineFlags): Configuration | null
       },
       environment: process.env,
     });
+    checkTokenizers(configuration);
+    return configuration;
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     process.stderr.write(`${error.message}\n`);
@@ -38,14 +44,22 @@ export function readConfiguration(flags: CommandLineFlags): Configuration | null
   }
 }
 
-/** One entry per engine address; its engine kind and ranks are found by asking it. */
-export function configuredAddresses(configuration: Configuration): readonly ConfiguredAddress[] {
-  return configuration.endpoints.map(({ url, labels, security, events }) => ({
-    url,
-    labels,
-    security,
-    events,
-    engine: 'unknown',
-    ranks: [],
-  }));
+/** A tokenizer that is configured must be there: falling back in silence would cost precision. */
+function checkTokenizers({ models }: Configuration): void {
+  for (const [id, { tokenizer }] of Object.entries(models)) {
+    if (tokenizer === null) continue;
+    try {
+      findTokenizer({ id, root: null }, { [id]: tokenizer }, tokenizerEnvironment());
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new ConfigurationError([
+        { source: 'models', line: null, column: null, path: '', text },
+      ]);
+    }
+  }
+}
+
+/** Where this host keeps tokenizers. */
+export function tokenizerEnvironment(): TokenizerEnvironment {
+  return { hfHome: process.env['HF_HOME'] ?? null, home: homedir() };
 }

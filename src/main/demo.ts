@@ -2,7 +2,7 @@
 
 import type { Configuration } from '#config/configuration.js';
 import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
-import { processClock } from './process-clock.js';
+import { processClock } from '#workers/process-clock.js';
 
 const ENGINES = 4;
 

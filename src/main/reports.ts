@@ -11,10 +11,10 @@ import {
   type ModelStatus,
   type StatusInput,
 } from '#observability/status.js';
+import { processClock } from '#workers/process-clock.js';
 import { packageVersion } from './commands/version.js';
 import type { EventWorkers } from './event-workers.js';
 import type { ModelCoordinator } from './models.js';
-import { processClock } from './process-clock.js';
 
 /** Answers of /ready, /status and /metrics. */
 export interface RouterReports {

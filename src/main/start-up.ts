@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import type { FleetSnapshot } from '#contracts/endpoint.js';
-import { processClock } from './process-clock.js';
+import { processClock } from '#workers/process-clock.js';
 
 /** Engines that have not said within this what they are do not hold the start up. */
 const DISCOVERY_WAIT_MS = 2000;

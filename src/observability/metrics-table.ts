@@ -282,12 +282,6 @@ export const METRICS = [
   { kind: 'gauge', name: 'index_epoch', labels: [], help: 'Rises when the index was rebuilt.' },
   {
     kind: 'gauge',
-    name: 'speculative_residencies',
-    labels: [],
-    help: 'Expected residencies not yet confirmed.',
-  },
-  {
-    kind: 'gauge',
     name: 'request_slots_in_use',
     labels: [],
     help: 'Slots of the request store in use.',

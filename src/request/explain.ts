@@ -8,7 +8,7 @@ import type { Endpoint, EndpointState } from '#contracts/endpoint.js';
 import { PUBLISHER_STATES } from '#contracts/endpoint.js';
 import type { LogFields } from '#contracts/logger.js';
 import type { Profile } from '#contracts/plugin.js';
-import type { EncodedPrompt } from '#contracts/request.js';
+import type { EncodedPrompt, NoMatchReason } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { PlannedTarget } from './active-request.js';
 import { exclusionName } from './filter.js';
@@ -61,7 +61,7 @@ export function explain(explained: Explained): Decision {
     totalBlocks: context.totalBlocks,
     blockSize: context.blockSize,
     predictedCachedTokens: targets[0]?.predictedTokens ?? 0,
-    noMatchReason: context.noMatchReason,
+    noMatchReason: context.noMatchReason ?? emptyMatchReason(context, model),
     fleetEpoch: context.fleet.epoch,
     indexEpoch: encoded.indexEpoch,
     get candidates() {
@@ -172,7 +172,18 @@ export function scoreLogFields(decision: Decision, context: SchedulingContext): 
     endpoint: decision.chosen,
   };
   if (scores !== null) return fields;
-  return { ...fields, reason: decision.noMatchReason ?? 'no-match' };
+  return { ...fields, reason: decision.noMatchReason };
+}
+
+/** Why a match found nothing; null when some endpoint holds a part of the prompt. */
+function emptyMatchReason(context: SchedulingContext, model: ResolvedModel): NoMatchReason | null {
+  const { match, fleet } = context;
+  let live = false;
+  for (let slot = model.serving.next(0); slot >= 0; slot = model.serving.next(slot + 1)) {
+    if ((match?.usableBlocks[slot] ?? 0) > 0) return null;
+    live ||= fleet.bySlot[slot]?.publisher === 'live';
+  }
+  return live ? 'no-match' : 'index-cold';
 }
 
 function matchedBlocks(context: SchedulingContext): Readonly<Record<string, number>> | null {

@@ -83,10 +83,8 @@ export class RequestPipeline implements DataPlaneHandler {
   onProgress(batch: readonly ForwardProgress[]): void {
     for (const progress of batch) {
       const request = this.#active.get(progress.handle.slot);
-      if (request?.head.handle.generation !== progress.handle.generation) {
-        this.#ports.logger.error({ progress: progress.kind }, 'Progress of an unknown request');
-        continue;
-      }
+      // A client that left while it was still sending its body was never handed over.
+      if (request?.head.handle.generation !== progress.handle.generation) continue;
       this.#guard(request, () => this.#observe(request, progress));
     }
   }

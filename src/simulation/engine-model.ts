@@ -14,7 +14,7 @@ import {
   reusableBlocks,
   type Sequence,
 } from './engine-request.js';
-import { fold, mix } from './seeded-random.js';
+import { fold, mix } from './mixing.js';
 import { type StepCoefficients, type StepWork, stepSeconds } from './step-time.js';
 
 export interface EngineModelOptions extends ChainSettings {

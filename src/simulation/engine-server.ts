@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { assert } from '#contracts/assert.js';
 import type { Clock } from '#contracts/clock.js';
+import { seededRandom } from '#contracts/random.js';
 import { EngineMetrics } from './engine-metrics.js';
 import type { EngineStats } from './engine-model.js';
 import { type EngineRank, type RankAddresses, startRank, stopRank } from './engine-rank.js';
@@ -12,7 +13,6 @@ import { createRoutes, type Routes } from './engine-routes.js';
 import type { EngineTokenizer } from './engine-tokenizer.js';
 import { type EngineFaults, FaultPlan } from './faults.js';
 import { ApiError, sendError, sendJson } from './http-io.js';
-import { seededRandom } from './seeded-random.js';
 import { ServedModels } from './served-models.js';
 import type { EngineSimSettings } from './sim-options.js';
 

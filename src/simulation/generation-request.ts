@@ -7,7 +7,7 @@ import type { ChatPrompt } from '#core/portable/prompt/parse.js';
 import type { SequenceIdentity } from './block-hash.js';
 import type { EngineTokenizer } from './engine-tokenizer.js';
 import { ApiError, isRecord, type JsonBody, validationError } from './http-io.js';
-import { fold } from './seeded-random.js';
+import { fold } from './mixing.js';
 import type { ServedModels } from './served-models.js';
 
 export type GenerationKind = 'chat' | 'completion';

@@ -6,9 +6,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '#contracts/assert.js';
 import type { EventApplier } from '#contracts/core.js';
 import type { EventWorkerData, FromEventWorker, ToEventWorker } from '#contracts/messages.js';
+import { seededRandom } from '#contracts/random.js';
 import { EventPipeline } from '#events/pipeline.js';
 import { closeAllSockets } from '#wire/zmq.js';
-import { createThreadClock, createThreadRandom } from './thread-clock.js';
+import { processClock } from './process-clock.js';
 
 /** Called once, by the entry file of the worker. */
 export function runEventWorker(createApplier: (data: EventWorkerData) => EventApplier): void {
@@ -39,8 +40,8 @@ export function runEventWorker(createApplier: (data: EventWorkerData) => EventAp
 
   const data = workerData as EventWorkerData;
   pipeline = new EventPipeline({
-    clock: createThreadClock(),
-    random: createThreadRandom(data.seed),
+    clock: processClock,
+    random: seededRandom(data.seed),
     staleAfterMs: data.staleAfterMs,
     publishers: data.memory.publishers,
     createApplier: () => createApplier(data),

@@ -4,11 +4,11 @@
 import { workerData } from 'node:worker_threads';
 import type { PromptTask, PromptTaskResult, PromptWorkerData } from '#contracts/messages.js';
 import { PromptService } from '#core/portable/prompt/prompt-service.js';
-import { createThreadClock } from './thread-clock.js';
+import { processClock } from './process-clock.js';
 
 const service = new PromptService({
   data: workerData as PromptWorkerData,
-  clock: createThreadClock(),
+  clock: processClock,
   random: { next: () => Math.random() },
   today: () => new Date(),
 });

@@ -11,6 +11,7 @@ import type {
 } from '#contracts/block-index.js';
 import type { BlockIndexOwner } from '#contracts/core.js';
 import type { Random } from '#contracts/random.js';
+import { seededRandom } from '#contracts/random.js';
 import {
   addChain,
   type Chain,
@@ -24,7 +25,6 @@ import {
   usableOf,
 } from '#test/support/index-checks.js';
 import { ModelIndex } from '#test/support/model-index.js';
-import { seededRandom } from '#test/support/time.js';
 
 /** A core's way to make and open an index. */
 export interface BlockIndexCore {
@@ -254,6 +254,14 @@ function bounds(core: BlockIndexCore): void {
     removeChain(writer, endpoint, chainOf(stored));
     assert.deepEqual(residue(buffer), NO_RESIDUE);
     addChain(writer, endpoint, chainOf(chain.keys.slice(-40)));
+  });
+
+  test('as many blocks as the index was laid out for are all taken', () => {
+    const blockCapacity = 150_000;
+    const { writer, owner, random } = open(core, { blockCapacity });
+    addChain(writer, writer.openEndpoint(0), randomChain(random, blockCapacity));
+    assert.equal(owner.stats().blocks, blockCapacity);
+    assert.equal(owner.stats().rejected, 0);
   });
 
   test('with the set table full, additions are refused and removals still hold', () => {

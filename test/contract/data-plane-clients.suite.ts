@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
 import { BODY_BYTES_MAX, HEADER_COUNT_MAX } from '#contracts/limits.js';
 import { ByteEngine, chunk, LAST_CHUNK, plain, STREAM_HEAD } from '#test/support/byte-engine.js';
+import { eventually } from '#test/support/eventually.js';
 import { type MakePlane, PlaneRig } from '#test/support/plane-rig.js';
 import { post, RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
 import { call } from './data-plane-relay.suite.js';
 
 export function clientSuite(name: string, make: MakePlane): void {

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteEngine, chunk, LAST_CHUNK, plain, STREAM_HEAD } from '#test/support/byte-engine.js';
+import { eventually } from '#test/support/eventually.js';
 import { endpoint, type MakePlane, PlaneRig } from '#test/support/plane-rig.js';
 import { post, RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
 import { VirtualClock } from '#test/support/time.js';
 import { call } from './data-plane-relay.suite.js';
 

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
+import { seededRandom } from '#contracts/random.js';
 import {
   ByteEngine,
   chunk,
@@ -13,10 +14,9 @@ import {
   plain,
   STREAM_HEAD,
 } from '#test/support/byte-engine.js';
+import { eventually } from '#test/support/eventually.js';
 import { endpoint, type MakePlane, PlaneRig } from '#test/support/plane-rig.js';
 import { post, RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
-import { seededRandom } from '#test/support/time.js';
 
 interface Answer {
   readonly status: number;

@@ -5,11 +5,13 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
+import { seededRandom } from '#contracts/random.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
+import { startFastSims } from '#test/support/engine-sims.js';
+import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { endpointFlags, startTestEngines } from '#test/support/sims.js';
-import { readStatus, until, untilProven } from '#test/support/status.js';
-import { seededRandom } from '#test/support/time.js';
+import { endpointFlags } from '#test/support/sims.js';
+import { readStatus, untilProven } from '#test/support/status.js';
 
 // `node dist/test/end-to-end/aborts.test.js 20000` runs the long version.
 const REQUESTS = Number(process.argv[2] ?? 2000);
@@ -20,7 +22,7 @@ let engines: EngineSimFleet;
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 
 before(async () => {
-  engines = await startTestEngines({ replicas: 3, modelId: 'sim', gpuBlocks: 2000 });
+  engines = await startFastSims({ replicas: 3, modelId: 'sim', gpuBlocks: 2000 });
   router = await startRouterProcess([...endpointFlags(engines), '--log-level=warn']);
   await untilProven(router.adminUrl);
 });
@@ -38,7 +40,7 @@ test(`${REQUESTS} requests with aborts at random points leave nothing behind`, a
   const before = usage();
   await runRequests(REQUESTS, random.next);
   await untilIdle();
-  await until(`descriptors and threads are back at ${JSON.stringify(before)}`, () => {
+  await eventually(`descriptors and threads are back at ${JSON.stringify(before)}`, () => {
     const now = usage();
     return now.threads <= before.threads && now.descriptors <= before.descriptors + LANES;
   });
@@ -92,7 +94,7 @@ function oneRequest(next: () => number): Promise<void> {
 }
 
 function untilIdle(): Promise<void> {
-  return until('nothing is in flight anywhere', async () => {
+  return eventually('nothing is in flight anywhere', async () => {
     const { endpoints, requests } = await readStatus(router.adminUrl);
     return (
       requests.inFlight === 0 &&

@@ -4,15 +4,17 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
+import { startFastSims } from '#test/support/engine-sims.js';
+import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { endpointFlags, startTestEngines } from '#test/support/sims.js';
-import { readStatus, until, untilProven } from '#test/support/status.js';
+import { endpointFlags } from '#test/support/sims.js';
+import { readStatus, untilProven } from '#test/support/status.js';
 
 let engines: EngineSimFleet;
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 
 before(async () => {
-  engines = await startTestEngines({ replicas: 3, modelId: 'sim', timeScale: 5 });
+  engines = await startFastSims({ replicas: 3, modelId: 'sim', timeScale: 5 });
   router = await startRouterProcess([...endpointFlags(engines), '--policy=round-robin']);
   await untilProven(router.adminUrl);
 });
@@ -59,13 +61,15 @@ async function ask(stream: boolean, onFirstChunk: () => void = () => {}): Promis
 test('a killed engine costs no request that had no first byte', async () => {
   const victim = engines.engines[0];
   assert.ok(victim !== undefined);
+  // Streams on the victim cannot end before it is killed, however slow this machine is.
+  victim.setFaults({ stallStreams: { afterTokens: 3 } });
   let begun = 0;
   const streams = Array.from({ length: 12 }, () =>
     ask(true, () => {
       begun += 1;
     }),
   );
-  await until('every stream has begun', () => begun === streams.length);
+  await eventually('every stream has begun', () => begun === streams.length);
   const plain = Array.from({ length: 30 }, () => ask(false));
   await victim.kill();
   const later = Array.from({ length: 30 }, () => ask(false));
@@ -85,7 +89,7 @@ test('a killed engine costs no request that had no first byte', async () => {
 test('from then on nothing is sent to it, and it is used again once it is back', async () => {
   const victim = engines.engines[0];
   assert.ok(victim !== undefined);
-  await until('the router has ejected it', async () => {
+  await eventually('the router has ejected it', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
     return endpoints.some((endpoint) => endpoint.endpoint === victim.name && !endpoint.healthy);
   });
@@ -100,8 +104,9 @@ test('from then on nothing is sent to it, and it is used again once it is back',
   );
   assert.equal(failedAfter, failedBefore, 'no attempt was made there');
 
+  victim.setFaults({});
   await victim.restart();
-  await until('it is healthy and followed again', async () => {
+  await eventually('it is healthy and followed again', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
     const seen = endpoints.find((endpoint) => endpoint.endpoint === victim.name);
     return seen?.healthy === true && seen.events?.state === 'live';
@@ -112,7 +117,7 @@ test('from then on nothing is sent to it, and it is used again once it is back',
 
 test('all engines dead is a 503 with Retry-After, and recovery needs no help', async () => {
   await Promise.all(engines.engines.map((engine) => engine.kill()));
-  await until('the router knows', async () => {
+  await eventually('the router knows', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
     return endpoints.every((endpoint) => !endpoint.healthy);
   });
@@ -125,7 +130,7 @@ test('all engines dead is a 503 with Retry-After, and recovery needs no help', a
   assert.equal(((await response.json()) as { error: { code: string } }).error.code, 'no_endpoints');
   assert.equal((await fetch(`${router.url}/ready`)).status, 503);
   await Promise.all(engines.engines.map((engine) => engine.restart()));
-  await until('requests are answered again', async () => (await ask(false)).status === 200);
+  await eventually('requests are answered again', async () => (await ask(false)).status === 200);
 });
 
 function failedAttempts(metrics: string, endpoint: string): number {

@@ -4,16 +4,23 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import OpenAI from 'openai';
 import type { EngineSimFleet } from '#simulation/fleet.js';
+import { startFastSims } from '#test/support/engine-sims.js';
+import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { endpointFlags, startTestEngines } from '#test/support/sims.js';
-import { readStatus, until, untilProven } from '#test/support/status.js';
+import { endpointFlags } from '#test/support/sims.js';
+import { readStatus, untilProven } from '#test/support/status.js';
 
 let engines: EngineSimFleet;
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 let client: OpenAI;
 
 before(async () => {
-  engines = await startTestEngines({ replicas: 2, modelId: 'sim', loras: ['sim-adapter'] });
+  engines = await startFastSims({
+    timeScale: 50,
+    replicas: 2,
+    modelId: 'sim',
+    loras: ['sim-adapter'],
+  });
   router = await startRouterProcess(endpointFlags(engines));
   await untilProven(router.adminUrl);
   client = new OpenAI({ baseURL: `${router.url}/v1`, apiKey: 'unused', maxRetries: 0 });
@@ -88,7 +95,7 @@ test('abort frees the engine and the counters', async () => {
   });
   for await (const _ of stream) break;
   stream.controller.abort();
-  await until('nothing runs any more', async () => {
+  await eventually('nothing runs any more', async () => {
     const { endpoints, requests } = await readStatus(router.adminUrl);
     return (
       requests.inFlight === 0 &&

@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { seededRandom } from '#contracts/random.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { workload } from '#test/support/conversations.js';
+import { startFastSims } from '#test/support/engine-sims.js';
 import { checkPredictions } from '#test/support/prediction.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { checked, endpointFlags, startTestEngines } from '#test/support/sims.js';
+import { checked, endpointFlags } from '#test/support/sims.js';
 import { readStatus, untilProven } from '#test/support/status.js';
-import { seededRandom } from '#test/support/time.js';
 
 const REQUESTS = 500;
 const SEED = 7;
@@ -18,7 +19,7 @@ let engines: EngineSimFleet;
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 
 before(async () => {
-  engines = await startTestEngines({
+  engines = await startFastSims({
     replicas: 4,
     modelId: 'sim',
     gpuBlocks: 260,

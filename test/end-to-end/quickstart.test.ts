@@ -4,8 +4,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
+import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { readStatus, until, untilProven } from '#test/support/status.js';
+import { readStatus, untilProven } from '#test/support/status.js';
 
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
 
@@ -95,7 +96,7 @@ test('SIGTERM ends it with code 0', async () => {
 /** The demo fleet publishes within milliseconds: waits until sequence numbers stop moving. */
 async function untilEventsApplied(): Promise<void> {
   let last = -1;
-  await until('sequence numbers stand still', async () => {
+  await eventually('sequence numbers stand still', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
     const applied = endpoints.reduce((sum, { events }) => sum + (events?.lastSeq ?? 0), 0);
     const still = applied === last && applied > -endpoints.length;

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { BUCKET_SLOTS, DISPLACEMENT_MAX, PREAMBLE, STATE } from '#contracts/index-layout.js';
+import { BUCKET_SLOTS, PREAMBLE, STATE } from '#contracts/index-layout.js';
 import { homeOf } from '#core/portable/index/buckets.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
@@ -25,7 +25,7 @@ import type { ModelKey } from '#test/support/model-index.js';
 import { type Sabotage, SUBJECT_TAG } from '#test/support/stepped-atomics.js';
 import { SteppedWorker } from '#test/support/stepped-worker.js';
 
-const BUCKETS = 32;
+const BUCKETS = 16;
 const HOME = 10;
 /** Endpoint slots: whose residencies must never change, and the stepped thread's own. */
 const BYSTANDER = 0;
@@ -62,9 +62,7 @@ const open: Command = { kind: 'open', slot: STEPPED };
 const add: Command = { kind: 'add', key: SUBJECT, tier: 0 };
 const remove: Command = { kind: 'remove', key: SUBJECT, tier: 0 };
 const twoFull = [...fillers(HOME, BUCKET_SLOTS), ...fillers(HOME + 1, BUCKET_SLOTS)];
-const allFull = Array.from({ length: DISPLACEMENT_MAX + 1 }, (_, i) =>
-  fillers(HOME + i, BUCKET_SLOTS),
-).flat();
+const allFull = Array.from({ length: BUCKETS }, (_, i) => fillers(i, BUCKET_SLOTS)).flat();
 
 const drop: Command = { kind: 'drop' };
 const sweep: Command = { kind: 'sweep', bucketCount: BUCKETS };

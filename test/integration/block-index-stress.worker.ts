@@ -4,11 +4,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { TierNumber } from '#contracts/block.js';
 import type { BlockIndexWriter } from '#contracts/block-index.js';
+import { seededRandom } from '#contracts/random.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { type Chain, matchAll, randomChain } from '#test/support/index-checks.js';
 import { type Sabotage, stepAtomics } from '#test/support/stepped-atomics.js';
-import { seededRandom } from '#test/support/time.js';
 
 interface StressSizes {
   readonly writers: number;

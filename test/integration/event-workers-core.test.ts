@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PublisherState } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
+import { seededRandom } from '#contracts/random.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
@@ -13,9 +14,8 @@ import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { EVENT_WORKER_URL, EventWorkers } from '#main/event-workers.js';
 import { eventually } from '#test/support/eventually.js';
 import { PublishingEngine } from '#test/support/publishing-engine.js';
-import { seededRandom } from '#test/support/time.js';
 import { encodeEventBatch } from '#wire/msgpack-encode.js';
-import { createThreadClock } from '#workers/thread-clock.js';
+import { processClock } from '#workers/process-clock.js';
 
 const BLOCK = 16;
 const BLOCKS = 6;
@@ -67,7 +67,7 @@ test('after a failed worker the index answers what the engines have published', 
     index: owner,
     hashSecret: SECRET,
     staleAfterMs: 5000,
-    clock: createThreadClock(),
+    clock: processClock,
     random: seededRandom(5),
     logger,
     workerUrl: EVENT_WORKER_URL,

@@ -8,6 +8,7 @@ import type { PublisherState } from '#contracts/endpoint.js';
 import { EVENT_QUEUE_FRAMES_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EventStage } from '#contracts/messages.js';
+import { seededRandom } from '#contracts/random.js';
 import {
   type PublisherField,
   publisherField,
@@ -17,9 +18,8 @@ import { EventWorkers } from '#main/event-workers.js';
 import { eventually } from '#test/support/eventually.js';
 import { PublishingEngine } from '#test/support/publishing-engine.js';
 import { clearSetMemory, createSetMemory, keysOf, setStuck } from '#test/support/set-applier.js';
-import { seededRandom } from '#test/support/time.js';
 import { encodeMsgpack } from '#wire/msgpack-encode.js';
-import { createThreadClock } from '#workers/thread-clock.js';
+import { processClock } from '#workers/process-clock.js';
 
 const SLOTS = 8;
 
@@ -53,7 +53,7 @@ class Rig {
       },
       hashSecret: 1n,
       staleAfterMs: 300,
-      clock: createThreadClock(),
+      clock: processClock,
       random: seededRandom(1),
       logger,
       workerUrl: new URL('../support/set-events.worker.js', import.meta.url),

@@ -14,7 +14,7 @@ import { chainStart, extendChain } from '#core/portable/prompt/hash.js';
 import { createPromptEncoder } from '#core/portable/prompt/prompt-encoder.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { repositoryRoot } from '#test/support/paths.js';
-import { createThreadClock } from '#workers/thread-clock.js';
+import { processClock } from '#workers/process-clock.js';
 
 const CAPACITY = 64;
 const SECRET = 99n;
@@ -33,7 +33,7 @@ const note = (_fields: unknown, sentence: string): void => {
 const logger: Logger = { debug: note, info: note, warn: note, error: note };
 
 function encoderOf(workerUrl: URL, threads: number): PromptEncoder {
-  const clock = createThreadClock();
+  const clock = processClock;
   return createPromptEncoder({ memory, hashSecret: SECRET, workerUrl, threads, clock, logger });
 }
 

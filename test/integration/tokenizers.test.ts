@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { seededRandom } from '#contracts/random.js';
 import { namespaceSeed } from '#core/portable/keys.js';
 import { chainStart, extendChain } from '#core/portable/prompt/hash.js';
 import { parseRequest } from '#core/portable/prompt/parse.js';
@@ -10,7 +11,6 @@ import { PrefixStore } from '#core/portable/prompt/prefix-store.js';
 import { type LoadedTokenizer, loadTokenizer } from '#core/portable/prompt/tokenize.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
 import { goldenFile, repositoryRoot, sharedFile } from '#test/support/paths.js';
-import { seededRandom } from '#test/support/time.js';
 
 interface Vector {
   readonly text: string;

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { seededRandom } from '#contracts/random.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
@@ -14,7 +15,6 @@ import { readRecording } from '#main/commands/recording.js';
 import { verify } from '#main/commands/verify.js';
 import { type Prediction, runRecording } from '#main/commands/verify-run.js';
 import { goldenFile, sharedFile } from '#test/support/paths.js';
-import { seededRandom } from '#test/support/time.js';
 
 const STREAMS = [
   'vllm-0.33.0-stream-b16-sha256cbor.jsonl',

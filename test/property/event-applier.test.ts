@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Random } from '#contracts/random.js';
+import { seededRandom } from '#contracts/random.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { goldenFile } from '#test/support/paths.js';
 import { PlainIndex } from '#test/support/plain-index.js';
-import { seededRandom } from '#test/support/time.js';
 import { encodeEventBatch, type MsgpackValue } from '#wire/msgpack-encode.js';
 
 const CANONICAL = 16;

@@ -5,11 +5,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildProfile } from '#config/build-profile.js';
 import { POLICY_PROFILES } from '#config/policies.js';
+import { seededRandom } from '#contracts/random.js';
 import type { RequestHandle } from '#contracts/request.js';
 import type { World } from '#test/support/request-world.js';
 import { createWorld, encodedPrompt } from '#test/support/request-world.js';
 import { fleetSnapshot, pluginHost, servedModel } from '#test/support/scheduling.js';
-import { seededRandom } from '#test/support/time.js';
 
 const SEEDS = [1, 2, 3, 4, 5];
 const REQUESTS = 200;

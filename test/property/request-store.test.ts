@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BODY_BYTES_MAX, BODY_STORE_BYTES, REQUESTS_IN_FLIGHT_MAX } from '#contracts/limits.js';
+import { seededRandom } from '#contracts/random.js';
 import type { RequestHandle } from '#contracts/request.js';
 import { RECORD, requestMemoryLayout } from '#contracts/shared-layout.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { SlabAllocator } from '#core/portable/slab-allocator.js';
-import { seededRandom } from '#test/support/time.js';
 
 const ENDPOINTS = 64;
 const memory = createRequestMemory(ENDPOINTS);

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Random } from '#contracts/random.js';
+import { seededRandom } from '#contracts/random.js';
 import type { EngineEvent } from '#simulation/engine-event.js';
 import type { EngineModel } from '#simulation/engine-model.js';
 import { BASE, smallModel } from '#test/support/engine-model.js';
-import { seededRandom } from '#test/support/time.js';
 
 const BLOCK = 4;
 const SEEDS = 12;

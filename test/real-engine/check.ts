@@ -2,9 +2,10 @@
 // On demand: see README.md here. Exit code 1 when anything is not exact.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
+import { seededRandom } from '#contracts/random.js';
 import { workload } from '#test/support/conversations.js';
+import { freePort } from '#test/support/free-port.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import {
   type CheckedEngine,
@@ -13,7 +14,6 @@ import {
 } from '#test/support/prediction.js';
 import { type RunningProcess, startProcess, startRouterProcess } from '#test/support/processes.js';
 import { untilProven } from '#test/support/status.js';
-import { seededRandom } from '#test/support/time.js';
 
 const REQUESTS = 240;
 const MODEL = 'qwen-tiny';
@@ -147,6 +147,7 @@ async function startEngine(home: string, mode: 'binds' | 'dials'): Promise<RealE
       ...['--block-size', String(BLOCK_SIZE), '--max-model-len', '8192', '--max-num-seqs', '8'],
       ...['--enable-prompt-tokens-details', '--enable-request-id-headers'],
       ...['--num-gpu-blocks-override', '600', '--served-model-name', MODEL],
+      ...['--enable-auto-tool-choice', '--tool-call-parser', 'hermes'],
       ...['--kv-events-config', JSON.stringify(kvEvents)],
     ],
     {
@@ -176,16 +177,4 @@ async function runDoctor(args: readonly string[]): Promise<string> {
   const code = await doctor.exited;
   if (code !== 0) failed = true;
   return `${doctor.lines.join('\n')}\n(exit code ${code})`;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,12 +1,12 @@
 // Simulated engines for integration tests: fast, on free ports, with a subscriber that decodes
 // what they publish.
 
-import { processClock } from '#main/process-clock.js';
 import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
 import type { EngineSimOptions } from '#simulation/sim-options.js';
 import { parseEventMessage, parseReplayReply } from '#wire/frames.js';
 import { decodeMsgpack } from '#wire/msgpack.js';
 import { ReplayClient, SubscriberSocket } from '#wire/zmq.js';
+import { processClock } from '#workers/process-clock.js';
 
 /** Starts engines a thousand times faster than real ones. */
 export function startFastSims(

@@ -3,6 +3,7 @@
 // truth that what was applied is compared with.
 
 import assert from 'node:assert/strict';
+import { seededRandom } from '#contracts/random.js';
 import { step } from '#events/order.js';
 import {
   acceptsLive,
@@ -11,7 +12,6 @@ import {
   type OrderFrame,
   type OrderState,
 } from '#events/order-state.js';
-import { seededRandom } from '#test/support/time.js';
 
 export type OrderStepFunction = typeof step;
 

@@ -12,7 +12,8 @@ import type {
 } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import type { RequestHead } from '#contracts/request.js';
-import { eventually, realClock } from '#test/support/real-clock.js';
+import { eventually } from '#test/support/eventually.js';
+import { processClock } from '#workers/process-clock.js';
 
 /** A failed test stops nothing itself; open servers would keep its process alive. */
 const running = new Set<PlaneRig>();
@@ -55,7 +56,7 @@ export class PlaneRig implements DataPlaneHandler {
     urls: readonly string[],
     setup: Partial<PlaneSetup> = {},
   ): Promise<PlaneRig> {
-    const rig = new PlaneRig(make({ clock: realClock, timeouts: {}, ...setup }));
+    const rig = new PlaneRig(make({ clock: processClock, timeouts: {}, ...setup }));
     rig.setEndpoints(urls.map((url, slot) => endpoint(slot, url)));
     running.add(rig);
     const { port } = await rig.plane.start(rig);

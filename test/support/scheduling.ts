@@ -2,10 +2,10 @@
 
 import type { Endpoint, EndpointState, FleetSnapshot, ServedModel } from '#contracts/endpoint.js';
 import type { Random } from '#contracts/random.js';
+import { seededRandom } from '#contracts/random.js';
 import type { PromptMatch } from '#contracts/request.js';
 import type { PluginHost, SchedulingContext } from '#contracts/scheduling.js';
 import { CandidateSet } from '#contracts/scheduling.js';
-import { seededRandom } from '#test/support/time.js';
 
 /** What a test says about one endpoint; the rest is idle, healthy and fresh. */
 export interface EndpointSketch {

@@ -1,5 +1,7 @@
 // Reads the router's /status and waits for what tests depend on.
 
+import { eventually } from './eventually.js';
+
 /** The parts of /status that tests read. */
 export interface RouterStatus {
   readonly endpoints: readonly {
@@ -24,21 +26,9 @@ export async function readStatus(adminUrl: string): Promise<RouterStatus> {
   return (await (await fetch(`${adminUrl}/status`)).json()) as RouterStatus;
 }
 
-const TRIES = 600;
-const PAUSE_MS = 50;
-
-/** Polls `check` until it holds; rejects with `what` after 30 s. */
-export async function until(what: string, check: () => Promise<boolean> | boolean): Promise<void> {
-  for (let attempt = 0; attempt < TRIES; attempt += 1) {
-    if (await check()) return;
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-  }
-  throw new Error(`still not so after ${(TRIES * PAUSE_MS) / 1000} s: ${what}`);
-}
-
 /** Waits until every served model's tokenizer is proven and every publisher is live. */
 export function untilProven(adminUrl: string): Promise<void> {
-  return until('tokenizers proven and publishers live', async () => {
+  return eventually('tokenizers proven and publishers live', async () => {
     const { models, endpoints } = await readStatus(adminUrl);
     return (
       models.length > 0 &&

@@ -1,7 +1,6 @@
-// Clock and randomness for tests: virtual time that moves when told, numbers from a printed seed.
+// Clock for tests: virtual time that moves when told.
 
 import type { Clock } from '#contracts/clock.js';
-import type { Random } from '#contracts/random.js';
 
 /** A clock that stands still until `advance`. */
 export class VirtualClock implements Clock {
@@ -32,17 +31,4 @@ export class VirtualClock implements Clock {
     }
     this.#now = end;
   }
-}
-
-/** Mulberry32: small, seeded, good enough for tests. */
-export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return {
-    next: () => {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    },
-  };
 }

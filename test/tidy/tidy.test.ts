@@ -186,11 +186,12 @@ function packageName(target: string): string {
 /** Functions and methods by indentation: formatted code closes each on its own column. */
 function functionLengths(lines: readonly string[]): readonly (readonly [number, number])[] {
   const opening =
-    /^( *)(?:export )?(?:async )?(?:function\b|(?:static )?(?:async )?[#\w]+\([^;]*\)?(?:: [^=]+)? ?\{?$)/;
+    /^( *)(?:(?:export )?(?:async )?function\b|(?:static )?(?:async )?(?:get |set )?[#\w]+\((?:.*\{)?$)/;
   const found: [number, number][] = [];
   for (const [start, line] of lines.entries()) {
     const match = opening.exec(line);
-    if (match === null || /^\s*(if|for|while|switch|return|catch|else)\b/.test(line)) continue;
+    if (match === null) continue;
+    if (/^\s*(if|for|while|switch|return|catch|else)\b/.test(line)) continue;
     const closing = `${match[1] ?? ''}}`;
     const length = lines.slice(start).indexOf(closing);
     if (length > 0) found.push([start, length + 1]);

@@ -4,9 +4,9 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
+import { processClock } from '#workers/process-clock.js';
 import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
-import { processClock } from '../process-clock.js';
 import {
   type Check,
   checkEvents,

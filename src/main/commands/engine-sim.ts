@@ -9,7 +9,7 @@ import {
   SettingsError,
   type EngineSimOptions as SimulationOptions,
 } from '#simulation/sim-options.js';
-import { processClock } from '../process-clock.js';
+import { processClock } from '#workers/process-clock.js';
 
 /** Flags as commander gives them: text as typed, absent when not given. */
 export interface EngineSimOptions {

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteEngine } from '#test/support/byte-engine.js';
+import { eventually } from '#test/support/eventually.js';
 import { PlaneRig } from '#test/support/plane-rig.js';
 import { makePortablePlane } from '#test/support/portable-plane.js';
 import { post, RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
 import { VirtualClock } from '#test/support/time.js';
 
 const ANSWER_BYTES = 96 * 1024 * 1024;

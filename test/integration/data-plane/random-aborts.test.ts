@@ -5,12 +5,12 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
+import { seededRandom } from '#contracts/random.js';
 import { ByteEngine, chunk, LAST_CHUNK, plain, STREAM_HEAD } from '#test/support/byte-engine.js';
+import { eventually } from '#test/support/eventually.js';
 import { PlaneRig } from '#test/support/plane-rig.js';
 import { makePortablePlane } from '#test/support/portable-plane.js';
 import { post, RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
-import { seededRandom } from '#test/support/time.js';
 
 const { WARMPATH_RANDOM_REQUESTS = '2000', WARMPATH_SEED = '4711' } = process.env;
 const REQUESTS = Number(WARMPATH_RANDOM_REQUESTS);

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteEngine, plain } from '#test/support/byte-engine.js';
+import { eventually } from '#test/support/eventually.js';
 import { PlaneRig } from '#test/support/plane-rig.js';
 import { makePortablePlane } from '#test/support/portable-plane.js';
 import { RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
 
 const POST = 'POST /v1/x HTTP/1.1\r\nHost: a\r\n';
 const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n\r\n`;

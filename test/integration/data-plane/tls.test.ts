@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:https';
 import { test } from 'node:test';
+import { eventually } from '#test/support/eventually.js';
 import { endpoint, PlaneRig } from '#test/support/plane-rig.js';
 import { makePortablePlane } from '#test/support/portable-plane.js';
 import { post, RawClient } from '#test/support/raw-client.js';
-import { eventually } from '#test/support/real-clock.js';
 import { TEST_CERTIFICATE, TEST_KEY } from '#test/support/test-certificate.js';
 
 test('a private CA is trusted where it is configured, and only there', async () => {

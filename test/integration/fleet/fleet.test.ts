@@ -11,6 +11,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
+import { seededRandom } from '#contracts/random.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
 import { FLEET_TIMINGS } from '#fleet/monitor.js';
 import { HttpEngineClient } from '#main/engine-client.js';
@@ -20,7 +21,6 @@ import {
   serveEngine,
   vllmAnswers,
 } from '#test/support/fake-engine.js';
-import { seededRandom } from '#test/support/time.js';
 
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const CLOCK = {
@@ -67,9 +67,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
         url,
         labels: {},
         security: NO_SECURITY,
-        engine: 'unknown',
         events: null,
-        ranks: [],
       })),
     );
     await until(() => healthy().length === 2);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { seededRandom } from '#contracts/random.js';
 import { step } from '#events/order.js';
 import {
   initialOrderState,
@@ -9,7 +10,6 @@ import {
   type OrderEvent,
   type OrderState,
 } from '#events/order-state.js';
-import { seededRandom } from '#test/support/time.js';
 
 const random = seededRandom(1);
 

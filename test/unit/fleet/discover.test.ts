@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EventSource } from '#contracts/endpoint.js';
-import {
-  type ConfiguredAddress,
-  type ConfiguredRank,
-  endpointName,
-  groupAddresses,
-} from '#fleet/addresses.js';
+import { type ConfiguredAddress, endpointName } from '#fleet/addresses.js';
 import { type DiscoveredEngine, discoverEngine } from '#fleet/discover.js';
 import {
   type EngineAnswers,
@@ -18,7 +13,7 @@ import {
 
 function discover(
   answers: EngineAnswers,
-  options: { url?: string; events?: EventSource; ranks?: ConfiguredRank[] } = {},
+  options: { url?: string; events?: EventSource } = {},
 ): Promise<DiscoveredEngine> {
   const url = options.url ?? 'http://10.0.0.5:8000';
   const client = new MemoryEngineClient();
@@ -28,8 +23,6 @@ function discover(
     labels: {},
     security: NO_SECURITY,
     events: options.events ?? null,
-    engine: 'unknown',
-    ranks: options.ranks ?? [],
   };
   return discoverEngine(client, address, 1000);
 }
@@ -187,50 +180,4 @@ test('hostile answers give no endpoints out of range', async () => {
 test('endpoints are named address:port, with the rank where there are several', () => {
   assert.equal(endpointName('http://10.0.0.5:8000', null), '10.0.0.5:8000');
   assert.equal(endpointName('https://engine', 3), 'engine:443|3');
-});
-
-test('configured ranks are the endpoints, whatever else the engine has', async () => {
-  const events: EventSource = {
-    address: 'tcp://10.0.0.5:9000',
-    mode: 'dial',
-    replayAddress: null,
-    topic: null,
-  };
-  const engine = await discover(vllmAnswers({ ranks: 4 }), {
-    ranks: [
-      { dpRank: 3, events },
-      { dpRank: 1, events: null },
-    ],
-  });
-  assert.deepEqual(
-    engine.ranks.map((rank) => [rank.dpRank, rank.events?.address, rank.blockSize]),
-    [
-      [1, undefined, 16],
-      [3, 'tcp://10.0.0.5:9000', 16],
-    ],
-  );
-});
-
-test('configured endpoints are grouped by address', () => {
-  const common = { labels: { zone: 'a' }, security: NO_SECURITY, engine: 'vllm' } as const;
-  const events: EventSource = { address: 'x', mode: 'dial', replayAddress: null, topic: null };
-  assert.deepEqual(
-    groupAddresses([
-      { url: 'http://a', dpRank: 0, events, ...common },
-      { url: 'http://b', dpRank: null, events, ...common },
-      { url: 'http://a', dpRank: 1, events: null, ...common },
-    ]),
-    [
-      {
-        url: 'http://a',
-        events: null,
-        ranks: [
-          { dpRank: 0, events },
-          { dpRank: 1, events: null },
-        ],
-        ...common,
-      },
-      { url: 'http://b', events, ranks: [], ...common },
-    ],
-  );
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Logger } from '#contracts/logger.js';
+import { seededRandom } from '#contracts/random.js';
 import type { ConfiguredAddress } from '#fleet/addresses.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
 import { FLEET_TIMINGS, type FleetTimings } from '#fleet/monitor.js';
@@ -11,7 +12,7 @@ import {
   vllmAnswers,
   zmqSource,
 } from '#test/support/fake-engine.js';
-import { seededRandom, VirtualClock } from '#test/support/time.js';
+import { VirtualClock } from '#test/support/time.js';
 
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const SOURCES = { '0': zmqSource('tcp://*:5557', 'tcp://*:5558', 'kv') };
@@ -70,7 +71,7 @@ class Rig {
 }
 
 function address(url: string): ConfiguredAddress {
-  return { url, labels: {}, security: NO_SECURITY, engine: 'unknown', events: null, ranks: [] };
+  return { url, labels: {}, security: NO_SECURITY, events: null };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {

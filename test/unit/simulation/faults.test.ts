@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { seededRandom } from '#contracts/random.js';
 import { FaultPlan, parseFaults } from '#simulation/faults.js';
-import { seededRandom } from '#test/support/time.js';
 
 test('a count is used up, a probability is not, nothing strikes unasked', () => {
   const plan = new FaultPlan(seededRandom(1), { dropEvents: { count: 2 } });

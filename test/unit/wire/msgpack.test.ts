@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { EVENT_FRAME_BYTES_MAX } from '#contracts/limits.js';
+import { seededRandom } from '#contracts/random.js';
 import { goldenFile } from '#test/support/paths.js';
-import { seededRandom } from '#test/support/time.js';
 import { decodeMsgpack } from '#wire/msgpack.js';
 import {
   type EncodableBatch,

@@ -2,13 +2,7 @@
 // key's home bucket, so the slots homed there are theirs alone; free slots and overflow counts are
 // shared with writers of other homes and touched atomically. Buckets are indexed below bucketCount.
 
-import {
-  BUCKET,
-  BUCKET_SLOTS,
-  DISPLACEMENT_MAX,
-  DISPLACEMENT_SHIFT,
-  SLOT,
-} from '#contracts/index-layout.js';
+import { BUCKET, BUCKET_SLOTS, DISPLACEMENT_SHIFT, SLOT } from '#contracts/index-layout.js';
 import type { IndexMemory } from './memory.js';
 
 const SLOTS_END = BUCKET.slots + BUCKET_SLOTS * SLOT.words;
@@ -46,13 +40,14 @@ export function bucketAt(memory: IndexMemory, home: number, distance: number): n
 /** Word offset of the slot that holds `tag` of `home`, −1 when there is none. */
 export function findSlot(memory: IndexMemory, home: number, tag: number): number {
   const { words } = memory;
-  for (let distance = 0; distance <= DISPLACEMENT_MAX; distance++) {
+  for (let distance = 0; distance <= memory.reach; distance++) {
     const bucket = bucketAt(memory, home, distance);
     for (let at = bucket + BUCKET.slots; at < bucket + SLOTS_END; at += SLOT.words) {
       if (words[at] !== tag) continue;
       if ((words[at + SLOT.set] as number) >>> DISPLACEMENT_SHIFT === distance) return at;
     }
-    if (Atomics.load(words, bucket + BUCKET.overflow) === 0) return -1;
+    // Counts of this home's own keys change under its lock only, so a plain load sees them.
+    if (words[bucket + BUCKET.overflow] === 0) return -1;
   }
   return -1;
 }
@@ -60,7 +55,7 @@ export function findSlot(memory: IndexMemory, home: number, tag: number): number
 /** Stores a key that is not there yet; false when every bucket it may lie in is full. */
 export function insertSlot(memory: IndexMemory, home: number, tag: number, setId: number): boolean {
   const { words } = memory;
-  for (let distance = 0; distance <= DISPLACEMENT_MAX; distance++) {
+  for (let distance = 0; distance <= memory.reach; distance++) {
     const bucket = bucketAt(memory, home, distance);
     const setWord = (distance << DISPLACEMENT_SHIFT) | setId;
     for (let at = bucket + BUCKET.slots; at < bucket + SLOTS_END; at += SLOT.words) {
@@ -72,7 +67,7 @@ export function insertSlot(memory: IndexMemory, home: number, tag: number, setId
     // Counted before the key is stored further on, so that no reader stops short of it.
     Atomics.add(words, bucket + BUCKET.overflow, 1);
   }
-  releaseOverflow(memory, home, DISPLACEMENT_MAX + 1);
+  releaseOverflow(memory, home, memory.reach + 1);
   return false;
 }
 

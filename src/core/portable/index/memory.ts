@@ -5,6 +5,7 @@ import { assert } from '#contracts/assert.js';
 import type { BlockIndexGeometry } from '#contracts/block-index.js';
 import {
   BUCKET,
+  DISPLACEMENT_MAX,
   INDEX_LAYOUT_VERSION,
   INDEX_MAGIC,
   type IndexLayout,
@@ -64,6 +65,7 @@ export function openMemory(buffer: SharedArrayBuffer): IndexMemory {
   return {
     words,
     bucketCount,
+    reach: Math.min(DISPLACEMENT_MAX, bucketCount - 1),
     endpointCapacity,
     maskWords: endpointCapacity / 32,
     setCapacity: read(PREAMBLE.setCapacity),

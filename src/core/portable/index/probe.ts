@@ -4,7 +4,6 @@
 import {
   BUCKET,
   BUCKET_SLOTS,
-  DISPLACEMENT_MAX,
   DISPLACEMENT_SHIFT,
   SET_ID_MASK,
   SLOT,
@@ -22,7 +21,7 @@ export function probe(memory: IndexMemory, keyLow: number, keyHigh: number): num
   const home = homeOf(keyLow, memory.bucketCount);
   const tag = tagOf(keyHigh);
   let retries = 0;
-  for (let distance = 0; distance <= DISPLACEMENT_MAX; distance++) {
+  for (let distance = 0; distance <= memory.reach; distance++) {
     const bucket = bucketAt(memory, home, distance);
     for (let at = bucket + BUCKET.slots; at < bucket + SLOTS_END; at += SLOT.words) {
       if (words[at] !== tag) continue;

@@ -15,6 +15,8 @@ export const SETS_STUCK: number = -2;
 
 const CACHE_BITS = 14;
 const CACHE_EMPTY = -1;
+/** The change that the sweep makes; others are virtual id, tier and direction. */
+const CACHE_STRIPPED = -2;
 
 /** Computes and interns endpoint sets for one writer. */
 export class EndpointSets {
@@ -51,8 +53,7 @@ export class EndpointSets {
   /** Set `setId` with one residency more (`present`) or less. */
   withResidency(setId: number, virtualId: number, tier: number, present: boolean): number {
     const change = (virtualId << 3) | (tier << 1) | (present ? 1 : 0);
-    const place =
-      (Math.imul(setId, 0x9e3779b1) ^ Math.imul(change, 0x85ebca77)) >>> (32 - CACHE_BITS);
+    const place = placeOf(setId, change);
     if (this.#cacheChange[place] === change && this.#cacheSet[place] === setId) {
       return this.#cacheResult[place] as number;
     }
@@ -63,16 +64,15 @@ export class EndpointSets {
     this.#scratch[word] = present ? before | bit : before & ~bit;
     const changed = this.#scratch[word] !== before;
     const result = changed ? this.#intern(present ? this.#reserved : 0) : setId;
-    if (result >= 0) {
-      this.#cacheSet[place] = setId;
-      this.#cacheChange[place] = change;
-      this.#cacheResult[place] = result;
-    }
-    return result;
+    return this.#remember(place, setId, change, result);
   }
 
   /** Set `setId` without the endpoints that the running sweep strips. */
   stripped(setId: number): number {
+    const place = placeOf(setId, CACHE_STRIPPED);
+    if (this.#cacheChange[place] === CACHE_STRIPPED && this.#cacheSet[place] === setId) {
+      return this.#cacheResult[place] as number;
+    }
     this.#load(setId);
     const { words, maskWords } = this.#memory;
     const stripping = maskAt(this.#memory, 'stripping');
@@ -82,7 +82,8 @@ export class EndpointSets {
       changed |= (this.#scratch[i] as number) & mask;
       this.#scratch[i] = (this.#scratch[i] as number) & ~mask;
     }
-    return changed === 0 ? setId : this.#intern(0);
+    const result = changed === 0 ? setId : this.#intern(0);
+    return this.#remember(place, setId, CACHE_STRIPPED, result);
   }
 
   /** Frees every id not stamped with the running sweep's number; false when the lock is dead. */
@@ -94,6 +95,16 @@ export class EndpointSets {
     this.#rebuildIntern();
     unlock(words, state + STATE.internLock);
     return true;
+  }
+
+  /** Keeps a transition, unless it failed; returns its result. */
+  #remember(place: number, setId: number, change: number, result: number): number {
+    if (result >= 0) {
+      this.#cacheSet[place] = setId;
+      this.#cacheChange[place] = change;
+      this.#cacheResult[place] = result;
+    }
+    return result;
   }
 
   #rebuildIntern(): void {
@@ -194,4 +205,9 @@ export class EndpointSets {
       if (words[at] === 0) return at;
     }
   }
+}
+
+/** Where the cache keeps a transition: it is direct-mapped. */
+function placeOf(setId: number, change: number): number {
+  return (Math.imul(setId, 0x9e3779b1) ^ Math.imul(change, 0x85ebca77)) >>> (32 - CACHE_BITS);
 }

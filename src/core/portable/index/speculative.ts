@@ -26,9 +26,9 @@ export type SharedTime = Pick<Clock, 'nowMs'>;
 /** Records and withdraws expectations; main's side. */
 export interface SpeculativeWriter {
   /** Expects the first `blockCount` blocks of `keys` at endpoint `slot` for SPECULATIVE_TTL_MS. */
-  add(slot: number, keys: RequestKeys, blockCount: number): void;
+  readonly add: (slot: number, keys: RequestKeys, blockCount: number) => void;
   /** No longer expects them: the endpoint failed. */
-  withdraw(slot: number, keys: RequestKeys, blockCount: number): void;
+  readonly withdraw: (slot: number, keys: RequestKeys, blockCount: number) => void;
 }
 
 /** Reads expectations; a prompt worker's side. */
@@ -37,7 +37,12 @@ export interface SpeculativeReader {
    * Sets `blocks[slot]` to the leading blocks, up to `blockLimit`, that the endpoint holds
    * (`usable`) or is expected to hold from there on.
    */
-  match(keys: RequestKeys, blockLimit: number, usable: Uint32Array, blocks: Uint32Array): void;
+  readonly match: (
+    keys: RequestKeys,
+    blockLimit: number,
+    usable: Uint32Array,
+    blocks: Uint32Array,
+  ) => void;
 }
 
 /** Opens the table inside the `requests` buffer for writing; one per buffer. */

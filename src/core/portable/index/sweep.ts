@@ -10,7 +10,6 @@
 import {
   BUCKET,
   BUCKET_SLOTS,
-  DISPLACEMENT_MAX,
   DISPLACEMENT_SHIFT,
   SET_ID_MASK,
   SET_META,
@@ -146,7 +145,7 @@ function isUntouched(memory: IndexMemory, home: number): boolean {
 function sweepHomedSlots(sweeper: Sweeper, home: number, tally: Tally): boolean {
   const { memory } = sweeper;
   const { words } = memory;
-  for (let distance = 0; distance <= DISPLACEMENT_MAX; distance++) {
+  for (let distance = 0; distance <= memory.reach; distance++) {
     const bucket = bucketAt(memory, home, distance);
     for (let i = 0; i < BUCKET_SLOTS; i++) {
       const at = bucket + BUCKET.slots + i * SLOT.words;

@@ -129,7 +129,7 @@ function readBody(bytes: Uint8Array, scan: JsonScan, route: Route): ParsedReques
   const body = parseMarked(bytes, scan, RENDERED);
   if (!isJsonObject(body)) {
     throw new Refused({
-      code: 'invalid_json',
+      code: 'invalid_body',
       detail: 'the body must be a JSON object',
       param: null,
     });

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SPECULATIVE_ENTRIES, SPECULATIVE_TTL_MS } from '#contracts/limits.js';
+import { seededRandom } from '#contracts/random.js';
 import { REQUEST_MEMORY, requestMemoryLayout, SPECULATIVE_ROW } from '#contracts/shared-layout.js';
 import { openSpeculativeReader, openSpeculativeWriter } from '#core/portable/index/speculative.js';
 import { type Chain, chainOf, randomChain } from '#test/support/index-checks.js';
-import { seededRandom, VirtualClock } from '#test/support/time.js';
+import { VirtualClock } from '#test/support/time.js';
 
 const SLOTS = 8;
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { JSON_DEPTH_MAX, JSON_KEYS_MAX } from '#contracts/limits.js';
+import { seededRandom } from '#contracts/random.js';
 import type { Route } from '#contracts/request.js';
 import { isRefusal, scanJson } from '#core/portable/prompt/json-scan.js';
 import { type ParsedRequest, parseRequest } from '#core/portable/prompt/parse.js';
-import { seededRandom } from '#test/support/time.js';
 
 function parsed(body: string, route: Route = 'chat-completions'): ParsedRequest {
   const result = parseRequest(Buffer.from(body), route);
@@ -44,9 +44,10 @@ test('reads the fields routing depends on', () => {
 });
 
 test('refuses what is not JSON, not UTF-8, or begins with a byte order mark', () => {
-  for (const body of ['', '{', '[1]', '"x"', '{"a":1,}', '{"a":01}', `{${MESSAGES}`, 'nonsense']) {
+  for (const body of ['', '{', '{"a":1,}', '{"a":01}', `{${MESSAGES}`, 'nonsense']) {
     assert.equal(refused(body), 'invalid_json', body);
   }
+  for (const body of ['[1]', '"x"', 'null']) assert.equal(refused(body), 'invalid_body', body);
   assert.equal(refused(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d])), 'invalid_json');
   assert.equal(refused(`\ufeff{${MESSAGES}}`), 'invalid_json');
 });

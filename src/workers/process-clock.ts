@@ -1,9 +1,9 @@
-// The clock of this process: CLOCK_MONOTONIC in milliseconds, the same on every thread, so that
-// ages and expiries written by one thread can be read by another.
+// The clock of this process: CLOCK_MONOTONIC in milliseconds, the same on every thread, so that ages
+// and expiries written by one thread can be read by another.
 
 import type { Clock } from '#contracts/clock.js';
 
-// performance.now() starts at each thread's own origin; hrtime does not.
+// performance.now() starts at each thread's own origin; hrtime does not, but allocates.
 const [seconds, nanoseconds] = process.hrtime();
 const originMs = seconds * 1000 + nanoseconds / 1e6 - performance.now();
 

@@ -1,18 +1,4 @@
-// Repeatable randomness of the simulator: a small generator for faults, and a mixing function that
-// turns (seed, prompt, position) into output tokens without any state.
-
-import type { Random } from '#contracts/random.js';
-
-/** SplitMix32: one 32-bit state, period 2^32, passes what a simulator needs. */
-export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return {
-    next: () => {
-      state = (state + 0x9e3779b9) >>> 0;
-      return mix(state) / 0x1_0000_0000;
-    },
-  };
-}
+// Mixing functions of the simulator: turn (seed, prompt, position) into output tokens without state.
 
 /** Scrambles 32 bits into 32 bits (finaliser of MurmurHash3). */
 export function mix(value: number): number {

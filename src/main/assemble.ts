@@ -1,0 +1,202 @@
+// Makes the parts that share memory and hands each what it needs of the others: request store, prompt
+// encoder, event workers, data plane, pipeline, admin port. Called once by compose.ts; starts nothing.
+
+import { randomBytes } from 'node:crypto';
+import { buildProfile } from '#config/build-profile.js';
+import type { Configuration } from '#config/configuration.js';
+import type {
+  BlockIndexOwner,
+  DataPlane,
+  PromptEncoder,
+  RequestStore,
+  SharedMemory,
+} from '#contracts/core.js';
+import type { DecisionLog } from '#contracts/decision.js';
+import { DECISIONS_KEPT } from '#contracts/limits.js';
+import type { Logger } from '#contracts/logger.js';
+import type { Random } from '#contracts/random.js';
+import { publisherMemoryBytes } from '#contracts/shared-layout.js';
+import type { EngineClient } from '#contracts/transport.js';
+import { createDataPlane } from '#core/portable/data-plane/data-plane.js';
+import { createBlockIndex } from '#core/portable/index/memory.js';
+import { openIndexOwner } from '#core/portable/index/owner.js';
+import { createPromptEncoder } from '#core/portable/prompt/prompt-encoder.js';
+import { findTokenizer } from '#core/portable/prompt/tokenizer-source.js';
+import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
+import type { FleetManager } from '#fleet/fleet-manager.js';
+import { DecisionRing } from '#observability/decision-log.js';
+import type { RouterMetrics } from '#observability/metrics.js';
+import { PublisherStats } from '#observability/publisher-stats.js';
+import { RequestPipeline } from '#request/pipeline.js';
+import { processClock } from '#workers/process-clock.js';
+import { AdminServer } from './admin.js';
+import { tokenizerEnvironment } from './configuration.js';
+import { EVENT_WORKER_URL, EventWorkers } from './event-workers.js';
+import { indexGeometry } from './index-geometry.js';
+import { localHandlers } from './local-handlers.js';
+import { ModelCoordinator } from './models.js';
+import { type RouterReports, routerReports } from './reports.js';
+import { promptWorkerCount } from './start-up.js';
+
+const PROMPT_WORKER_URL: URL = new URL('../workers/prompt.worker.js', import.meta.url);
+/** A publisher whose connection is down for longer no longer counts. */
+const PUBLISHER_STALE_AFTER_MS = 30_000;
+
+/** What exists before the shared memory does. */
+export interface AssemblyInput {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly random: Random;
+  readonly client: EngineClient;
+  readonly fleet: FleetManager;
+  readonly metrics: RouterMetrics;
+  readonly draining: () => boolean;
+}
+
+/** What is made of it. */
+export interface Assembly {
+  readonly plane: DataPlane;
+  readonly pipeline: RequestPipeline;
+  readonly encoder: PromptEncoder;
+  readonly eventWorkers: EventWorkers;
+  readonly models: ModelCoordinator;
+  readonly admin: AdminServer;
+}
+
+export function assemble(input: AssemblyInput): Assembly {
+  const { configuration, fleet, metrics, draining } = input;
+  const memory = allocate(configuration, fleet);
+  const hashSecret = configuration.index.hashSecret ?? randomBytes(8).readBigUInt64LE();
+  const index = openIndexOwner(memory.index);
+  const store = openRequestStore(memory.requests);
+  const encoder = createPromptEncoder({
+    memory,
+    hashSecret,
+    workerUrl: PROMPT_WORKER_URL,
+    threads: promptWorkerCount(configuration.prompts.workers),
+    clock: processClock,
+    logger: input.logger,
+  });
+  const eventWorkers = createEventWorkers(input, memory, index, hashSecret);
+  const models = createModelCoordinator(input, encoder);
+  const plane = createPlane(input, store);
+  const publishers = new PublisherStats(memory.publishers);
+  const parts = { fleet, models, encoder, eventWorkers, index, publishers, store, plane, metrics };
+  const reports = routerReports({ ...parts, draining });
+  const decisions = new DecisionRing(DECISIONS_KEPT);
+  const pipeline = createPipeline(input, { plane, encoder, decisions, reports });
+  return {
+    plane,
+    pipeline,
+    encoder,
+    eventWorkers,
+    models,
+    admin: new AdminServer({ reports, decisions }),
+  };
+}
+
+function allocate({ index }: Configuration, fleet: FleetManager): SharedMemory {
+  const { endpointCapacity, blockCapacity } = index;
+  const geometry = indexGeometry(fleet.registry.snapshot(), endpointCapacity, blockCapacity);
+  return {
+    index: createBlockIndex(geometry),
+    requests: createRequestMemory(endpointCapacity),
+    publishers: new SharedArrayBuffer(publisherMemoryBytes(endpointCapacity)),
+  };
+}
+
+function createEventWorkers(
+  { configuration, fleet, random, logger }: AssemblyInput,
+  memory: SharedMemory,
+  index: BlockIndexOwner,
+  hashSecret: bigint,
+): EventWorkers {
+  return new EventWorkers({
+    shards: configuration.events.shards,
+    memory,
+    index,
+    hashSecret,
+    staleAfterMs: PUBLISHER_STALE_AFTER_MS,
+    clock: processClock,
+    random,
+    logger,
+    workerUrl: EVENT_WORKER_URL,
+    onPublisher: (slot, state) => fleet.registry.setPublisherState(slot, state),
+    onBlockSize: (slot, blockSize) => fleet.reportBlockSize(slot, blockSize),
+  });
+}
+
+function createModelCoordinator(
+  { configuration, client, logger }: AssemblyInput,
+  encoder: PromptEncoder,
+): ModelCoordinator {
+  const configured: Record<string, string> = {};
+  for (const [id, { tokenizer }] of Object.entries(configuration.models)) {
+    if (tokenizer !== null) configured[id] = tokenizer;
+  }
+  const environment = tokenizerEnvironment();
+  return new ModelCoordinator({
+    encoder,
+    client,
+    clock: processClock,
+    logger,
+    findTokenizer: (id, roots) => {
+      for (const root of roots.length > 0 ? roots : [null]) {
+        const found = findTokenizer({ id, root }, configured, environment);
+        if (found !== null) return found;
+      }
+      return null;
+    },
+  });
+}
+
+function createPlane({ configuration, logger }: AssemblyInput, store: RequestStore): DataPlane {
+  const { listen, timeouts } = configuration;
+  return createDataPlane({
+    store,
+    clock: processClock,
+    logger,
+    host: listen.host,
+    port: listen.port,
+    timeouts: {
+      connectMs: timeouts.connectMs,
+      firstByteMs: timeouts.firstByteMs,
+      idleMs: timeouts.stallMs,
+    },
+  });
+}
+
+interface PipelineParts {
+  readonly plane: DataPlane;
+  readonly encoder: PromptEncoder;
+  readonly decisions: DecisionLog;
+  readonly reports: RouterReports;
+}
+
+function createPipeline(
+  { configuration, fleet, metrics, random, logger }: AssemblyInput,
+  { plane, encoder, decisions, reports }: PipelineParts,
+): RequestPipeline {
+  const { endpointCapacity } = configuration.index;
+  return new RequestPipeline({
+    ports: {
+      plane,
+      encoder,
+      fleet: fleet.registry,
+      observer: metrics,
+      decisions,
+      logger,
+      clock: processClock,
+      isoNow: () => new Date().toISOString(),
+      defer: setImmediate,
+    },
+    profile: buildProfile(configuration.profile, {
+      random,
+      endpointCapacity,
+      metricsStaleAfterMs: configuration.scrape.staleAfterMs,
+    }),
+    localHandlers: localHandlers(reports, () => fleet.modelList()),
+    endpointCapacity,
+    decisionHeaders: configuration.headers.decision,
+  });
+}
