@@ -1,5 +1,6 @@
-// The portable data plane beside nginx: the same load through each, one after the other, CPU per
-// request of the proxy process alone. nginx is skipped aloud where it is not installed.
+// The portable data plane beside nginx: the same load through each in turn, CPU per request of the
+// proxy process alone, all its threads. Rounds alternate and medians count, because both share
+// their cores with load and engines. nginx is skipped aloud where it is not installed.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,12 +9,17 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '#test/support/free-port.js';
+import { median, printMachine } from '../support/measure.js';
 import { generateLoad, type LoadResult } from './generator.js';
 import { processCpuNs } from './process-cpu.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../../..');
-const SECONDS = 5;
+/** Rounds per proxy and case, and how long one is. */
+const ROUNDS = 3;
+const SECONDS = 2;
+/** Until the router's code is compiled: figures of its first seconds are several times higher. */
+const WARM_UP_SECONDS = 6;
 
 interface Proxy {
   readonly name: string;
@@ -21,7 +27,18 @@ interface Proxy {
   readonly port: number;
 }
 
-const CASES = [
+interface Round {
+  readonly result: LoadResult;
+  readonly cpuUs: number;
+}
+
+interface Case {
+  readonly name: string;
+  readonly body: object;
+  readonly connections: number;
+}
+
+const CASES: readonly [Case, ...Case[]] = [
   {
     name: '1 KB JSON',
     body: { model: 'bench', prompt: 'y'.repeat(900), max_tokens: 1 },
@@ -33,7 +50,7 @@ const CASES = [
     connections: 16,
   },
   { name: 'streams', body: { model: 'bench', prompt: 'y', stream: true }, connections: 100 },
-] as const;
+];
 
 const engines = await Promise.all([startEngine(), startEngine()]);
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-bench-'));
@@ -42,14 +59,19 @@ const nginx = await startNginx(engines.map((engine) => engine.port));
 if (nginx === null) console.log('nginx is not installed: skipped');
 else proxies.push(nginx);
 try {
-  for (const { name, body, connections } of CASES) {
-    console.log(`\n${name}, ${connections} connections, ${SECONDS} s each`);
-    const units: number[] = [];
-    for (const proxy of proxies)
-      units.push(await measure(proxy, JSON.stringify(body), connections));
-    const [router, other] = units;
+  printMachine();
+  for (const proxy of proxies) await load(proxy, CASES[0], WARM_UP_SECONDS);
+  for (const testCase of CASES) {
+    console.log(`\n${testCase.name}, ${testCase.connections} connections`);
+    const rounds = new Map<string, Round[]>(proxies.map(({ name }) => [name, []]));
+    for (const proxy of proxies) await load(proxy, testCase, 1);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const proxy of proxies)
+        rounds.get(proxy.name)?.push(await load(proxy, testCase, SECONDS));
+    }
+    const [router, other] = [...rounds].map(([name, own]) => report(name, own));
     if (router !== undefined && other !== undefined) {
-      console.log(`  router : nginx = ${(router / other).toFixed(2)}`);
+      console.log(`  router : nginx = ${(router / other).toFixed(1)}`);
     }
   }
 } finally {
@@ -57,21 +79,34 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** CPU µs per answer, or per chunk where the answers are streams. */
-async function measure(proxy: Proxy, body: string, connections: number): Promise<number> {
-  const load = { port: proxy.port, path: '/v1/completions', body, connections };
-  await generateLoad({ ...load, seconds: 2 });
+async function load(proxy: Proxy, testCase: Case, seconds: number): Promise<Round> {
   const pid = proxy.process.pid ?? 0;
   const before = processCpuNs(pid);
-  const result: LoadResult = await generateLoad({ ...load, seconds: SECONDS });
-  const cpuUs = (processCpuNs(pid) - before) / 1000;
-  const perUnit = cpuUs / (result.chunks > 0 ? result.chunks : result.answers);
+  const result = await generateLoad({
+    port: proxy.port,
+    path: '/v1/completions',
+    body: JSON.stringify(testCase.body),
+    connections: testCase.connections,
+    seconds,
+  });
+  return { result, cpuUs: (processCpuNs(pid) - before) / 1000 };
+}
+
+/** Prints one proxy's medians; returns CPU µs per answer, or per chunk where answers are streams. */
+function report(name: string, rounds: readonly Round[]): number {
+  const streamed = rounds.some(({ result }) => result.chunks > 0);
+  const of = (value: (round: Round) => number): number => median(rounds.map(value));
+  const perUnitUs = of(({ cpuUs, result }) => cpuUs / (streamed ? result.chunks : result.answers));
+  const rate = of(({ result }) => result.answers / result.seconds);
+  const p50Ms = of(({ result }) => result.p50Ms);
+  const p99Ms = of(({ result }) => result.p99Ms);
+  const failures = rounds.reduce((sum, { result }) => sum + result.failures, 0);
   console.log(
-    `  ${proxy.name.padEnd(8)} ${perUnit.toFixed(1).padStart(7)} µs CPU per ` +
-      `${result.chunks > 0 ? 'chunk' : 'request'}, ${(result.answers / result.seconds).toFixed(0)} requests/s, ` +
-      `p50 ${result.p50Ms.toFixed(2)} ms, p99 ${result.p99Ms.toFixed(2)} ms, ${result.failures} failed`,
+    `  ${name.padEnd(8)} ${perUnitUs.toFixed(1).padStart(7)} µs CPU per ` +
+      `${streamed ? 'chunk' : 'request'}, ${rate.toFixed(0)} requests/s, ` +
+      `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, ${failures} failed`,
   );
-  return perUnit;
+  return perUnitUs;
 }
 
 async function startEngine(): Promise<Proxy> {
