@@ -1,14 +1,11 @@
-# Build: everything, compiled and tested tools included.
+# Build: dependencies and the compiled router.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --no-audit --no-fund
-COPY tsconfig.json ./
+COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
-COPY test/support ./test/support
-COPY bench ./bench
-COPY scripts ./scripts
-RUN node scripts/build.js && npm prune --omit=dev --no-audit --no-fund
+RUN node_modules/.bin/tsc -p tsconfig.build.json && npm prune --omit=dev --no-audit --no-fund
 
 # Run: no compiler, no tests, no root, nothing to write.
 FROM node:24-bookworm-slim

@@ -2,12 +2,7 @@
 // speculative residencies) and between event workers and main (publisher counters). The block
 // index's layout is index-layout.ts. All words are 32 bits, little-endian, unless said otherwise.
 
-import {
-  BODY_STORE_BYTES,
-  KV_GROUPS_MAX,
-  REQUESTS_IN_FLIGHT_MAX,
-  SPECULATIVE_ENTRIES,
-} from './limits.js';
+import { BODY_STORE_BYTES, REQUESTS_IN_FLIGHT_MAX, SPECULATIVE_ENTRIES } from './limits.js';
 
 /** Words of the head of an encode record; per-endpoint arrays follow it. */
 export const RECORD = {
@@ -160,9 +155,6 @@ export function publisherMemoryBytes(endpointCapacity: number): number {
 export function publisherField(slot: number, field: PublisherField): number {
   return slot * PUBLISHER_FIELDS.length + PUBLISHER_FIELDS.indexOf(field);
 }
-
-/** Windows kept per endpoint in the index: one per group above 0. */
-export const GROUP_WINDOWS: number = KV_GROUPS_MAX - 1;
 
 function align(bytes: number, unit: number): number {
   return Math.ceil(bytes / unit) * unit;

@@ -4,7 +4,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { seededRandom } from '#contracts/random.js';
-import { workload } from '#test/support/conversations.js';
+import { parseRequest } from '#core/portable/prompt/parse.js';
+import { loadTokenizer } from '#core/portable/prompt/tokenize.js';
+import { type WorkloadRequest, workload } from '#test/support/conversations.js';
 import { freePort } from '#test/support/free-port.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import {
@@ -19,6 +21,7 @@ const REQUESTS = 240;
 const MODEL = 'qwen-tiny';
 const BLOCK_SIZE = 32;
 const SEED = 20261121;
+const CHATS_COMPARED = 100;
 
 interface RealEngine extends CheckedEngine {
   readonly process: RunningProcess;
@@ -42,9 +45,10 @@ console.log(`doctor:\n${await runDoctor(flags)}`);
 const router = await startRouterProcess(flags);
 try {
   await untilProven(router.adminUrl);
+  const sameIds = await compareTokenIds(folder, engines[0]?.url ?? '');
   const quiet = await run(router.url, router.adminUrl, 1, SEED);
   const loaded = await run(router.url, router.adminUrl, 6, SEED + 1);
-  failed = report(quiet, loaded) || failed;
+  failed = report(sameIds, quiet, loaded) || failed;
 } finally {
   await router.end();
   await Promise.all(engines.map((engine) => engine.process.end('SIGINT')));
@@ -57,7 +61,18 @@ async function run(
   concurrency: number,
   seed: number,
 ): Promise<readonly PredictionSample[]> {
-  const requests = workload({
+  return checkPredictions({
+    routerUrl,
+    adminUrl,
+    engines,
+    requests: REQUESTS,
+    workload: requestsOf(seed),
+    concurrency,
+  });
+}
+
+function requestsOf(seed: number): Generator<WorkloadRequest> {
+  return workload({
     model: MODEL,
     random: seededRandom(seed),
     conversations: 24,
@@ -67,20 +82,48 @@ async function run(
     maxTokens: 8,
     turnsMax: 8,
   });
-  return checkPredictions({
-    routerUrl,
-    adminUrl,
-    engines,
-    requests: REQUESTS,
-    workload: requests,
-    concurrency,
+}
+
+/** Tokenises chats of the workload here and by the engine; how many ids lists were equal. */
+async function compareTokenIds(
+  home: string,
+  url: string,
+): Promise<{ chats: number; equal: number }> {
+  const tokenizer = await loadTokenizer(path.join(home, 'model'), {
+    today: () => new Date(),
+    random: seededRandom(SEED),
   });
+  let chats = 0;
+  let equal = 0;
+  for (const { path: route, body, turn } of requestsOf(SEED + 2)) {
+    if (chats === CHATS_COMPARED) break;
+    turn('An answer: naïve café, 你好, 1234567.');
+    if (route !== '/v1/chat/completions') continue;
+    chats += 1;
+    const parsed = parseRequest(Buffer.from(JSON.stringify(body)), 'chat-completions');
+    if (!parsed.ok || parsed.request.prompt.kind !== 'chat') continue;
+    const text = tokenizer.renderer?.renderChat(parsed.request.prompt) ?? '';
+    const ours = await tokenizer.encode(text, false);
+    const response = await fetch(`${url}/tokenize`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const { tokens } = (await response.json()) as { tokens: number[] };
+    if (String([...ours]) === String(tokens)) equal += 1;
+  }
+  return { chats, equal };
 }
 
 /** Prints and keeps the figures; true when the quiet run was not exact. */
-function report(quiet: readonly PredictionSample[], loaded: readonly PredictionSample[]): boolean {
+function report(
+  sameIds: { chats: number; equal: number },
+  quiet: readonly PredictionSample[],
+  loaded: readonly PredictionSample[],
+): boolean {
   const summary = {
     engine: 'vLLM 0.32.0 (CPU), two servers',
+    tokenIds: sameIds,
     quiet: summarise(quiet),
     underLoad: summarise(loaded),
     samples: quiet,
@@ -91,8 +134,15 @@ function report(quiet: readonly PredictionSample[], loaded: readonly PredictionS
     path.join(results, 'vllm-0.32.0-cpu.json'),
     `${JSON.stringify(summary, null, 1)}\n`,
   );
-  console.log(JSON.stringify({ quiet: summary.quiet, underLoad: summary.underLoad }, null, 2));
+  console.log(
+    JSON.stringify(
+      { tokenIds: sameIds, quiet: summary.quiet, underLoad: summary.underLoad },
+      null,
+      2,
+    ),
+  );
   const { exact, requests, sameTokenCount, withHits } = summary.quiet;
+  if (sameIds.equal < sameIds.chats) return true;
   return exact < requests || sameTokenCount < requests || withHits * 2 < requests;
 }
 
