@@ -140,6 +140,7 @@ export const PUBLISHER_FIELDS = [
   'unknownEvents',
   'indexFull',
   'queuedFrames',
+  /** Of the last frame applied, −1 before the first. */
   'lastSeq',
   /** Monotonic process time of the last frame, ms. */
   'lastFrameAtMs',

@@ -14,6 +14,8 @@ export class PublisherCounters {
   constructor(publishers: Float64Array, slot: number) {
     const start = slot * PUBLISHER_FIELDS.length;
     this.#fields = publishers.subarray(start, start + PUBLISHER_FIELDS.length);
+    // Sequence numbers begin at 0; counters of a worker that was replaced go on.
+    if (this.#fields[OFFSETS.framesApplied] === 0) this.set('lastSeq', -1);
   }
 
   add(field: PublisherField, by: number): void {

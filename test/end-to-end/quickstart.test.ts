@@ -98,7 +98,7 @@ async function untilEventsApplied(): Promise<void> {
   let last = -1;
   await eventually('sequence numbers stand still', async () => {
     const { endpoints } = await readStatus(router.adminUrl);
-    const applied = endpoints.reduce((sum, { events }) => sum + (events?.lastSeq ?? 0), 0);
+    const applied = endpoints.reduce((sum, { events }) => sum + (events?.lastSeq ?? -1), 0);
     const still = applied === last && applied > -endpoints.length;
     last = applied;
     return still;

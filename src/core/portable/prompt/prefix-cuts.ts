@@ -29,6 +29,7 @@ export function textCutter(shape: TokenizerShape): TextCutter | null {
   const plain = shape.addedTokens.filter((token) => FLAGS.every((flag) => token[flag] !== true));
   const cuttable = new Set(plain.map((token) => String(token['content'])));
   const pattern = contents.length === 0 ? null : tokenPattern(contents);
+  const longest = Math.max(0, ...contents.map((content) => content.length));
   const byText = cutsInText(shape, contents);
   return {
     rule: byText ? 'text' : 'tokens',
@@ -36,8 +37,10 @@ export function textCutter(shape: TokenizerShape): TextCutter | null {
       const inText = byText ? nextTextCut(text, from) : -1;
       if (pattern === null) return inText;
       const end = inText < 0 ? text.length - 1 : inText;
-      const atToken = nextTokenCut(text, start, from, end, pattern, cuttable);
-      return atToken < 0 ? inText : atToken;
+      // No further than a token that begins before the end: or every cut would search all the text.
+      const part = text.slice(start, end + longest);
+      const atToken = nextTokenCut(part, from - start, end - start, pattern, cuttable);
+      return atToken < 0 ? inText : start + atToken;
     },
   };
 }
@@ -49,16 +52,15 @@ function tokenPattern(contents: readonly string[]): RegExp {
   return new RegExp(`(?=${firsts.join('|')})(?:${longestFirst.join('|')})`, 'gu');
 }
 
-/** End of the first added token that ends in [from, end]. Scans from a cut, so none is missed. */
+/** End of the first added token that ends in [from, end]; `text` begins at a cut, so none is missed. */
 function nextTokenCut(
   text: string,
-  start: number,
   from: number,
   end: number,
   pattern: RegExp,
   cuttable: ReadonlySet<string>,
 ): number {
-  pattern.lastIndex = start;
+  pattern.lastIndex = 0;
   for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
     const after = match.index + match[0].length;
     if (after > end) return -1;
