@@ -35,6 +35,11 @@ export interface BlockIndexWriter {
    * min(L, windowBlocks) blocks before L resident in that group (wire-formats §2).
    */
   setGroupWindow(virtualId: number, group: number, windowBlocks: number): void;
+  /**
+   * Declares that hits of this generation are multiples of `alignmentBlocks`: its engine's blocks
+   * are larger than ours, or its groups' blocks differ and only their common borders count.
+   */
+  setHitAlignment(virtualId: number, alignmentBlocks: number): void;
   add(
     virtualId: number,
     tier: TierNumber,

@@ -16,7 +16,7 @@
 import type { BlockIndexGeometry } from './block-index.js';
 import { ENDPOINTS_MAX } from './limits.js';
 
-export const INDEX_LAYOUT_VERSION = 1;
+export const INDEX_LAYOUT_VERSION = 2;
 /** "WPIX" in little-endian bytes. */
 export const INDEX_MAGIC = 0x58495057;
 
@@ -88,10 +88,11 @@ export const INDEX_WRITERS_MAX = 64;
 
 /**
  * One virtual endpoint. Owner: bits 0-10 its slot + 1 (0 = not open), bits 11-30 how often the id
- * was opened. Then the windows of groups 1-7 (0 = none). What writers are given as virtual id is
- * that count × 1,024 + the id, so that a generation dropped by another thread is recognised.
+ * was opened. Then the windows of groups 1-7 (0 = none) and the hit alignment in blocks (0 = 1).
+ * What writers are given as virtual id is that count × 1,024 + the id, so that a generation dropped
+ * by another thread is recognised.
  */
-export const VIRTUAL_ENDPOINT = { owner: 0, windows: 1, words: 8 } as const;
+export const VIRTUAL_ENDPOINT = { owner: 0, windows: 1, alignment: 8, words: 16 } as const;
 export const OWNER_SLOT_MASK = 0x7ff;
 export const OWNER_COUNT_SHIFT = 11;
 export const OWNER_COUNT_MASK = 0xf_ffff;
@@ -104,7 +105,7 @@ export const MASKS = {
   opened: 0,
   /** Its residencies count. */
   alive: 1,
-  /** It has group windows. */
+  /** It has group windows or a hit alignment. */
   windowed: 2,
   /** Dropped, its bits still in the table. */
   dropped: 3,

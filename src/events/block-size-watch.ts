@@ -1,6 +1,7 @@
 // Finds out a publisher's own block size, which its pool's canonical block size is made from. While
 // nothing can be applied yet it looks into live frames and asks the replay socket; later the applier
-// tells. Reports each new size once.
+// tells. Engines whose groups differ also store shorter blocks at the end of prompts, so it reports
+// the greatest common divisor of all sizes told: that only falls, and a pool is not rebuilt for ever.
 
 import type { Clock } from '#contracts/clock.js';
 import { peekBlockSize } from './peek.js';
@@ -54,9 +55,18 @@ export class BlockSizeWatch {
 
   /** A block size a frame told, 0 for none. */
   told(blockSize: number): void {
-    if (blockSize === 0 || blockSize === this.#blockSize) return;
-    this.#blockSize = blockSize;
+    if (blockSize === 0) return;
+    const common = greatestCommonDivisor(blockSize, this.#blockSize);
+    if (common === this.#blockSize) return;
+    this.#blockSize = common;
     this.stop();
-    this.#options.report(blockSize);
+    this.#options.report(common);
   }
+}
+
+/** 0 is neutral. */
+function greatestCommonDivisor(left: number, right: number): number {
+  let [divisor, rest] = [left, right];
+  while (rest !== 0) [divisor, rest] = [rest, divisor % rest];
+  return divisor;
 }

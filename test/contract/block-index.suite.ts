@@ -167,6 +167,23 @@ function groups(core: BlockIndexCore): void {
     );
   });
 
+  test('hits are multiples of the alignment, also below a missing block of a window', () => {
+    const { writer, reader, random } = open(core);
+    const chain = randomChain(random, 11);
+    const endpoint = writer.openEndpoint(0);
+    addChain(writer, endpoint, chain);
+    writer.setHitAlignment(endpoint, 4);
+    assert.deepEqual(matchAll(reader, chain, 1), [{ usable: 8, raw: 11, tiers: [8, 0, 0, 0] }]);
+    assert.equal(matchAll(reader, chain, 1, 7)[0]?.usable, 4);
+    assert.equal(matchAll(reader, chain, 1, 3)[0]?.usable, 0);
+    writer.setGroupWindow(endpoint, 1, 2);
+    addChain(writer, endpoint, chainOf(chain.keys.slice(0, 7)), 0, 1);
+    assert.equal(usableOf(reader, chain), 4);
+    writer.dropEndpoint(endpoint);
+    addChain(writer, writer.openEndpoint(0), chain);
+    assert.equal(usableOf(reader, chain), 11);
+  });
+
   test('residencies of one group are not seen in another', () => {
     const { writer, reader, random } = open(core);
     const chain = randomChain(random, 4);
@@ -424,6 +441,11 @@ function randomOperations(core: BlockIndexCore, seed: number, endpointCapacity: 
       const window = 1 + below(6);
       writer().setGroupWindow(id, group, window);
       model.setWindow(id, group, window);
+    } else if (what < 0.745) {
+      const id = endpoint();
+      const alignment = 1 + below(4);
+      writer().setHitAlignment(id, alignment);
+      model.setAlignment(id, alignment);
     } else if (what < 0.76) openOne();
     else if (what < 0.77) {
       const id = endpoint();

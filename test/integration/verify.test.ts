@@ -20,11 +20,17 @@ const STREAMS = [
   'vllm-0.33.0-stream-b16-sha256cbor.jsonl',
   'vllm-0.33.0-stream-duplicates-b16.jsonl',
   'vllm-0.33.0-stream-hybrid-b16.jsonl',
+  'vllm-0.32.0-stream-mixed-b16-b64.jsonl',
+  'vllm-0.32.0-stream-hybrid-b64-b16.jsonl',
+  'vllm-0.32.0-stream-hybrid-windows-b16.jsonl',
 ];
 const PROBES: Readonly<Record<string, number>> = {
   'vllm-0.33.0-stream-b16-sha256cbor.jsonl': 1020,
   'vllm-0.33.0-stream-duplicates-b16.jsonl': 480,
   'vllm-0.33.0-stream-hybrid-b16.jsonl': 570,
+  'vllm-0.32.0-stream-mixed-b16-b64.jsonl': 180,
+  'vllm-0.32.0-stream-hybrid-b64-b16.jsonl': 100,
+  'vllm-0.32.0-stream-hybrid-windows-b16.jsonl': 100,
   'vllm-0.23.0-stream-b16-array.jsonl': 400,
 };
 

@@ -20,6 +20,7 @@ interface Generation {
   readonly windows: Map<number, number>;
   /** Group and key → tiers that hold it. */
   readonly residencies: Map<string, Set<number>>;
+  alignment: number;
 }
 
 /** Ties between generations of one slot go to the lower bit, which is the id modulo 1,024. */
@@ -29,7 +30,8 @@ export class ModelIndex {
   readonly #generations: Map<number, Generation> = new Map();
 
   open(virtualId: number, slot: number): void {
-    this.#generations.set(virtualId, { slot, windows: new Map(), residencies: new Map() });
+    const [windows, residencies] = [new Map(), new Map()];
+    this.#generations.set(virtualId, { slot, windows, residencies, alignment: 1 });
   }
 
   drop(virtualId: number): void {
@@ -44,6 +46,11 @@ export class ModelIndex {
 
   setWindow(virtualId: number, group: number, windowBlocks: number): void {
     this.#generations.get(virtualId)?.windows.set(group, windowBlocks);
+  }
+
+  setAlignment(virtualId: number, alignment: number): void {
+    const generation = this.#generations.get(virtualId);
+    if (generation !== undefined) generation.alignment = alignment;
   }
 
   add(virtualId: number, tier: number, group: number, key: ModelKey): IndexWriteStatus {
@@ -96,6 +103,7 @@ function matchGeneration(
   let raw = 0;
   while (raw < keys.length && holds(raw, 0)) raw++;
   const fits = (length: number): boolean =>
+    length % generation.alignment === 0 &&
     [...generation.windows].every(([group, window]) => {
       for (let i = Math.max(0, length - window); i < length; i++)
         if (!holds(i, group)) return false;

@@ -9,6 +9,7 @@ interface Generation {
   /** `group/tier/high/low` of every residency. */
   readonly residencies: Set<string>;
   readonly windows: Map<number, number>;
+  alignment: number;
 }
 
 export class PlainIndex implements BlockIndexWriter {
@@ -20,7 +21,8 @@ export class PlainIndex implements BlockIndexWriter {
   openEndpoint(slot: number): number {
     const virtualId = this.#next;
     this.#next += 1;
-    this.#generations.set(virtualId, { slot, residencies: new Set(), windows: new Map() });
+    const windows = new Map<number, number>();
+    this.#generations.set(virtualId, { slot, residencies: new Set(), windows, alignment: 1 });
     return virtualId;
   }
 
@@ -37,6 +39,11 @@ export class PlainIndex implements BlockIndexWriter {
   setGroupWindow(virtualId: number, group: number, windowBlocks: number): void {
     assert.ok(windowBlocks >= 1 && group >= 1 && group < 8, `window ${windowBlocks} of ${group}`);
     this.#generations.get(virtualId)?.windows.set(group, windowBlocks);
+  }
+
+  setHitAlignment(virtualId: number, alignmentBlocks: number): void {
+    const generation = this.#generations.get(virtualId);
+    if (generation !== undefined) generation.alignment = alignmentBlocks;
   }
 
   add(virtualId: number, tier: number, group: number, low: number, high: number): IndexWriteStatus {
@@ -81,14 +88,14 @@ export class PlainIndex implements BlockIndexWriter {
     );
   }
 
-  /** Greatest L ≤ limit such that the prefix and every group's window before L are resident. */
+  /** Greatest aligned L ≤ limit whose prefix and every group's window before L are resident. */
   usableBlocks(slot: number, keys: Uint32Array, limit: number): number {
     const holds = (group: number, block: number) =>
       this.has(slot, group, keys[2 * block] ?? 0, keys[2 * block + 1] ?? 0);
     let run = 0;
     while (run < limit && holds(0, run)) run += 1;
     for (let length = run; length > 0; length -= 1) {
-      let usable = true;
+      let usable = this.#of(slot).every(({ alignment }) => length % alignment === 0);
       for (const [group, window] of this.windows(slot)) {
         for (let block = Math.max(0, length - window); block < length; block += 1) {
           if (!holds(group, block)) usable = false;

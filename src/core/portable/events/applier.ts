@@ -13,7 +13,6 @@ import { applyStored, type StoreContext } from './store.js';
 
 interface Publisher extends StoreContext {
   readonly slot: number;
-  readonly groups: KvGroups;
   readonly tally: WriteTally;
 }
 
@@ -93,6 +92,7 @@ function renewGeneration(publisher: Publisher, writer: BlockIndexWriter): void {
 function beginGeneration({ slot, blocks, groups }: Publisher, writer: BlockIndexWriter): void {
   const virtualId = writer.openEndpoint(slot);
   blocks.virtualId = virtualId;
+  groups.forgetBlockSizes();
   if (virtualId < 0) return;
   for (const [group, windowBlocks] of groups.windows()) {
     writer.setGroupWindow(virtualId, group, windowBlocks);
@@ -143,10 +143,11 @@ function applyEvent(
   }
   switch (event.type) {
     case 'BlockStored': {
+      const { virtualId } = blocks;
       const window = groups.newWindow(group, event, blockSize);
-      if (window !== null && blocks.virtualId >= 0) {
-        writer.setGroupWindow(blocks.virtualId, group, window);
-      }
+      if (window !== null && virtualId >= 0) writer.setGroupWindow(virtualId, group, window);
+      const alignment = groups.newAlignment(group, event, blockSize);
+      if (alignment !== null && virtualId >= 0) writer.setHitAlignment(virtualId, alignment);
       const outcome = applyStored(publisher, event, group);
       counts.blocksStored += outcome.stored;
       counts.unknownParents += outcome.unknownParents;

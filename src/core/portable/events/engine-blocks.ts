@@ -124,11 +124,19 @@ export class EngineBlocks {
     this.#increase(copies, tier);
   }
 
-  /** Counts one more copy of a block known by its hash alone: its place is that of group 0. */
-  addCopyByHash(block: EngineBlock, group: number, tier: TierNumber): void {
+  /**
+   * Counts one more copy of a block known by its hash alone: it ends where that of group 0 ends,
+   * and reaches back over `keyCount` canonical blocks, if that one does.
+   */
+  addCopyByHash(block: EngineBlock, group: number, tier: TierNumber, keyCount: number): void {
     const copies = this.#copiesOf(block, group);
-    copies.keys ??= findCopies(block, 0)?.keys ?? NO_KEYS;
+    copies.keys ??= this.primaryKeys(block).slice(-2 * keyCount);
     this.#increase(copies, tier);
+  }
+
+  /** Whole canonical blocks inside the block of group 0 with that hash; empty when not known. */
+  primaryKeys(block: EngineBlock): readonly number[] {
+    return findCopies(block, 0)?.keys ?? NO_KEYS;
   }
 
   /** Counts one copy less; false when none was known. */

@@ -1,18 +1,24 @@
-// KV groups of one publisher: which one decides the prefix, and how many blocks before the end of
-// a hit every other one must hold (wire-formats §2). Learned from the events, kept over clears,
-// because the model behind a publisher stays the same.
+// KV groups of one publisher: which one decides the prefix, how many blocks before the end of a hit
+// every other one must hold, and what hits are multiples of (wire-formats §2, §3). Learned from the
+// events; kept over clears, because the model behind a publisher stays the same, but for block sizes.
 
+import type { TierNumber } from '#contracts/block.js';
 import type { BlockStoredEvent, KvEvent } from '#contracts/kv-event.js';
 import { KV_GROUPS_MAX } from '#contracts/limits.js';
 
 /** A window no prompt fills: the whole prefix must be resident. */
 export const WHOLE_PREFIX_BLOCKS: number = 2 ** 31;
 
+/** Offload tiers may store larger blocks than a hit ends at. */
+const GPU: TierNumber = 0;
+
 /** Groups by their number in the index: 0 is the one whose run is the prefix. */
 export class KvGroups {
   readonly #windows = new Map<number, number>();
   /** The wire's number of the group that is 0 in the index; null before the first store. */
   #primary: number | null = null;
+  /** Tokens per GPU block, by the number in the index; 0 for a group that keeps states. */
+  readonly #blockSizes = new Map<number, number>();
 
   /**
    * Chooses the primary group at the first batch that stores: group 0, unless that says that it is
@@ -46,6 +52,51 @@ export class KvGroups {
     return window;
   }
 
+  /**
+   * What hits are multiples of, in canonical blocks, when the event changes that; else null. An
+   * engine reuses whole blocks of every group, thus up to their common borders. Groups that keep
+   * states tell by where the states lie.
+   */
+  newAlignment(indexGroup: number, event: BlockStoredEvent, blockSize: number): number | null {
+    if (event.tier !== GPU || event.blockSize === 0) return null;
+    const size = isStateOnly(event) ? 0 : event.blockSize;
+    const known = this.#blockSizes.get(indexGroup);
+    // A smaller one is the partial last block of a prompt.
+    if (known !== undefined && size <= known) return null;
+    const before = this.#alignment(blockSize);
+    this.#blockSizes.set(indexGroup, size);
+    const after = this.#alignment(blockSize);
+    return after === before ? null : after;
+  }
+
+  /**
+   * For a group with a window: its blocks between two borders that hits can end at, and how many of
+   * them before each border a hit can need. null for other groups.
+   */
+  segment(event: BlockStoredEvent): { readonly blocks: number; readonly kept: number } | null {
+    if (!isWindowed(event) || event.slidingWindow === null || this.#commonBorder() === 0)
+      return null;
+    const blocks = this.#commonBorder() / event.blockSize;
+    return { blocks, kept: Math.ceil((event.slidingWindow - 1) / event.blockSize) };
+  }
+
+  /** 1 also where engine blocks lie across canonical borders: hits end between ours anyway. */
+  #alignment(blockSize: number): number {
+    const border = this.#commonBorder();
+    const isOurs = border > 0 && border % blockSize === 0;
+    return isOurs ? border / blockSize : 1;
+  }
+
+  /** Tokens between borders that all groups' blocks share; 0 with a group that keeps states. */
+  #commonBorder(): number {
+    return [...this.#blockSizes.values()].reduce(leastCommonMultiple, 1);
+  }
+
+  /** An engine that starts anew may do so with other block sizes. */
+  forgetBlockSizes(): void {
+    this.#blockSizes.clear();
+  }
+
   /** Every known window, to be declared again for a new generation. */
   windows(): ReadonlyMap<number, number> {
     return this.#windows;
@@ -57,16 +108,27 @@ export function isStateOnly(event: BlockStoredEvent): boolean {
   return event.specKind === 'mamba';
 }
 
+function isWindowed({ specKind }: BlockStoredEvent): boolean {
+  return specKind?.startsWith('sliding_window') ?? false;
+}
+
 function isFullAttention({ specKind }: BlockStoredEvent): boolean {
   return specKind === 'full_attention' || specKind === 'mla_attention';
+}
+
+/** 0 with a 0. */
+function leastCommonMultiple(left: number, right: number): number {
+  if (left === 0 || right === 0) return 0;
+  let [divisor, rest] = [left, right];
+  while (rest !== 0) [divisor, rest] = [rest, divisor % rest];
+  return (left / divisor) * right;
 }
 
 /** In canonical blocks; null when the event does not tell (a placeholder names no kind). */
 function windowBlocks(event: BlockStoredEvent, blockSize: number): number | null {
   if (event.blockSize === 0 && event.specKind === null) return null;
   if (isStateOnly(event)) return 1;
-  const isWindowed = event.specKind?.startsWith('sliding_window') ?? false;
-  if (!isWindowed || event.slidingWindow === null) return WHOLE_PREFIX_BLOCKS;
+  if (!isWindowed(event) || event.slidingWindow === null) return WHOLE_PREFIX_BLOCKS;
   const engineBlockSize = event.blockSize === 0 ? blockSize : event.blockSize;
   const engineBlocks = Math.ceil((event.slidingWindow - 1) / engineBlockSize);
   // The index knows no empty window; a block more than needed only predicts less.

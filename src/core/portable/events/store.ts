@@ -2,6 +2,7 @@
 // blocks from their token ids and counts the copies. Rules 4 to 7 of wire-formats §0: an unknown
 // parent is never a root, placeholders and masked blocks are joined by hash, groups are apart.
 
+import type { EngineKey } from '#contracts/block.js';
 import type { BlockExtraKeys, BlockStoredEvent } from '#contracts/kv-event.js';
 import { NAMESPACES_KEPT } from '#contracts/limits.js';
 import type { BlockKey } from '../keys.js';
@@ -9,11 +10,12 @@ import { namespaceSeed } from '../keys.js';
 import { advance, after, type ChainPosition, keysOfRun } from './chain.js';
 import type { EngineBlocks } from './engine-blocks.js';
 import { type ExtraBytes, extraBytesOf, NO_EXTRA, saltOf } from './extra-keys.js';
-import { isStateOnly } from './groups.js';
+import { isStateOnly, type KvGroups } from './groups.js';
 
 /** What a store needs of its publisher. */
 export interface StoreContext {
   readonly blocks: EngineBlocks;
+  readonly groups: KvGroups;
   readonly pool: string;
   /** Canonical block size. */
   readonly blockSize: number;
@@ -43,8 +45,7 @@ export function applyStored(
   if (tokenIds.length === 0) return joinByHash(context, event, group, 0);
   const spanned = blockSize === 0 ? 0 : tokenIds.length / blockSize;
   if (!Number.isInteger(spanned) || blockHashes.length > spanned) return UNMAPPABLE;
-  // With masked blocks the event does not tell which token ids a hash is for (rule 6).
-  if (blockHashes.length < spanned) return joinByHash(context, event, group, 0);
+  if (blockHashes.length < spanned) return storeMasked(context, event, group);
   const start = startOf(context, event);
   if (start === null) return joinByHash(context, event, group, 1);
   if (canRun(context, event, start)) return storeRun(context, event, group, start.end);
@@ -71,18 +72,52 @@ function seedOf(context: StoreContext, adapter: string, cacheSalt: string): Bloc
   return seed;
 }
 
+/**
+ * With masked blocks the event does not tell which token ids a hash is for (rule 6). But a group
+ * with a window keeps the blocks that a hit can need: the last few before every common border of
+ * the groups' blocks, where group 0 has a block with the hash of the last of them.
+ */
+function storeMasked(context: StoreContext, event: BlockStoredEvent, group: number): StoreOutcome {
+  const { blocks, blockSize, groups } = context;
+  const { blockHashes, tokenIds } = event;
+  const segment = groups.segment(event);
+  const segments = segment === null ? 0 : tokenIds.length / (segment.blocks * event.blockSize);
+  const isFull = segment !== null && blockHashes.length === segments * segment.kept;
+  if (!isFull || event.blockSize % blockSize !== 0) return joinByHash(context, event, group, 0);
+  const words = (2 * event.blockSize) / blockSize;
+  let stored = 0;
+  for (let last = segment.kept - 1; last < blockHashes.length; last += segment.kept) {
+    const known = blocks.find(blockHashes[last] as EngineKey);
+    const keys = known === undefined ? [] : blocks.primaryKeys(known);
+    for (let back = 0; back < segment.kept; back += 1) {
+      const end = keys.length - back * words;
+      if (end < words) break;
+      const own = keys.slice(end - words, end);
+      const prefix = { low: own.at(-2) as number, high: own.at(-1) as number };
+      const block = blocks.ensure(blockHashes[last - back] as EngineKey, prefix, null);
+      if (block === null) break;
+      blocks.addCopy(block, group, event.tier, { keys: own, joint: null });
+      stored += 1;
+    }
+  }
+  const unknownBlocks = blockHashes.length - stored;
+  return { stored, unknownParents: 0, unknownBlocks, unmappable: 0 };
+}
+
 /** Counts copies of blocks that are already known; the others are skipped and counted. */
 function joinByHash(
-  { blocks }: StoreContext,
+  { blocks, blockSize }: StoreContext,
   event: BlockStoredEvent,
   group: number,
   unknownParents: number,
 ): StoreOutcome {
   let stored = 0;
+  const size = event.blockSize === 0 ? Number.POSITIVE_INFINITY : event.blockSize;
+  const keyCount = isStateOnly(event) ? 1 : Math.max(1, Math.floor(size / blockSize));
   for (const engineKey of event.blockHashes) {
     const block = blocks.find(engineKey);
     if (block === undefined) continue;
-    blocks.addCopyByHash(block, group, event.tier);
+    blocks.addCopyByHash(block, group, event.tier, keyCount);
     stored += 1;
   }
   const unknown = event.blockHashes.length - stored;

@@ -14,8 +14,8 @@ import {
 import { ENDPOINTS_MAX, KV_GROUPS_MAX } from '#contracts/limits.js';
 import { endpointAt, type IndexMemory, maskAt } from './memory.js';
 
-/** A window that no prompt exceeds: a group that needs its whole prefix. */
-const WINDOW_BLOCKS_MAX = 0x7fff_ffff;
+/** More than any prompt has: the window of a group that needs its whole prefix. */
+const BLOCKS_MAX = 0x7fff_ffff;
 
 /** Opens, drops and describes generations for one writer. */
 export class VirtualEndpoints {
@@ -71,11 +71,20 @@ export class VirtualEndpoints {
   setWindow(virtualId: number, group: number, windowBlocks: number): void {
     assert(Number.isInteger(group) && group >= 1 && group < KV_GROUPS_MAX, 'the group is 1 to 7');
     assert(windowBlocks >= 1, 'a window holds at least one block');
+    this.#describe(virtualId, VIRTUAL_ENDPOINT.windows + group - 1, windowBlocks);
+  }
+
+  /** Sets what hits are multiples of, in blocks; ignored for a dropped generation. */
+  setAlignment(virtualId: number, alignmentBlocks: number): void {
+    assert(alignmentBlocks >= 1, 'hits are multiples of at least one block');
+    this.#describe(virtualId, VIRTUAL_ENDPOINT.alignment, alignmentBlocks);
+  }
+
+  #describe(virtualId: number, word: number, blocks: number): void {
     if (!this.isOpen(virtualId)) return;
     const id = virtualId & VIRTUAL_ID_MASK;
-    const windows = endpointAt(this.#memory, id) + VIRTUAL_ENDPOINT.windows;
-    const blocks = Math.min(Math.floor(windowBlocks), WINDOW_BLOCKS_MAX);
-    Atomics.store(this.#words, windows + group - 1, blocks);
+    const value = Math.min(Math.floor(blocks), BLOCKS_MAX);
+    Atomics.store(this.#words, endpointAt(this.#memory, id) + word, value);
     Atomics.or(this.#words, maskAt(this.#memory, 'windowed') + (id >> 5), 1 << (id & 31));
   }
 

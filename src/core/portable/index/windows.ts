@@ -1,7 +1,8 @@
 // The rule of hybrid models (several KV groups): an engine reuses the greatest L such that its
 // group 0 holds blocks 0 … L−1 and every other group the last min(L, window) blocks before L
-// (wire-formats §2). Used by the reader for endpoints that have windows; endpoint sets met are kept
-// per match, indexed by block below the chain's length.
+// (wire-formats §2), and L is a multiple of the endpoint's hit alignment. Used by the reader for
+// endpoints that have one of the two; endpoint sets met are kept per match, indexed by block below
+// the chain's length.
 
 import { TIER_COUNT } from '#contracts/block.js';
 import { VIRTUAL_ENDPOINT } from '#contracts/index-layout.js';
@@ -38,9 +39,11 @@ export class GroupWindows {
   /** Greatest usable number of blocks up to `limit`, which group 0 holds. */
   usable(id: number, limit: number): number {
     if (this.#isFresh) this.#forget();
-    const windows = endpointAt(this.#memory, id) + VIRTUAL_ENDPOINT.windows;
+    const endpoint = endpointAt(this.#memory, id);
+    const windows = endpoint + VIRTUAL_ENDPOINT.windows;
+    const alignment = (this.#memory.words[endpoint + VIRTUAL_ENDPOINT.alignment] as number) || 1;
     this.#knownFrom.fill(limit);
-    let length = limit;
+    let length = limit - (limit % alignment);
     // A missing block rules out every length whose window would cover it, so the length falls to
     // that block, and every group is looked at again below what is known of it.
     for (let group = 1; length > 0 && group < KV_GROUPS_MAX; group++) {
@@ -48,7 +51,7 @@ export class GroupWindows {
       if (window === 0) continue;
       const missing = this.#highestMissing(id, group, length, Math.max(0, length - window));
       if (missing === UNKNOWN) continue;
-      length = missing;
+      length = missing - (missing % alignment);
       group = 0;
     }
     return length;

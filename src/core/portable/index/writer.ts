@@ -84,6 +84,10 @@ class IndexWriter implements BlockIndexWriter {
     this.#endpoints.setWindow(virtualId, group, windowBlocks);
   }
 
+  setHitAlignment(virtualId: number, alignmentBlocks: number): void {
+    this.#endpoints.setAlignment(virtualId, alignmentBlocks);
+  }
+
   add(
     virtualId: number,
     tier: TierNumber,

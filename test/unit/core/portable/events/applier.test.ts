@@ -188,6 +188,52 @@ test('masked blocks of a group join by hash with group 0', () => {
   assert.equal(match(prompt.slice(0, 48)), 0, 'block 3 is not in the window group');
 });
 
+test('masked blocks before a common border are mapped, and no more is claimed than they hold', () => {
+  const { apply, match } = rig();
+  const prompt = tokens(0, 128);
+  const root = { lora_name: 'sql', extra_keys: [['sql', 'tenant'], ['sql']] };
+  const full = { group_idx: 0, kv_cache_spec_kind: 'full_attention', block_size: 64, ...root };
+  const window = { group_idx: 1, kv_cache_spec_kind: 'sliding_window' };
+  const sliding = { ...window, kv_cache_spec_sliding_window: 20, lora_name: 'sql' };
+  const namespace = { adapter: 'sql', cacheSalt: 'tenant' };
+  apply(stored([4, 8], prompt, full));
+  // As vLLM 0.32 stores it: two blocks of 16 before each border of 64, no extra key tells the salt.
+  const result = apply(stored([3, 4, 7, 8], prompt, sliding));
+  assert.deepEqual([result.blocksStored, result.unknownBlocks], [4, 0]);
+  assert.equal(match(prompt, namespace), 8);
+  apply(removed([7], window));
+  assert.equal(match(prompt, namespace), 4, 'block 8 of the window group holds only 16 tokens');
+  apply(removed([4], window));
+  assert.equal(match(prompt, namespace), 0);
+});
+
+test('a masked state counts at its end only, also where blocks are larger than canonical ones', () => {
+  const { apply, match } = rig();
+  const prompt = tokens(0, 128);
+  apply(stored([4, 8], prompt, { group_idx: 0, block_size: 64 }));
+  apply(stored([8], prompt, { group_idx: 1, kv_cache_spec_kind: 'mamba', block_size: 64 }));
+  assert.equal(match(prompt), 8);
+  assert.equal(match(prompt.slice(0, 112)), 0, 'there is no state inside the block');
+});
+
+test('hits end at common borders of all groups, learned anew after a clear', () => {
+  const { apply, match } = rig();
+  const prompt = tokens(0, 96);
+  const full = { group_idx: 0, kv_cache_spec_kind: 'full_attention' };
+  const window = { group_idx: 1, kv_cache_spec_kind: 'sliding_window' };
+  const sliding = { ...window, kv_cache_spec_sliding_window: 17 };
+  const hashes = [1, 2, 3, 4, 5, 6];
+  apply(stored(hashes, prompt, full), stored([2, 4, 6], prompt, { ...sliding, block_size: 32 }));
+  assert.equal(match(prompt.slice(0, 80)), 4, 'multiples of 32 tokens');
+  // The partial last block of a prompt, a block of another tier: neither is a border.
+  apply(stored([7], tokens(96, 8), { ...full, block_size: 8, parent_block_hash: 6 }));
+  apply(stored([8], tokens(0, 128), { ...full, block_size: 128, medium: 'CPU' }));
+  assert.equal(match(prompt.slice(0, 80)), 4);
+  apply({ type: 'AllBlocksCleared' });
+  apply(stored(hashes, prompt, full), stored(hashes, prompt, sliding));
+  assert.equal(match(prompt.slice(0, 80)), 5);
+});
+
 test('mamba needs its state at the end; other kinds need the whole prefix', () => {
   const mamba = rig();
   const prompt = tokens(0, 64);
@@ -269,7 +315,12 @@ test('larger engine blocks are split into canonical ones', () => {
   const prompt = tokens(0, 128);
   apply(stored([1, 2], prompt, { block_size: 64 }));
   assert.equal(match(prompt), 8);
-  assert.equal(match([...prompt.slice(0, 50), 9, 9]), 3);
+  assert.equal(
+    match([...prompt.slice(0, 50), 9, 9]),
+    0,
+    'an engine reuses whole blocks of its own',
+  );
+  assert.equal(match([...prompt.slice(0, 112), 9, 9]), 4);
   apply(removed([2]));
   assert.equal(match(prompt), 4);
 });
