@@ -71,13 +71,13 @@ export class KvGroups {
 
   /**
    * For a group with a window: its blocks between two borders that hits can end at, and how many of
-   * them before each border a hit can need. null for other groups.
+   * them, at least 1, before each border a hit can need. null where it keeps none, or all.
    */
   segment(event: BlockStoredEvent): { readonly blocks: number; readonly kept: number } | null {
-    if (!isWindowed(event) || event.slidingWindow === null || this.#commonBorder() === 0)
-      return null;
+    if (!isWindowed(event) || event.slidingWindow === null) return null;
     const blocks = this.#commonBorder() / event.blockSize;
-    return { blocks, kept: Math.ceil((event.slidingWindow - 1) / event.blockSize) };
+    const kept = Math.ceil((event.slidingWindow - 1) / event.blockSize);
+    return Number.isInteger(blocks) && kept >= 1 && kept < blocks ? { blocks, kept } : null;
   }
 
   /** 1 also where engine blocks lie across canonical borders: hits end between ours anyway. */

@@ -86,7 +86,8 @@ function storeMasked(context: StoreContext, event: BlockStoredEvent, group: numb
   if (!isFull || event.blockSize % blockSize !== 0) return joinByHash(context, event, group, 0);
   const words = (2 * event.blockSize) / blockSize;
   let stored = 0;
-  for (let last = segment.kept - 1; last < blockHashes.length; last += segment.kept) {
+  for (let one = 1; one <= segments; one += 1) {
+    const last = one * segment.kept - 1;
     const known = blocks.find(blockHashes[last] as EngineKey);
     const keys = known === undefined ? [] : blocks.primaryKeys(known);
     for (let back = 0; back < segment.kept; back += 1) {

@@ -207,6 +207,22 @@ test('masked blocks before a common border are mapped, and no more is claimed th
   assert.equal(match(prompt, namespace), 0);
 });
 
+test('a window that needs no block, or all, or is of no sense, is no error where blocks are masked', () => {
+  const { apply, match } = rig();
+  const prompt = tokens(0, 128);
+  const full = { group_idx: 0, kv_cache_spec_kind: 'full_attention', block_size: 64 };
+  apply(stored([4, 8], prompt, full));
+  for (const window of [0, 1, 2, 64, 65, 4_294_967_295]) {
+    const kind = { group_idx: 1, kv_cache_spec_kind: 'sliding_window' };
+    const sliding = { ...kind, kv_cache_spec_sliding_window: window };
+    for (const block_size of [1, 16, 32, 64, 128]) {
+      apply(stored([], prompt, { ...sliding, block_size }));
+      apply(stored([], prompt, { ...sliding, block_size, medium: 'CPU' }));
+    }
+  }
+  assert.equal(match(prompt), 0);
+});
+
 test('a masked state counts at its end only, also where blocks are larger than canonical ones', () => {
   const { apply, match } = rig();
   const prompt = tokens(0, 128);
