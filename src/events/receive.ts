@@ -1,6 +1,6 @@
 // One SUB socket: receives event messages, checks their shape and hands the frames on. It opens
-// again with back-off when its address is taken, and yields the thread between batches, so that a
-// flood on one socket does not starve the others.
+// again with back-off when its address is taken, and anew when a dialled engine stays away, and
+// yields the thread between batches, so that a flood on one socket does not starve the others.
 
 import { setImmediate as yieldTurn } from 'node:timers/promises';
 import type { Clock } from '#contracts/clock.js';
@@ -14,6 +14,11 @@ import type { OrderFrame } from './order-state.js';
 export const BATCH_FRAMES = 64;
 const REOPEN_FIRST_MS = 100;
 const REOPEN_MAX_MS = 5000;
+/**
+ * A dialled socket without its peer for this long is replaced: ZeroMQ gives an address up for good
+ * after an oversized message or an answer that is not ZeroMQ.
+ */
+export const REDIAL_AFTER_MS = 5000;
 
 /** What a receiver tells its publishers. */
 export interface ReceiverSink {
@@ -42,6 +47,7 @@ export class EventReceiver {
   #peers = 0;
   #reopenMs = REOPEN_FIRST_MS;
   #cancelReopen: () => void = () => {};
+  #cancelRedial: () => void = () => {};
   #closed = false;
 
   constructor(options: ReceiverOptions, sink: ReceiverSink) {
@@ -55,8 +61,16 @@ export class EventReceiver {
 
   /** Opens the socket and receives until `close`. Rejects only for a bug in what follows. */
   async run(): Promise<void> {
-    const socket = await this.#open();
-    if (socket === null) return;
+    for (;;) {
+      const socket = await this.#open();
+      if (socket === null) return;
+      this.#redialLater();
+      await this.#receive(socket);
+    }
+  }
+
+  /** Resolves when the socket is closed, for good or to be replaced. */
+  async #receive(socket: SubscriberSocket): Promise<void> {
     for (let taken = 1; ; taken++) {
       const message = await socket.receive();
       if (message === null || this.#closed) return;
@@ -68,6 +82,7 @@ export class EventReceiver {
   close(): void {
     this.#closed = true;
     this.#cancelReopen();
+    this.#cancelRedial();
     this.#socket?.close();
     this.#socket = null;
     this.#peers = 0;
@@ -96,6 +111,12 @@ export class EventReceiver {
     return null;
   }
 
+  #redialLater(): void {
+    this.#cancelRedial();
+    if (this.#closed || this.connected || this.#options.mode === 'bind') return;
+    this.#cancelRedial = this.#options.clock.after(REDIAL_AFTER_MS, () => this.#socket?.close());
+  }
+
   async #pause(): Promise<void> {
     const delayMs = this.#reopenMs * (1 - this.#options.random.next() / 2);
     this.#reopenMs = Math.min(this.#reopenMs * 2, REOPEN_MAX_MS);
@@ -113,6 +134,7 @@ export class EventReceiver {
     this.#peers = Math.max(0, this.#peers + (change === 'connected' ? 1 : -1));
     if (change === 'connected') this.#sink.onConnected();
     else if (this.#peers === 0) this.#sink.onDisconnected();
+    this.#redialLater();
   }
 
   #take(message: readonly Uint8Array[]): void {

@@ -122,10 +122,11 @@ function forEachSeries(
     const next = body.charAt(at + name.length);
     // Longer names that begin alike (`…_waiting_by_reason`) are other series.
     if (next === '{' || next === ' ') {
-      const labelsEnd = next === '{' ? body.lastIndexOf('}', end) : at + name.length;
-      if (labelsEnd > at) {
-        visit(body.slice(at + name.length + 1, labelsEnd), firstNumber(body, labelsEnd + 1, end));
-      }
+      // Searched within the line alone: a body of lines without `}` must not be read once for each.
+      const line = body.slice(at, end);
+      const labelsEnd = next === '{' ? line.lastIndexOf('}') : name.length;
+      if (labelsEnd >= 0)
+        visit(line.slice(name.length + 1, labelsEnd), firstNumber(line, labelsEnd));
     }
     at = startOfLine(body, name, end);
   }
@@ -138,9 +139,9 @@ function startOfLine(body: string, text: string, from: number): number {
   return found < 0 ? -1 : found + 1;
 }
 
-/** The sample value: what stands before an optional timestamp. */
-function firstNumber(body: string, from: number, end: number): number {
-  const text = body.slice(from, end).trim();
+/** The sample value: what stands behind the labels and before an optional timestamp. */
+function firstNumber(line: string, labelsEnd: number): number {
+  const text = line.slice(labelsEnd + 1).trim();
   const space = text.indexOf(' ');
   const value = space < 0 ? text : text.slice(0, space);
   return value === '' ? Number.NaN : Number(value);

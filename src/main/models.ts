@@ -102,6 +102,7 @@ export class ModelCoordinator {
     if (text === this.#sent || this.#stopped) return;
     this.#sent = text;
     this.#options.encoder.setModels(descriptors).catch((error: unknown) => {
+      if (this.#stopped) return;
       this.#options.logger.error({ error }, 'the prompt workers did not take the models');
     });
   }

@@ -169,6 +169,11 @@ function connections(name: string, make: MakePlane): void {
   });
 }
 
+/** What follows the status line of an answer with a length. */
+function tail(body: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`content-length: ${body.length}\r\n\r\n`), body]);
+}
+
 function brokenAnswers(name: string, make: MakePlane): void {
   test(`${name}: a stream that breaks ends with an error event and is never retried`, async () => {
     const other = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'other')));
@@ -221,6 +226,22 @@ function brokenAnswers(name: string, make: MakePlane): void {
       await rig.stop();
       await engine.stop();
     }
+  });
+
+  test(`${name}: a status text that cannot be sent on costs the text, not the answer`, async () => {
+    const engine = await ByteEngine.start(({ socket, body }) =>
+      socket.write(Buffer.concat([Buffer.from('HTTP/1.1 200 \xe9\xff\r\n', 'latin1'), tail(body)])),
+    );
+    const rig = await PlaneRig.start(make, [engine.url]);
+    for (const text of ['first', 'second, on the same connection']) {
+      const answer = await call(rig.port, {}, text);
+      assert.equal(answer.status, 200);
+      assert.equal(answer.body.toString(), text);
+    }
+    await rig.finished(2);
+    assert.deepEqual(rig.story, ['0 answers 200', 'completed', '0 answers 200', 'completed']);
+    await rig.stop();
+    await engine.stop();
   });
 
   test(`${name}: bytes behind an answer reach no other client`, async () => {

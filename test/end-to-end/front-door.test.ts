@@ -9,7 +9,8 @@ import { after, before, test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
-import { startRouterProcess } from '#test/support/processes.js';
+import { repositoryRoot } from '#test/support/paths.js';
+import { startProcess, startRouterProcess } from '#test/support/processes.js';
 import { readStatus, untilProven } from '#test/support/status.js';
 
 const API_KEY = 'secret-of-the-engines';
@@ -172,6 +173,22 @@ test('fields that change the prompt behind our back are cut, the rest stays as i
   const answer = (await response.json()) as { usage: { prompt_tokens: number } };
   assert.equal(response.status, 200);
   assert.ok(answer.usage.prompt_tokens > 10, 'the engine saw the messages, not the ids');
+});
+
+test('a port in use ends the start with a clear line and exit code 1', async () => {
+  const second = startProcess(process.execPath, [
+    path.join(repositoryRoot, 'scripts/warmpath.js'),
+    ...['serve', `--listen=${new URL(router.url).host}`, '--admin=127.0.0.1:0'],
+    `--endpoint=${small.engines[0]?.url}`,
+  ]);
+  assert.equal(await second.exited, 1);
+  const complaint = /could not start: 127\.0\.0\.1:\d+ is in use; choose another with --listen/;
+  assert.ok(
+    second.lines.some((line) => complaint.test(line)),
+    second.lines.join('\n'),
+  );
+  const errors = second.lines.filter((line) => line.includes('"level":"error"'));
+  assert.deepEqual(errors, [], 'ending its own workers is no error');
 });
 
 test('SIGTERM lets a running stream finish and refuses new requests', async () => {

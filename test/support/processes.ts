@@ -34,7 +34,8 @@ export function startProcess(
     });
   }
   const exited = new Promise<number | null>((resolve) => {
-    child.once('exit', (code) => resolve(code));
+    // Not `exit`: by then its last lines may not have been read.
+    child.once('close', (code) => resolve(code));
   });
   return {
     child,

@@ -2,7 +2,10 @@
 // is wrong with a recording becomes a RecordingError that names line and field.
 
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+
+/** A frame of the largest size in base64, or a prompt of a million token ids, twice over. */
+const LINE_BYTES_MAX = 16 * 1024 * 1024;
+const NEWLINE = 0x0a;
 
 /** The recording cannot be read; the message says where and why. */
 export class RecordingError extends Error {}
@@ -66,7 +69,7 @@ export async function* readRecording(file: string): AsyncGenerator<RecordLine> {
   const input = createReadStream(file);
   let number = 0;
   try {
-    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    for await (const text of linesOf(input)) {
       number += 1;
       if (text.trim() === '') continue;
       yield new RecordLine(number, parseLine(text, number));
@@ -78,6 +81,30 @@ export async function* readRecording(file: string): AsyncGenerator<RecordLine> {
   } finally {
     input.destroy();
   }
+}
+
+/** Splits at newlines; readline would buffer a line of any length and end the process over it. */
+async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  let number = 1;
+  for await (const chunk of input) {
+    let from = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
+      parts.push(chunk.subarray(from, end));
+      yield Buffer.concat(parts).toString('utf8');
+      parts = [];
+      bytes = 0;
+      number += 1;
+      from = end + 1;
+    }
+    parts.push(chunk.subarray(from));
+    bytes += chunk.length - from;
+    if (bytes > LINE_BYTES_MAX) {
+      throw new RecordingError(`line ${number}: longer than ${LINE_BYTES_MAX} bytes`);
+    }
+  }
+  if (bytes > 0) yield Buffer.concat(parts).toString('utf8');
 }
 
 function parseLine(text: string, number: number): Readonly<Record<string, unknown>> {

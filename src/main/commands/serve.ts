@@ -41,8 +41,9 @@ async function startOrExplain(configuration: Configuration): Promise<ComposedRou
     await router.start();
     return router;
   } catch (error) {
-    process.stderr.write(`warmpath could not start: ${explainStart(error)}\n`);
     await router.stop();
+    // Last, so that it is not lost among the log lines.
+    process.stderr.write(`warmpath could not start: ${explainStart(error)}\n`);
     return null;
   }
 }

@@ -111,3 +111,11 @@ test('malformed lines are ignored', () => {
     );
   }
 });
+
+test('a body of unended label lists is read line by line', () => {
+  // Eight megabytes, the largest body that is scraped: read back to its start for every line, it
+  // would hold the main thread for a quarter of an hour.
+  const unended = 'vllm:num_requests_running{\n'.repeat(300_000);
+  const body = `${unended}vllm:num_requests_running{engine="0"} 3\n`;
+  assert.equal(parseEngineMetrics(body).ranks[0]?.runningRequests, 3);
+});

@@ -14,6 +14,9 @@ import type { Batches } from './batches.js';
 import type { ReadHead } from './head.js';
 import { Watchdog } from './watchdog.js';
 
+/** Characters of a status line's text (RFC 9112 §4) as node:http takes them. */
+const SENDABLE_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 /** What all exchanges of a plane share. */
 export interface ExchangeHost {
   readonly clock: Clock;
@@ -124,7 +127,9 @@ export class Exchange {
   begin(head: AnswerHead, slot: number, added: readonly HeaderPair[]): void {
     const relayed = relayedHead(head.rawHeaders, added, this.requestId);
     this.response.sendDate = !relayed.hasDate;
-    this.#writeHead(head.status, head.statusText, [...relayed.headers], false);
+    // Nobody reads the text, but node:http would refuse this answer and every later one for it.
+    const statusText = SENDABLE_TEXT.test(head.statusText) ? head.statusText : '';
+    this.#writeHead(head.status, statusText, [...relayed.headers], false);
     this.state = 'relaying';
     this.#relayed = relayed;
     this.#slot = slot;

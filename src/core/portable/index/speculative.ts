@@ -17,8 +17,8 @@ import {
 
 const ROWS = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
 const ROW_WORDS = SPECULATIVE_ROW * SPECULATIVE.words;
-/** Blocks recorded of one prompt: an eighth of the table, so that one prompt evicts few others. */
-const BLOCKS_MAX = SPECULATIVE_ENTRIES / 8;
+/** Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted. */
+const BLOCKS_MAX = SPECULATIVE_ENTRIES / 16;
 
 /** Time all threads of the process agree on: expiries cross threads. */
 export type SharedTime = Pick<Clock, 'nowMs'>;

@@ -18,6 +18,8 @@ const KNOWN_PATTERNS: readonly RegExp[] = [
   // Qwen, Llama 3 and whatever else has exactly this form; they differ in how digits are grouped.
   /^\(\?i:'s\|'t\|'re\|'ve\|'m\|'ll\|'d\)\|\[\^\\r\\n\\p\{L\}\\p\{N\}\]\?\\p\{L\}\+\|\\p\{N\}(?:\{1,[23]\})?\| \?\[\^\\s\\p\{L\}\\p\{N\}\]\+\[\\r\\n\]\*\|\\s\*\[\\r\\n\]\+\|\\s\+\(\?!\\S\)\|\\s\+$/,
 ];
+/** Characters a cut is first looked for in; words and lines end well within. */
+const FIRST_WINDOW = 256;
 const FLAGS = ['lstrip', 'rstrip', 'single_word', 'normalized'] as const;
 /** Letters that may stand at a cut: no surrogates, no marks, nothing that composes with a space. */
 const LETTER = /^\p{L}$/u;
@@ -28,41 +30,54 @@ export function textCutter(shape: TokenizerShape): TextCutter | null {
   const contents = shape.addedTokens.map((token) => String(token['content'])).filter(Boolean);
   const plain = shape.addedTokens.filter((token) => FLAGS.every((flag) => token[flag] !== true));
   const cuttable = new Set(plain.map((token) => String(token['content'])));
-  const pattern = contents.length === 0 ? null : tokenPattern(contents);
-  const longest = Math.max(0, ...contents.map((content) => content.length));
+  const tokens = contents.length === 0 ? null : tokenFinder(contents, cuttable);
   const byText = cutsInText(shape, contents);
   return {
     rule: byText ? 'text' : 'tokens',
     next: (text, start, from) => {
-      const inText = byText ? nextTextCut(text, from) : -1;
-      if (pattern === null) return inText;
-      const end = inText < 0 ? text.length - 1 : inText;
-      // No further than a token that begins before the end: or every cut would search all the text.
-      const part = text.slice(start, end + longest);
-      const atToken = nextTokenCut(part, from - start, end - start, pattern, cuttable);
-      return atToken < 0 ? inText : start + atToken;
+      // Both are looked for in growing windows: else the rarer one would be searched through the
+      // whole rest of the text for every cut, which is quadratic.
+      for (let window = FIRST_WINDOW; ; window *= 2) {
+        const last = Math.min(from + window, text.length - 1);
+        const inText = byText ? nextTextCut(text, from, last) : -1;
+        const end = inText < 0 ? last : inText;
+        const atToken = tokens === null ? -1 : nextTokenCut(text, { start, from, end }, tokens);
+        if (atToken >= 0) return atToken;
+        if (inText >= 0 || last === text.length - 1) return inText;
+      }
     },
   };
 }
 
-/** All added tokens, longest first, behind a test for their first characters. */
-function tokenPattern(contents: readonly string[]): RegExp {
-  const firsts = [...new Set(contents.map((content) => escaped([...content][0] ?? '')))];
-  const longestFirst = [...contents].sort((a, b) => b.length - a.length).map(escaped);
-  return new RegExp(`(?=${firsts.join('|')})(?:${longestFirst.join('|')})`, 'gu');
+/** What finds added tokens in a text. */
+interface TokenFinder {
+  readonly pattern: RegExp;
+  /** Tokens behind which a text may be cut. */
+  readonly cuttable: ReadonlySet<string>;
+  /** UTF-16 units of the longest token. */
+  readonly longest: number;
 }
 
-/** End of the first added token that ends in [from, end]; `text` begins at a cut, so none is missed. */
+/** All added tokens, longest first, behind a test for their first characters. */
+function tokenFinder(contents: readonly string[], cuttable: ReadonlySet<string>): TokenFinder {
+  const firsts = [...new Set(contents.map((content) => escaped([...content][0] ?? '')))];
+  const longestFirst = [...contents].sort((a, b) => b.length - a.length);
+  const alternatives = longestFirst.map(escaped).join('|');
+  const pattern = new RegExp(`(?=${firsts.join('|')})(?:${alternatives})`, 'gu');
+  return { pattern, cuttable, longest: longestFirst[0]?.length ?? 0 };
+}
+
+/** End of the first added token that ends in [from, end]. Scans from a cut, so none is missed. */
 function nextTokenCut(
   text: string,
-  from: number,
-  end: number,
-  pattern: RegExp,
-  cuttable: ReadonlySet<string>,
+  { start, from, end }: { readonly start: number; readonly from: number; readonly end: number },
+  { pattern, cuttable, longest }: TokenFinder,
 ): number {
+  // A token that begins before `end` is seen whole: cut off, it could pass for a shorter one.
+  const seen = text.slice(start, end + longest);
   pattern.lastIndex = 0;
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    const after = match.index + match[0].length;
+  for (let match = pattern.exec(seen); match !== null; match = pattern.exec(seen)) {
+    const after = start + match.index + match[0].length;
     if (after > end) return -1;
     if (after >= from && cuttable.has(match[0])) return after;
   }
@@ -70,8 +85,8 @@ function nextTokenCut(
 }
 
 /** After a newline before a letter, or between a letter and a space that a letter follows. */
-function nextTextCut(text: string, from: number): number {
-  for (let at = Math.max(from, 1); at < text.length; at += 1) {
+function nextTextCut(text: string, from: number, last: number): number {
+  for (let at = Math.max(from, 1); at <= last; at += 1) {
     const here = text.charCodeAt(at);
     const before = text.charCodeAt(at - 1);
     if (before === 0x0a && isLetter(here)) return at;

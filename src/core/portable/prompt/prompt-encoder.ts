@@ -68,9 +68,10 @@ class PooledPromptEncoder implements PromptEncoder {
       concurrentTasksPerWorker: TASKS_PER_WORKER,
       workerData,
     });
-    // A worker that ends between tasks; with tasks, their promises are rejected instead.
+    // A worker that ends between tasks; with tasks, their promises are rejected instead. When the
+    // pool is being stopped that is no news.
     this.#pool.on('error', (error: unknown) => {
-      logger.error({ error }, 'a prompt worker ended');
+      if (this.#pool !== null) logger.error({ error }, 'a prompt worker ended');
     });
     this.#pool.on('workerDestroy', () => {
       if (this.#pool !== null) this.#workersLost += 1;
