@@ -214,7 +214,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       interval: duration({
         least: '100ms',
         most: '5m',
-        otherwise: '1s',
+        otherwise: '300ms',
         sentence: 'Time between two health checks of an endpoint.',
       }),
     })
