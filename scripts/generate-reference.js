@@ -1,4 +1,5 @@
-// Writes the reference pages and the published JSON schema from what the code says.
+// Writes the reference pages, the published JSON schema and the Rust copy of layouts and limits from
+// what the code says.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +9,9 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 install(root);
 build(root);
 const { referenceFiles } = await import('../dist/src/config/reference.js');
-for (const [file, content] of Object.entries(referenceFiles())) {
+const { NATIVE_LAYOUT_FILE, nativeLayout } = await import('./native-layout.js');
+const files = { ...referenceFiles(), [NATIVE_LAYOUT_FILE]: nativeLayout() };
+for (const [file, content] of Object.entries(files)) {
   mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
   writeFileSync(path.join(root, file), content);
   console.error(`wrote ${file}`);

@@ -3,11 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildNative } from './build-native.js';
 import { build, install } from './prepare.js';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 install(root);
 build(root);
+buildNative(root);
 const folder = path.join(root, 'dist/bench');
 const all = readdirSync(path.join(folder, 'micro'))
   .filter((name) => name.endsWith('.bench.js'))

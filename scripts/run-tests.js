@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildNative } from './build-native.js';
 import { build, install } from './prepare.js';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -22,6 +23,7 @@ if (!(suite in suites)) {
 }
 install(root);
 build(root);
+buildNative(root);
 
 const files = only.length > 0 ? only.map(compiled) : suites[suite].flatMap(testFiles);
 if (files.length === 0) {

@@ -1,0 +1,6 @@
+//! Node-API surface of the native core. Every export catches unwinding, takes numbers, typed arrays
+//! and (where it is not hot) strings, and names native objects by ids of `registry`.
+
+mod common;
+mod registry;
+mod store;

@@ -1,0 +1,11 @@
+//! What must be fast in Warmpath, without any knowledge of Node: request bodies, prompt encoding,
+//! the block index, events, the data plane. `src/contracts` states what each part promises and
+//! `src/core/portable` is its executable specification.
+
+pub mod clock;
+pub mod keys;
+pub mod layout;
+pub mod matching;
+pub mod prepare;
+pub mod shared_words;
+pub mod store;

@@ -1,0 +1,231 @@
+//! The native RequestStore: request bodies in Rust memory, named by handles. The data plane fills
+//! it, prompt encoders and forwarding read it without copying; JavaScript sees handles only.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::layout::limits::{BODY_BYTES_MAX, BODY_STORE_BYTES, REQUESTS_IN_FLIGHT_MAX};
+
+/// Names a body. Odd generations are open, even ones free, so a stale handle never names another
+/// request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// Outcome of `append`; numbers cross to JavaScript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Append {
+    Done = 0,
+    Stale = 1,
+    TooLarge = 2,
+    Full = 3,
+}
+
+/// Slots and bytes in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreUsage {
+    pub slots: usize,
+    pub bytes: usize,
+}
+
+/// A body while it grows, then as it stays.
+enum Body {
+    Growing(BytesMut),
+    Whole(Bytes),
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        match self {
+            Self::Growing(body) => body.len(),
+            Self::Whole(body) => body.len(),
+        }
+    }
+
+    fn growing(&mut self) -> &mut BytesMut {
+        if let Self::Whole(body) = self {
+            *self = Self::Growing(BytesMut::from(std::mem::take(body)));
+        }
+        match self {
+            Self::Growing(body) => body,
+            Self::Whole(_) => unreachable!("replaced above"),
+        }
+    }
+
+    fn whole(&mut self) -> Bytes {
+        if let Self::Growing(body) = self {
+            *self = Self::Whole(std::mem::take(body).freeze());
+        }
+        match self {
+            Self::Whole(body) => body.clone(),
+            Self::Growing(_) => unreachable!("replaced above"),
+        }
+    }
+}
+
+struct Slot {
+    generation: u32,
+    body: Body,
+    /// Request keys of the prompt's blocks, once encoded; kept for speculative residencies.
+    keys: Vec<u64>,
+}
+
+/// Bodies of all requests in flight.
+pub struct RequestStore {
+    slots: Box<[Mutex<Slot>]>,
+    free: Mutex<Vec<u32>>,
+    bytes: AtomicUsize,
+}
+
+impl Default for RequestStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RequestStore {
+    pub fn new() -> Self {
+        let slot = || {
+            Mutex::new(Slot {
+                generation: 0,
+                body: Body::Whole(Bytes::new()),
+                keys: Vec::new(),
+            })
+        };
+        let count = REQUESTS_IN_FLIGHT_MAX as u32;
+        Self {
+            slots: (0..count).map(|_| slot()).collect(),
+            free: Mutex::new((0..count).rev().collect()),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Opens a slot; null when all slots, or the bytes of all bodies, are used up.
+    pub fn open(&self, bytes_hint: usize) -> Option<Handle> {
+        if self.bytes.load(Ordering::Relaxed) >= BODY_STORE_BYTES {
+            return None;
+        }
+        let slot = lock(&self.free).pop()?;
+        let mut entry = lock(self.slots.get(slot as usize)?);
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.body = Body::Growing(BytesMut::with_capacity(bytes_hint.min(BODY_BYTES_MAX)));
+        entry.keys.clear();
+        Some(Handle {
+            slot,
+            generation: entry.generation,
+        })
+    }
+
+    pub fn append(&self, handle: Handle, chunk: &[u8]) -> Append {
+        let done = self.with(handle, |slot| {
+            let before = slot.body.len();
+            if before + chunk.len() > BODY_BYTES_MAX {
+                return Append::TooLarge;
+            }
+            if !self.take_bytes(chunk.len()) {
+                return Append::Full;
+            }
+            slot.body.growing().extend_from_slice(chunk);
+            Append::Done
+        });
+        done.unwrap_or(Append::Stale)
+    }
+
+    /// The body so far, shared and not copied; null for a stale handle. Appending after it copies.
+    pub fn body(&self, handle: Handle) -> Option<Bytes> {
+        self.with(handle, |slot| slot.body.whole())
+    }
+
+    /// Keeps the request keys of an encoded prompt; a stale handle is ignored.
+    pub fn set_keys(&self, handle: Handle, keys: &[u64]) {
+        let _ = self.with(handle, |slot| {
+            slot.keys.clear();
+            slot.keys.extend_from_slice(keys);
+        });
+    }
+
+    /// Calls `read` with the request keys; null for a stale handle.
+    pub fn with_keys<T>(&self, handle: Handle, read: impl FnOnce(&[u64]) -> T) -> Option<T> {
+        self.with(handle, |slot| read(&slot.keys))
+    }
+
+    /// Calls `act` while the handle is open and cannot be released; null for a stale handle. This
+    /// is how the slot's encode record is written, so that a late encoder never touches another
+    /// request's.
+    pub fn while_open<T>(&self, handle: Handle, act: impl FnOnce() -> T) -> Option<T> {
+        self.with(handle, |_| act())
+    }
+
+    /// Frees slot and bytes; a stale handle is ignored.
+    pub fn release(&self, handle: Handle) {
+        let freed = self.with(handle, |slot| {
+            slot.generation = slot.generation.wrapping_add(1);
+            let bytes = slot.body.len();
+            slot.body = Body::Whole(Bytes::new());
+            // A long prompt's keys would otherwise stay with the slot for good.
+            slot.keys.shrink_to(1024);
+            bytes
+        });
+        if let Some(bytes) = freed {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            lock(&self.free).push(handle.slot);
+        }
+    }
+
+    pub fn usage(&self) -> StoreUsage {
+        StoreUsage {
+            slots: self.slots.len() - lock(&self.free).len(),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn with<T>(&self, handle: Handle, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let mut slot = lock(self.slots.get(handle.slot as usize)?);
+        let open = handle.generation & 1 == 1 && slot.generation == handle.generation;
+        open.then(|| act(&mut slot))
+    }
+
+    fn take_bytes(&self, count: usize) -> bool {
+        let before = self.bytes.fetch_add(count, Ordering::Relaxed);
+        if before + count <= BODY_STORE_BYTES {
+            return true;
+        }
+        self.bytes.fetch_sub(count, Ordering::Relaxed);
+        false
+    }
+}
+
+/// A thread that unwound while it held the lock left nothing half-done that matters here.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_released_handle_is_stale_for_good() {
+        let store = RequestStore::new();
+        let first = store.open(10).unwrap();
+        assert_eq!(store.append(first, b"abc"), Append::Done);
+        assert_eq!(store.body(first).unwrap(), "abc");
+        assert_eq!(store.append(first, b"def"), Append::Done);
+        assert_eq!(store.body(first).unwrap(), "abcdef");
+        store.release(first);
+        store.release(first);
+        assert_eq!(store.append(first, b"x"), Append::Stale);
+        assert!(store.body(first).is_none());
+        let second = store.open(0).unwrap();
+        assert_eq!(second.slot, first.slot);
+        assert_ne!(second.generation, first.generation);
+        store.release(second);
+        assert_eq!(store.usage(), StoreUsage { slots: 0, bytes: 0 });
+    }
+}

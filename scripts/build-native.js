@@ -1,0 +1,69 @@
+// Makes the native addon in dist/native unless it is there: `cargo build` where cargo is new enough,
+// else a line that says why the portable core will run. WARMPATH_CORE=portable skips it.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+const CARGO_MINIMUM = [1, 89];
+const LIBRARY = { darwin: 'libwarmpath_binding.dylib', win32: 'warmpath_binding.dll' };
+
+/** File of the addon, as src/core/native/addon.ts looks for it. */
+export function addonFile(root) {
+  return path.join(root, 'dist/native', `warmpath-${process.platform}-${process.arch}.node`);
+}
+
+/** Builds the addon if its sources are newer than it, or there is none. */
+export function buildNative(root) {
+  if (process.env.WARMPATH_CORE === 'portable') return;
+  const file = addonFile(root);
+  const sources = path.join(root, 'native');
+  // An installed package has no sources: what it carries is of its own version.
+  if (!existsSync(path.join(sources, 'Cargo.toml'))) return;
+  if (existsSync(file) && statSync(file).mtimeMs >= newestMs(sources)) return;
+  const missing = cargoProblem();
+  if (missing !== null) {
+    if (process.env.WARMPATH_CORE === 'native') {
+      console.error(`warmpath: the native core was asked for, but ${missing}`);
+      process.exit(1);
+    }
+    console.error(`warmpath: ${missing}; the slower portable core will run`);
+    return;
+  }
+  console.error('warmpath: building the native core, a few minutes the first time…');
+  const built = spawnSync(
+    'cargo',
+    ['build', '--release', '--locked', '--package', 'warmpath-binding'],
+    { cwd: sources, stdio: ['ignore', 2, 2] },
+  );
+  if (built.status !== 0) {
+    console.error(
+      'warmpath: the native core could not be built; WARMPATH_CORE=portable runs without',
+    );
+    process.exit(1);
+  }
+  const target = process.env.CARGO_TARGET_DIR ?? path.join(sources, 'target');
+  const library = LIBRARY[process.platform] ?? 'libwarmpath_binding.so';
+  mkdirSync(path.dirname(file), { recursive: true });
+  // Renamed into place: overwriting a loaded addon would end the processes that use it.
+  copyFileSync(path.join(target, 'release', library), `${file}.new`);
+  renameSync(`${file}.new`, file);
+}
+
+function cargoProblem() {
+  const { status, stdout } = spawnSync('cargo', ['--version'], { encoding: 'utf8' });
+  if (status !== 0) return 'cargo (Rust 1.89 or newer) is not installed';
+  const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout) ?? []).slice(1).map(Number);
+  const [wantedMajor, wantedMinor] = CARGO_MINIMUM;
+  const fine = major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+  return fine ? null : `cargo ${major}.${minor} is older than 1.89`;
+}
+
+function newestMs(folder) {
+  let newest = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.name === 'target') continue;
+    const file = path.join(folder, entry.name);
+    newest = Math.max(newest, entry.isDirectory() ? newestMs(file) : statSync(file).mtimeMs);
+  }
+  return newest;
+}
