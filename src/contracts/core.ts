@@ -151,6 +151,8 @@ export interface PromptEncoder {
   start(): Promise<void>;
   /** Replaces the models. Resolves when every worker has them (tokenizers may still be loading). */
   setModels(models: readonly ModelDescriptor[]): Promise<void>;
+  /** Whether the record can be read already: a core may encode while it hands requests over. */
+  isEncoded(handle: RequestHandle): boolean;
   /**
    * Encodes requests given as pairs (slot, generation), at most ENCODE_BATCH_MAX, all of them on
    * `route`. Resolves when every record can be read; a request that could not be encoded has a

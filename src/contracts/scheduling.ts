@@ -6,10 +6,11 @@ import type { NoMatchReason, PromptMatch } from './request.js';
 
 /** A set of endpoint slots, without allocation per operation. */
 export class CandidateSet {
-  readonly #words: Uint32Array;
+  /** Signed, because V8 keeps those as small integers. */
+  readonly #words: Int32Array;
 
   constructor(capacity: number) {
-    this.#words = new Uint32Array(Math.ceil(capacity / 32));
+    this.#words = new Int32Array(Math.ceil(capacity / 32));
   }
 
   clear(): void {
@@ -18,12 +19,12 @@ export class CandidateSet {
 
   add(slot: number): void {
     const word = slot >>> 5;
-    this.#words[word] = ((this.#words[word] ?? 0) | (1 << (slot & 31))) >>> 0;
+    this.#words[word] = (this.#words[word] ?? 0) | (1 << (slot & 31));
   }
 
   remove(slot: number): void {
     const word = slot >>> 5;
-    this.#words[word] = ((this.#words[word] ?? 0) & ~(1 << (slot & 31))) >>> 0;
+    this.#words[word] = (this.#words[word] ?? 0) & ~(1 << (slot & 31));
   }
 
   has(slot: number): boolean {
@@ -42,12 +43,16 @@ export class CandidateSet {
 
   /** Smallest member ≥ `from`, −1 when there is none. Iterate: `s = next(0)`, `s = next(s + 1)`. */
   next(from: number): number {
-    for (let word = from >>> 5; word < this.#words.length; word += 1) {
-      let bits = this.#words[word] ?? 0;
-      if (word === from >>> 5) bits = (bits & (0xffffffff << (from & 31))) >>> 0;
-      if (bits !== 0) return word * 32 + (31 - Math.clz32(bits & -bits));
+    const words = this.#words;
+    let word = from >>> 5;
+    if (word >= words.length) return -1;
+    let bits = (words[word] as number) & (-1 << (from & 31));
+    while (bits === 0) {
+      word += 1;
+      if (word >= words.length) return -1;
+      bits = words[word] as number;
     }
-    return -1;
+    return (word << 5) + 31 - Math.clz32(bits & -bits);
   }
 }
 

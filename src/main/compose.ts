@@ -15,6 +15,7 @@ import { type Assembly, assemble } from './assemble.js';
 import { packageVersion } from './commands/version.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
+import { LogOutput } from './log-output.js';
 import { untilDiscovered } from './start-up.js';
 
 /** A router that can be started once and stopped once. */
@@ -34,7 +35,10 @@ export class ComposedRouter {
   constructor(configuration: Configuration) {
     const seed = randomBytes(4).readUInt32LE();
     this.#configuration = configuration;
-    this.#logger = createLogger({ level: configuration.log.level });
+    this.#logger = createLogger({
+      level: configuration.log.level,
+      destination: new LogOutput(),
+    });
     this.#random = seededRandom(seed);
     this.#metrics = new RouterMetrics({
       core: 'portable',

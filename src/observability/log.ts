@@ -6,8 +6,8 @@ import type { LogFields, Logger } from '#contracts/logger.js';
 
 export interface LoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
-  /** Where lines go; stdout when left out. */
-  readonly destination?: { write(line: string): void };
+  /** Where lines go. */
+  readonly destination: { write(line: string): void };
 }
 
 /** Makes the logger. Lines carry level, time (ISO), the fields and `message`. */
@@ -20,9 +20,7 @@ export function createLogger(options: LoggerOptions): Logger {
     formatters: { level: (label: string): object => ({ level: label }) },
     serializers: { error: describeError },
   };
-  const logger =
-    options.destination === undefined ? pino(settings) : pino(settings, options.destination);
-  return new PinoBackedLogger(logger);
+  return new PinoBackedLogger(pino(settings, options.destination));
 }
 
 /** An error with its causes; anything else as it is. */

@@ -2,7 +2,14 @@
 // on the main thread between a client and its answer, so they only add to counters in memory;
 // figures that others own are read when somebody scrapes (collected-metrics.ts).
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type Metric,
+  Registry,
+} from 'prom-client';
 import type { Decision } from '#contracts/decision.js';
 import type { AttemptOutcome } from '#contracts/endpoint.js';
 import { ERRORS } from '#contracts/errors.js';
@@ -19,6 +26,7 @@ import {
   METRICS,
   type MetricDefinition,
 } from './metrics-table.js';
+import { StageTimes } from './stage-times.js';
 
 export interface RouterMetricsOptions {
   readonly core: string;
@@ -34,13 +42,19 @@ export class RouterMetrics implements RequestObserver {
   readonly #counters = new Map<CounterName, Counter>();
   readonly #gauges = new Map<GaugeName, Gauge>();
   readonly #histograms = new Map<HistogramName, Histogram>();
+  readonly #stages: StageTimes;
+  #inFlight = 0;
   /** Served models and endpoints are few, but over years many may come and go. */
   readonly #models = new BoundedLabels(MODEL_LABELS_MAX);
   readonly #endpoints = new BoundedLabels(ENDPOINTS_MAX);
   #sources: CollectedSources | null = null;
 
   constructor(options: RouterMetricsOptions) {
-    for (const definition of METRICS) this.#make(definition);
+    this.#stages = stageTimes();
+    for (const definition of METRICS) {
+      if (definition.name === STAGES) this.#registry.registerMetric(asMetric(this.#stages));
+      else this.#make(definition);
+    }
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
     this.gauge('core_info').set({ core: options.core }, 1);
     this.gauge('build_info').set({ version: options.version, node: options.nodeVersion }, 1);
@@ -53,6 +67,7 @@ export class RouterMetrics implements RequestObserver {
 
   /** The exposition text and its content type. */
   async expose(): Promise<{ readonly contentType: string; readonly body: string }> {
+    this.gauge('requests_in_flight').set(this.#inFlight);
     if (this.#sources !== null) collectInto(this, this.#sources);
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
@@ -66,11 +81,11 @@ export class RouterMetrics implements RequestObserver {
   }
 
   admitted(_route: Route): void {
-    this.gauge('requests_in_flight').inc();
+    this.#inFlight += 1;
   }
 
   stage(stage: RequestStage, micros: number): void {
-    this.#histogram('decision_stage_seconds').observe({ stage }, micros / 1e6);
+    this.#stages.observe(stage, micros / 1e6);
   }
 
   stripped(count: number): void {
@@ -101,7 +116,7 @@ export class RouterMetrics implements RequestObserver {
   finished(request: FinishedRequest): void {
     const model = request.model === '' ? 'none' : this.#models.label(request.model);
     const { route, outcome, errorCode } = request;
-    this.gauge('requests_in_flight').dec();
+    this.#inFlight -= 1;
     this.counter('requests_total').inc({ model, route, status: String(request.status), outcome });
     if (errorCode !== null) {
       this.counter('errors_total').inc({ code: errorCode, source: ERRORS[errorCode].source });
@@ -167,6 +182,20 @@ export class RouterMetrics implements RequestObserver {
       this.#histograms.set(definition.name, new Histogram({ ...common, buckets }));
     }
   }
+}
+
+const STAGES = 'decision_stage_seconds';
+
+function stageTimes(): StageTimes {
+  const definition = METRICS.find(({ name }) => name === STAGES);
+  if (definition === undefined) throw new Error(`metric ${STAGES} is not in the table`);
+  const name = `${METRIC_PREFIX}${STAGES}`;
+  return new StageTimes({ name, help: definition.help, bounds: BUCKETS.stage });
+}
+
+/** The registry's types know only the package's own classes; it calls `get` and `reset`. */
+function asMetric(stages: StageTimes): Metric {
+  return stages as unknown as Metric;
 }
 
 /** The first `most` values of a label keep their names, the rest is `other`. */

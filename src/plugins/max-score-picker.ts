@@ -2,10 +2,9 @@
 // of this router in flight, which is known at once and so keeps a burst from herding; what is
 // still equal is drawn at random.
 
+import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { PickerDefinition } from '#contracts/plugin.js';
 import { definePicker } from '#contracts/plugin.js';
-import type { Random } from '#contracts/random.js';
-import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
 import { candidateState } from '#contracts/scheduling.js';
 import { pickerParameters } from './picker-parameters.js';
 
@@ -15,47 +14,66 @@ export const maxScorePicker: PickerDefinition = definePicker({
   summary: 'Highest total; ties go to the fewest requests in flight, then to chance.',
   parameters: pickerParameters,
   consumes: [],
-  create: ({ maxNumOfEndpoints }, { random }) => ({
-    pick: (context, candidates, totals, picked) => {
-      const wanted = Math.min(maxNumOfEndpoints, picked.length);
-      let count = 0;
-      while (count < wanted) {
-        const slot = best(context, candidates, totals, picked, count, random);
-        if (slot < 0) break;
-        picked[count] = slot;
-        count += 1;
-      }
-      return count;
-    },
-  }),
+  create: ({ maxNumOfEndpoints }, { random }) => {
+    const best = new BestFew();
+    return {
+      pick: (context, candidates, totals, picked) => {
+        best.begin(Math.min(maxNumOfEndpoints, picked.length), picked);
+        for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+          const total = totals[slot] as number;
+          if (!best.mayTake(total)) continue;
+          // A number of its own orders each candidate among its equals, all orders alike likely.
+          best.take(slot, total, candidateState(context, slot).inFlight.requests, random.next());
+        }
+        return best.count;
+      },
+    };
+  },
 });
 
-/** Best candidate that is not among the first `count` of `picked`, −1 when there is none. */
-function best(
-  context: SchedulingContext,
-  candidates: CandidateSet,
-  totals: Float64Array,
-  picked: Uint32Array,
-  count: number,
-  random: Random,
-): number {
-  let found = -1;
-  let foundTotal = 0;
-  let foundInFlight = 0;
-  let equals = 0;
-  for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
-    const at = picked.indexOf(slot);
-    if (at >= 0 && at < count) continue;
-    const total = totals[slot] ?? 0;
-    const inFlight = candidateState(context, slot).inFlight.requests;
-    const order = found < 0 ? 1 : total - foundTotal || foundInFlight - inFlight;
-    if (order < 0) continue;
-    // Reservoir sampling: each of n equals is kept with probability 1/n.
-    equals = order > 0 ? 1 : equals + 1;
-    if (order === 0 && random.next() * equals >= 1) continue;
-    found = slot;
-    foundTotal = total;
-    foundInFlight = inFlight;
+/** The best candidates seen so far, best first, in arrays as long as there may be attempts. */
+class BestFew {
+  readonly #totals = new Float64Array(ATTEMPTS_MAX);
+  readonly #inFlight = new Float64Array(ATTEMPTS_MAX);
+  readonly #draws = new Float64Array(ATTEMPTS_MAX);
+  #picked: Uint32Array = new Uint32Array(0);
+  #wanted = 0;
+  count = 0;
+
+  begin(wanted: number, picked: Uint32Array): void {
+    this.#wanted = wanted;
+    this.#picked = picked;
+    this.count = 0;
   }
-  return found;
+
+  /** False when so low a total cannot be among the best: most candidates of a large fleet. */
+  mayTake(total: number): boolean {
+    return this.count < this.#wanted || total >= (this.#totals[this.count - 1] as number);
+  }
+
+  take(slot: number, total: number, inFlight: number, draw: number): void {
+    let at = Math.min(this.count, this.#wanted - 1);
+    if (this.count === this.#wanted && !this.#precedes(total, inFlight, draw, at)) return;
+    for (; at > 0 && this.#precedes(total, inFlight, draw, at - 1); at -= 1) this.#move(at - 1, at);
+    this.#picked[at] = slot;
+    this.#totals[at] = total;
+    this.#inFlight[at] = inFlight;
+    this.#draws[at] = draw;
+    this.count = Math.min(this.count + 1, this.#wanted);
+  }
+
+  #precedes(total: number, inFlight: number, draw: number, at: number): boolean {
+    const order =
+      total - (this.#totals[at] as number) ||
+      (this.#inFlight[at] as number) - inFlight ||
+      draw - (this.#draws[at] as number);
+    return order > 0;
+  }
+
+  #move(from: number, to: number): void {
+    this.#picked[to] = this.#picked[from] as number;
+    this.#totals[to] = this.#totals[from] as number;
+    this.#inFlight[to] = this.#inFlight[from] as number;
+    this.#draws[to] = this.#draws[from] as number;
+  }
 }

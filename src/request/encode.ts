@@ -1,6 +1,7 @@
 // Second stage: hands bodies to the prompt encoder, which parses, tokenises, hashes and matches
 // off this thread. Requests of one turn of the event loop share a hop; they are spread over the
-// encoder's workers first, because waiting behind another prompt costs more than a hop.
+// encoder's workers first, because waiting behind another prompt costs more than a hop. Where the
+// core has encoded a request before handing it over, it goes on at once.
 
 import type { PromptEncoder } from '#contracts/core.js';
 import { ENCODE_BATCH_MAX } from '#contracts/limits.js';
@@ -33,6 +34,11 @@ export class EncodeGate {
   }
 
   add(request: ActiveRequest): void {
+    const { head, route } = request;
+    if (hasPrompt(head, route) && this.#encoder.isEncoded(head.handle)) {
+      this.#onEncoded(request, () => this.#encoder.read(head.handle));
+      return;
+    }
     const waiting = this.#waiting.get(request.route);
     if (waiting === undefined) this.#waiting.set(request.route, [request]);
     else waiting.push(request);

@@ -56,6 +56,8 @@ export interface World {
   };
   /** Record of the requests encoded from now on. */
   encoded: EncodedPrompt;
+  /** Set: the core has encoded requests before it hands them over. */
+  encodedAhead: boolean;
   /** Set: the encoder rejects, as a stopped one does. */
   encoderStopped: boolean;
   /** False: forwarding finds that the client has gone. */
@@ -113,6 +115,7 @@ export function createWorld(
     speculations: [],
     counts: { admitted: 0, stripped: 0, policyFailed: 0, scorerViolated: 0, batches: [] },
     encoded: encodedPrompt([]),
+    encodedAhead: false,
     encoderStopped: false,
     clientsThere: true,
     snapshot,
@@ -228,6 +231,7 @@ function encoderOf(world: Parts): PromptEncoder {
   return {
     start: async () => {},
     setModels: async () => {},
+    isEncoded: () => world.encodedAhead,
     encode: async (handles) => {
       if (world.encoderStopped) throw new Error('stopped');
       world.counts.batches.push(handles.length / 2);

@@ -52,7 +52,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@node-rs/xxhash': ['core/portable'],
   undici: ['core/portable', 'main'],
   'prom-client': ['observability'],
-  pino: ['observability'],
+  pino: ['observability', 'main'],
   zod: ['config', 'plugins'],
   yaml: ['config'],
   commander: ['main'],

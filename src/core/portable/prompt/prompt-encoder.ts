@@ -85,6 +85,10 @@ class PooledPromptEncoder implements PromptEncoder {
     await this.#warm();
   }
 
+  isEncoded(_handle: RequestHandle): boolean {
+    return false;
+  }
+
   async encode(handles: Uint32Array, route: Route): Promise<void> {
     if (await this.#try(handles, route)) return;
     const again = this.#retries.then(() => this.#encodeEach(handles, route));
