@@ -49,7 +49,8 @@ export function buildNative(root) {
   renameSync(`${file}.new`, file);
 }
 
-function cargoProblem() {
+/** Why cargo cannot build the addon here, null when it can. */
+export function cargoProblem() {
   const { status, stdout } = spawnSync('cargo', ['--version'], { encoding: 'utf8' });
   if (status !== 0) return 'cargo (Rust 1.89 or newer) is not installed';
   const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout) ?? []).slice(1).map(Number);

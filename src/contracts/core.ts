@@ -1,9 +1,11 @@
 // What must be fast, and therefore exists twice (native, portable) behind one contract each:
 // RequestStore, DataPlane, PromptEncoder, BlockIndex (block-index.ts) and EventApplier.
 
-import type { BlockIndexStats } from './block-index.js';
+import type { BlockIndexGeometry, BlockIndexStats } from './block-index.js';
+import type { Clock } from './clock.js';
 import type { AttemptOutcome, Endpoint } from './endpoint.js';
 import type { ErrorCode, RouterError } from './errors.js';
+import type { Logger } from './logger.js';
 import type {
   BodyPatch,
   EncodedPrompt,
@@ -231,4 +233,44 @@ export interface BlockIndexOwner {
   suspend(): void;
   /** Clears table and sets and raises the epoch. No writer may be running. */
   recover(): void;
+}
+
+export type CoreName = 'native' | 'portable';
+
+/** What main builds the parts of a core from. */
+export interface CoreOptions {
+  readonly memory: SharedMemory;
+  /** Seed of every request key, an unsigned 64-bit number. */
+  readonly hashSecret: bigint;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly promptThreads: number;
+  /** Entry file of a prompt worker, for a core whose prompt threads are Node's. */
+  readonly promptWorkerUrl: URL;
+  /** Where clients connect; port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Time limits towards engines, milliseconds. */
+  readonly timeouts: {
+    readonly connectMs: number;
+    readonly firstByteMs: number;
+    readonly idleMs: number;
+  };
+}
+
+/** The parts that main starts and stops. */
+export interface CoreParts {
+  readonly store: RequestStore;
+  readonly encoder: PromptEncoder;
+  readonly plane: DataPlane;
+}
+
+/** One implementation of everything that must be fast. */
+export interface Core {
+  readonly name: CoreName;
+  /** Allocates an empty block index; pages are lazy. */
+  createBlockIndex(geometry: BlockIndexGeometry): SharedArrayBuffer;
+  openIndexOwner(index: SharedArrayBuffer): BlockIndexOwner;
+  /** Allocates the memory of requests for that many endpoint slots; pages are lazy. */
+  createRequestMemory(endpointCapacity: number): SharedArrayBuffer;
+  createParts(options: CoreOptions): CoreParts;
 }

@@ -6,9 +6,9 @@ import { buildProfile } from '#config/build-profile.js';
 import type { Configuration } from '#config/configuration.js';
 import type {
   BlockIndexOwner,
+  CoreParts,
   DataPlane,
   PromptEncoder,
-  RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
 import type { DecisionLog } from '#contracts/decision.js';
@@ -17,12 +17,7 @@ import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
-import { createDataPlane } from '#core/portable/data-plane/data-plane.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
-import { openIndexOwner } from '#core/portable/index/owner.js';
-import { createPromptEncoder } from '#core/portable/prompt/prompt-encoder.js';
 import { findTokenizer } from '#core/portable/prompt/tokenizer-source.js';
-import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
 import { DecisionRing } from '#observability/decision-log.js';
 import type { RouterMetrics } from '#observability/metrics.js';
@@ -31,7 +26,8 @@ import { RequestPipeline } from '#request/pipeline.js';
 import { processClock } from '#workers/process-clock.js';
 import { AdminServer } from './admin.js';
 import { tokenizerEnvironment } from './configuration.js';
-import { EVENT_WORKER_URL, EventWorkers } from './event-workers.js';
+import type { ChosenCore } from './core-choice.js';
+import { EventWorkers, eventWorkerUrl } from './event-workers.js';
 import { indexGeometry } from './index-geometry.js';
 import { localHandlers } from './local-handlers.js';
 import { ModelCoordinator } from './models.js';
@@ -45,6 +41,7 @@ const PUBLISHER_STALE_AFTER_MS = 30_000;
 /** What exists before the shared memory does. */
 export interface AssemblyInput {
   readonly configuration: Configuration;
+  readonly chosen: ChosenCore;
   readonly logger: Logger;
   readonly random: Random;
   readonly client: EngineClient;
@@ -65,24 +62,16 @@ export interface Assembly {
 
 export function assemble(input: AssemblyInput): Assembly {
   const { configuration, fleet, metrics, draining } = input;
-  const memory = allocate(configuration, fleet);
+  const { core } = input.chosen;
+  const memory = allocate(input);
   const hashSecret = configuration.index.hashSecret ?? randomBytes(8).readBigUInt64LE();
-  const index = openIndexOwner(memory.index);
-  const store = openRequestStore(memory.requests);
-  const encoder = createPromptEncoder({
-    memory,
-    hashSecret,
-    workerUrl: PROMPT_WORKER_URL,
-    threads: promptWorkerCount(configuration.prompts.workers),
-    clock: processClock,
-    logger: input.logger,
-  });
+  const index = core.openIndexOwner(memory.index);
+  const { store, encoder, plane } = createParts(input, memory, hashSecret);
   const eventWorkers = createEventWorkers(input, memory, index, hashSecret);
   const models = createModelCoordinator(input, encoder);
-  const plane = createPlane(input, store);
   const publishers = new PublisherStats(memory.publishers);
   const parts = { fleet, models, encoder, eventWorkers, index, publishers, store, plane, metrics };
-  const reports = routerReports({ ...parts, draining });
+  const reports = routerReports({ ...parts, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
   const pipeline = createPipeline(input, { plane, encoder, decisions, reports });
   return {
@@ -95,18 +84,18 @@ export function assemble(input: AssemblyInput): Assembly {
   };
 }
 
-function allocate({ index }: Configuration, fleet: FleetManager): SharedMemory {
-  const { endpointCapacity, blockCapacity } = index;
+function allocate({ configuration, chosen: { core }, fleet }: AssemblyInput): SharedMemory {
+  const { endpointCapacity, blockCapacity } = configuration.index;
   const geometry = indexGeometry(fleet.registry.snapshot(), endpointCapacity, blockCapacity);
   return {
-    index: createBlockIndex(geometry),
-    requests: createRequestMemory(endpointCapacity),
+    index: core.createBlockIndex(geometry),
+    requests: core.createRequestMemory(endpointCapacity),
     publishers: new SharedArrayBuffer(publisherMemoryBytes(endpointCapacity)),
   };
 }
 
 function createEventWorkers(
-  { configuration, fleet, random, logger }: AssemblyInput,
+  { configuration, chosen, fleet, random, logger }: AssemblyInput,
   memory: SharedMemory,
   index: BlockIndexOwner,
   hashSecret: bigint,
@@ -120,7 +109,7 @@ function createEventWorkers(
     clock: processClock,
     random,
     logger,
-    workerUrl: EVENT_WORKER_URL,
+    workerUrl: eventWorkerUrl(chosen.core.name),
     onPublisher: (slot, state) => fleet.registry.setPublisherState(slot, state),
     onBlockSize: (slot, blockSize) => fleet.reportBlockSize(slot, blockSize),
   });
@@ -150,14 +139,20 @@ function createModelCoordinator(
   });
 }
 
-function createPlane({ configuration, logger }: AssemblyInput, store: RequestStore): DataPlane {
-  const { listen, timeouts } = configuration;
-  return createDataPlane({
-    store,
+function createParts(
+  { configuration, chosen: { core }, logger }: AssemblyInput,
+  memory: SharedMemory,
+  hashSecret: bigint,
+): CoreParts {
+  const { listen, timeouts, prompts } = configuration;
+  return core.createParts({
+    memory,
+    hashSecret,
     clock: processClock,
     logger,
-    host: listen.host,
-    port: listen.port,
+    promptThreads: promptWorkerCount(prompts.workers),
+    promptWorkerUrl: PROMPT_WORKER_URL,
+    listen,
     timeouts: {
       connectMs: timeouts.connectMs,
       firstByteMs: timeouts.firstByteMs,

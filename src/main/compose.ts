@@ -12,10 +12,11 @@ import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
 import { processClock } from '#workers/process-clock.js';
 import { type Assembly, assemble } from './assemble.js';
-import { packageVersion } from './commands/version.js';
+import type { ChosenCore } from './core-choice.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
 import { LogOutput } from './log-output.js';
+import { packageVersion } from './package-version.js';
 import { untilDiscovered } from './start-up.js';
 
 /** A router that can be started once and stopped once. */
@@ -27,21 +28,24 @@ export class ComposedRouter {
   readonly #relay = new FleetRelay();
   readonly #fleet: FleetManager;
   readonly #metrics: RouterMetrics;
+  readonly #chosen: ChosenCore;
   #running: Assembly | null = null;
   #draining = false;
   #url = '';
   #adminUrl = '';
 
-  constructor(configuration: Configuration) {
+  constructor(configuration: Configuration, chosen: ChosenCore) {
     const seed = randomBytes(4).readUInt32LE();
     this.#configuration = configuration;
+    this.#chosen = chosen;
+    const core = chosen.core.name;
     this.#logger = createLogger({
       level: configuration.log.level,
       destination: new LogOutput(),
     });
     this.#random = seededRandom(seed);
     this.#metrics = new RouterMetrics({
-      core: 'portable',
+      core,
       version: packageVersion(),
       nodeVersion: process.versions.node,
       processMetrics: true,
@@ -61,7 +65,11 @@ export class ComposedRouter {
       listener: this.#relay,
       configuredBlockSize: (pool) => configuration.models[pool]?.blockSize ?? null,
     });
-    this.#logger.info({ seed, core: 'portable', version: packageVersion() }, 'warmpath starts');
+    this.#logger.info({ seed, core, version: packageVersion() }, 'warmpath starts');
+    if (chosen.reason !== null) {
+      const fields = { reason: chosen.reason };
+      this.#logger.warn(fields, 'the portable core runs, which costs many times the CPU');
+    }
   }
 
   /** Base URL of the data port; valid after `start`. */
@@ -79,6 +87,7 @@ export class ComposedRouter {
     await untilDiscovered(() => this.#fleet.registry.snapshot());
     const running = assemble({
       configuration: this.#configuration,
+      chosen: this.#chosen,
       logger: this.#logger,
       random: this.#random,
       client: this.#client,

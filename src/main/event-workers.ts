@@ -3,7 +3,7 @@
 // writes to the index itself.
 
 import type { Clock } from '#contracts/clock.js';
-import type { BlockIndexOwner, SharedMemory } from '#contracts/core.js';
+import type { BlockIndexOwner, CoreName, SharedMemory } from '#contracts/core.js';
 import type { PublisherState } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EventStage, EventWorkerData, Subscription } from '#contracts/messages.js';
@@ -36,8 +36,11 @@ export interface EventWorkerHealth {
   readonly publishers: number;
 }
 
-/** Entry file of the event workers. */
-export const EVENT_WORKER_URL: URL = new URL('../workers/events.worker.js', import.meta.url);
+/** Entry file of the event workers of a core. */
+export function eventWorkerUrl(core: CoreName): URL {
+  const file = core === 'native' ? 'events-native.worker.js' : 'events.worker.js';
+  return new URL(`../workers/${file}`, import.meta.url);
+}
 
 export class EventWorkers {
   readonly #options: EventWorkersOptions;

@@ -12,9 +12,10 @@ import {
   type StatusInput,
 } from '#observability/status.js';
 import { processClock } from '#workers/process-clock.js';
-import { packageVersion } from './commands/version.js';
+import type { ChosenCore } from './core-choice.js';
 import type { EventWorkers } from './event-workers.js';
 import type { ModelCoordinator } from './models.js';
+import { packageVersion } from './package-version.js';
 
 /** Answers of /ready, /status and /metrics. */
 export interface RouterReports {
@@ -25,6 +26,7 @@ export interface RouterReports {
 
 /** Everything that has figures to tell. */
 export interface ReportedParts {
+  readonly chosen: ChosenCore;
   readonly fleet: FleetManager;
   readonly models: ModelCoordinator;
   readonly encoder: PromptEncoder;
@@ -36,9 +38,6 @@ export interface ReportedParts {
   readonly metrics: RouterMetrics;
   readonly draining: () => boolean;
 }
-
-/** Why the portable core runs; null once a native one exists and was asked for. */
-const PORTABLE_REASON = 'this version has no native core';
 
 /** Builds the reports; nothing is gathered before somebody asks. */
 export function routerReports(parts: ReportedParts): RouterReports {
@@ -64,7 +63,7 @@ function statusInput(parts: ReportedParts, startedAtMs: number): StatusInput {
   const nowMs = processClock.nowMs();
   const { slots, bytes } = parts.store.usage();
   return {
-    core: { name: 'portable', reason: PORTABLE_REASON },
+    core: { name: parts.chosen.core.name, reason: parts.chosen.reason },
     version: packageVersion(),
     uptimeMs: nowMs - startedAtMs,
     nowMs,

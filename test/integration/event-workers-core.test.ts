@@ -11,7 +11,7 @@ import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
-import { EVENT_WORKER_URL, EventWorkers } from '#main/event-workers.js';
+import { EventWorkers, eventWorkerUrl } from '#main/event-workers.js';
 import { eventually } from '#test/support/eventually.js';
 import { PublishingEngine } from '#test/support/publishing-engine.js';
 import { encodeEventBatch } from '#wire/msgpack-encode.js';
@@ -70,7 +70,7 @@ test('after a failed worker the index answers what the engines have published', 
     clock: processClock,
     random: seededRandom(5),
     logger,
-    workerUrl: EVENT_WORKER_URL,
+    workerUrl: eventWorkerUrl('portable'),
     onPublisher: (slot, state) => states.set(slot, state),
     onBlockSize: () => {},
   });

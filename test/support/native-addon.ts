@@ -1,7 +1,7 @@
 // The native addon for tests of both cores: `test(…, { skip: nativeSkip })` where there is none.
 
 import { type Addon, loadAddon } from '#core/native/addon.js';
-import { packageVersion } from '#main/commands/version.js';
+import { packageVersion } from '#main/package-version.js';
 
 const loaded = loadAddon(packageVersion());
 

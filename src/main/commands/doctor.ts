@@ -7,6 +7,7 @@ import type { Configuration } from '#config/configuration.js';
 import { processClock } from '#workers/process-clock.js';
 import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
+import { type ChosenCore, coreOrExplain } from '../core-choice.js';
 import {
   type Check,
   checkEvents,
@@ -35,14 +36,15 @@ export async function doctor(
   output: (line: string) => void,
 ): Promise<number> {
   const configuration = readConfiguration(options);
-  if (configuration === null) return 2;
+  const chosen = coreOrExplain();
+  if (configuration === null || chosen === null) return 2;
   if (configuration.endpoints.length === 0) {
     process.stderr.write('doctor needs at least one endpoint: --endpoint http://host:port\n');
     return 2;
   }
   const report: Record<string, readonly Check[]> = {};
   for (const url of new Set(configuration.endpoints.map((endpoint) => endpoint.url))) {
-    const checks = await examine(configuration, url);
+    const checks = await examine(configuration, chosen, url);
     report[url] = checks;
     if (options.json !== true) print(url, checks, output);
   }
@@ -62,15 +64,20 @@ function print(url: string, checks: readonly Check[], output: (line: string) => 
 }
 
 /** Runs the router before one address and collects what it finds. */
-async function examine(configuration: Configuration, url: string): Promise<readonly Check[]> {
-  const router = new ComposedRouter({
+async function examine(
+  configuration: Configuration,
+  chosen: ChosenCore,
+  url: string,
+): Promise<readonly Check[]> {
+  const examined = {
     ...configuration,
     endpoints: configuration.endpoints.filter((endpoint) => endpoint.url === url),
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
     headers: { decision: true },
     log: { level: 'error' },
-  });
+  } as const;
+  const router = new ComposedRouter(examined, chosen);
   try {
     await router.start();
     return await runChecks(router);

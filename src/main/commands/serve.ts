@@ -5,6 +5,7 @@ import type { Configuration } from '#config/configuration.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
+import { type ChosenCore, coreOrExplain } from '../core-choice.js';
 import { startDemoFleet, withDemoFleet } from '../demo.js';
 
 export type ServeOptions = CommandLineFlags;
@@ -12,14 +13,15 @@ export type ServeOptions = CommandLineFlags;
 /** Runs the router until a signal; returns the exit code. */
 export async function serve(options: ServeOptions): Promise<number> {
   const configured = readConfiguration(options);
-  if (configured === null) return 2;
+  const chosen = coreOrExplain();
+  if (configured === null || chosen === null) return 2;
   let demo: EngineSimFleet | null = null;
   let configuration: Configuration = configured;
   if (configured.endpoints.length === 0) {
     demo = await startDemoFleet();
     configuration = withDemoFleet(configured, demo);
   }
-  const router = await startOrExplain(configuration);
+  const router = await startOrExplain(configuration, chosen);
   if (router === null) {
     await demo?.stop();
     return 1;
@@ -35,8 +37,11 @@ export async function serve(options: ServeOptions): Promise<number> {
   return 0;
 }
 
-async function startOrExplain(configuration: Configuration): Promise<ComposedRouter | null> {
-  const router = new ComposedRouter(configuration);
+async function startOrExplain(
+  configuration: Configuration,
+  chosen: ChosenCore,
+): Promise<ComposedRouter | null> {
+  const router = new ComposedRouter(configuration, chosen);
   try {
     await router.start();
     return router;

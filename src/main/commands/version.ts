@@ -1,17 +1,14 @@
 // `warmpath version`: what is installed here.
 
-import { readFileSync } from 'node:fs';
+import { coreOrExplain } from '../core-choice.js';
+import { packageVersion } from '../package-version.js';
 
-/** Version of this package, from package.json. */
-export function packageVersion(): string {
-  // dist/src/main/commands → the package's root.
-  const file = new URL('../../../../package.json', import.meta.url);
-  const parsed = JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string };
-  return parsed.version;
-}
-
-/** Prints version, core and runtime; always succeeds. */
+/** Prints version, core and runtime; 2 when the core that was asked for is not there. */
 export function printVersion(output: (line: string) => void): number {
-  output(`warmpath ${packageVersion()} (core portable, Node ${process.versions.node})`);
+  const chosen = coreOrExplain();
+  if (chosen === null) return 2;
+  const why = chosen.reason === null ? '' : `, because ${chosen.reason}`;
+  const core = `core ${chosen.core.name}${why}`;
+  output(`warmpath ${packageVersion()} (${core}, Node ${process.versions.node})`);
   return 0;
 }

@@ -1,0 +1,31 @@
+// The portable core as main takes it: TypeScript and the packages of the design card, on every
+// platform, and the executable specification of the native one.
+
+import type { Core } from '#contracts/core.js';
+import { createDataPlane } from './data-plane/data-plane.js';
+import { createBlockIndex } from './index/memory.js';
+import { openIndexOwner } from './index/owner.js';
+import { createPromptEncoder } from './prompt/prompt-encoder.js';
+import { createRequestMemory, openRequestStore } from './request-store.js';
+
+export const portableCore: Core = {
+  name: 'portable',
+  createBlockIndex,
+  openIndexOwner,
+  createRequestMemory,
+  createParts: ({ memory, hashSecret, clock, logger, listen, timeouts, ...prompts }) => {
+    const store = openRequestStore(memory.requests);
+    return {
+      store,
+      encoder: createPromptEncoder({
+        memory,
+        hashSecret,
+        clock,
+        logger,
+        threads: prompts.promptThreads,
+        workerUrl: prompts.promptWorkerUrl,
+      }),
+      plane: createDataPlane({ store, clock, logger, ...listen, timeouts }),
+    };
+  },
+};

@@ -1,0 +1,33 @@
+// Which core runs: the native one unless it is not there or WARMPATH_CORE says otherwise. Running the
+// portable core by accident costs tenfold and more, so the reason is kept and shown everywhere.
+
+import type { Core } from '#contracts/core.js';
+import { portableCore } from '#core/portable/core.js';
+
+/** The core, and why it is not the native one (null when it is, or was asked for). */
+export interface ChosenCore {
+  readonly core: Core;
+  readonly reason: string | null;
+}
+
+/** Environment variable that forces a core. */
+const VARIABLE = 'WARMPATH_CORE';
+
+/** Chooses by the variable's value; a text when what it asks for is not to be had. */
+export function chooseCore(wanted: string): ChosenCore | string {
+  if (wanted === 'portable') return { core: portableCore, reason: null };
+  if (!['', 'auto', 'native'].includes(wanted)) {
+    return `${VARIABLE} is "${wanted}"; it must be native, portable or auto`;
+  }
+  const reason = 'this version has no native core';
+  if (wanted === 'native') return `${VARIABLE} asks for the native core, but ${reason}`;
+  return { core: portableCore, reason };
+}
+
+/** The core this process's environment asks for; null, and said on stderr, when there is none. */
+export function coreOrExplain(): ChosenCore | null {
+  const chosen = chooseCore(process.env[VARIABLE] ?? '');
+  if (typeof chosen !== 'string') return chosen;
+  process.stderr.write(`${chosen}\n`);
+  return null;
+}
