@@ -30,10 +30,11 @@ if (files.length === 0) {
   console.error(`no test files in suite ${suite}`);
   process.exit(1);
 }
-// Two files at a time: more only makes two-core machines miss their own deadlines.
+// Two files at a time: more only makes two-core machines miss their own deadlines. A file that hangs
+// is ended, so that its failure is seen.
 const result = spawnSync(
   process.env.WARMPATH_TEST_NODE ?? process.execPath,
-  ['--test', '--test-concurrency=2', '--enable-source-maps', ...files],
+  ['--test', '--test-concurrency=2', '--test-timeout=600000', '--enable-source-maps', ...files],
   { stdio: 'inherit', cwd: root },
 );
 process.exit(result.status ?? 1);

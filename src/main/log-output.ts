@@ -5,13 +5,15 @@ import { type DestinationStream, pino } from 'pino';
 
 /** Bytes held for a slow reader. */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
+/** Bytes gathered before the turn is over; sonic-boom writes at most 16 KiB at once. */
+const GATHERED_BYTES_MAX = 16_383;
 
 /** Lines of one process's log. */
 export class LogOutput implements DestinationStream {
   readonly #stream = pino.destination({
     dest: 1,
     sync: false,
-    minLength: HELD_BYTES_MAX,
+    minLength: GATHERED_BYTES_MAX,
     maxLength: HELD_BYTES_MAX,
   });
   #flushing = false;
