@@ -128,18 +128,21 @@ function listen(text: string, fault: (text: string) => void): ListenAddress {
   return { host: '', port: 0 };
 }
 
-/** Slots for the endpoints; room for as many again, because ranks are only known later. */
+/**
+ * Slots for the endpoints, in the index's steps of 64; room for as many again, because ranks are
+ * only known later.
+ */
 function endpointCapacity(
   configured: number | undefined,
   count: number,
   report: (finding: Finding) => void,
 ): number {
-  if (configured === undefined) return Math.min(ENDPOINTS_MAX, Math.max(64, 2 * count));
-  if (count > configured) {
+  const steps = Math.ceil((configured ?? Math.max(1, 2 * count)) / 64);
+  if (configured !== undefined && count > configured) {
     const text = `${count} endpoints are configured, more than that`;
     report({ path: ['index', 'endpointCapacity'], at: 'value', text });
   }
-  return configured;
+  return Math.min(ENDPOINTS_MAX, 64 * steps);
 }
 
 function models(

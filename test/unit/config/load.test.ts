@@ -65,7 +65,8 @@ test('nothing at all is a configuration', () => {
   assert.equal(configuration.timeouts.drainMs, 30_000);
   assert.equal(configuration.headers.decision, true);
   assert.equal(configuration.index.endpointCapacity, 64);
-  assert.equal(load('endpoints: ["http://a:1-100"]\n').index.endpointCapacity, 200);
+  assert.equal(load('endpoints: ["http://a:1-100"]\n').index.endpointCapacity, 256);
+  assert.equal(load('index: {endpointCapacity: 65}\n').index.endpointCapacity, 128);
   assert.deepEqual(load('# only a comment\n'), configuration);
 });
 
