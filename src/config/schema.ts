@@ -214,8 +214,9 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       interval: duration({
         least: '100ms',
         most: '5m',
-        otherwise: '300ms',
-        sentence: 'Time between two health checks of an endpoint.',
+        otherwise: '1s',
+        sentence:
+          'Time between two health checks of an endpoint; a connection that closes calls for one at once.',
       }),
     })
     .prefault({})

@@ -27,4 +27,9 @@ export interface EngineClient {
     security: EndpointSecurity,
     timeoutMs: number,
   ): Promise<EngineResponse>;
+  /**
+   * Calls `listener` with the origin of an engine that has closed a connection: a process that died
+   * says so first in this way.
+   */
+  onConnectionLost(listener: (origin: string) => void): void;
 }

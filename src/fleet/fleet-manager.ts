@@ -89,6 +89,7 @@ export class FleetManager {
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
       onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
     });
+    options.client.onConnectionLost((origin) => this.#suspectOrigin(origin));
   }
 
   /** Makes `addresses` the watched ones: new ones are started, missing ones dropped at once. */
@@ -120,6 +121,12 @@ export class FleetManager {
   suspect(slot: number): void {
     const url = this.registry.state(slot)?.endpoint.url;
     if (url !== undefined) this.#addresses.get(url)?.monitor.suspect();
+  }
+
+  #suspectOrigin(origin: string): void {
+    for (const [url, { monitor }] of this.#addresses) {
+      if (new URL(url).origin === origin) monitor.connectionLost();
+    }
   }
 
   healthDetail(slot: number): HealthDetail {

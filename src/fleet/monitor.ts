@@ -31,11 +31,14 @@ export interface FleetTimings {
   readonly discoverTimeoutMs: number;
 }
 
-/** A dead engine is seen within half a second without any traffic: a missed probe, and a fast one. */
+/**
+ * A dead engine is seen within half a second without any traffic: the connection it was scraped on
+ * closes, and two fast probes fail.
+ */
 export const FLEET_TIMINGS: FleetTimings = {
   scrapeIntervalMs: 1000,
   scrapeTimeoutMs: 2000,
-  probeIntervalMs: 300,
+  probeIntervalMs: 1000,
   probeTimeoutMs: 2000,
   probeFailures: 2,
   probeFastMs: 100,
@@ -77,6 +80,7 @@ export class AddressMonitor {
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
   #startTimeSeconds: number | null = null;
   #discovered = false;
+  #lostAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: MonitorOptions) {
     const { clock, timings } = options;
@@ -116,6 +120,15 @@ export class AddressMonitor {
   /** Probes at once: something speaks for an outage. */
   suspect(): void {
     this.#probing.hurry();
+  }
+
+  /** A connection has closed. Engines that close one after every answer must not be probed for it. */
+  connectionLost(): void {
+    const { clock, timings } = this.#options;
+    const nowMs = clock.nowMs();
+    if (nowMs - this.#lostAtMs < timings.probeIntervalMs) return;
+    this.#lostAtMs = nowMs;
+    this.suspect();
   }
 
   /** Asks the engine again what it is. */

@@ -1,70 +1,84 @@
 // The EngineClient that talks to real engines: plain and TLS (private CAs included), bearer keys,
 // a time limit, a bound on the body, no redirects. Owned by main; used for scraping, probing,
-// discovery and proof, never for clients' requests.
+// discovery and proof, never for clients' requests. A fleet of a hundred is asked hundreds of times
+// a second, so it takes undici's bare dispatch: no streams, no abort signals.
 
-import { Agent, request } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
 import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
 import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+import { processClock } from '#workers/process-clock.js';
 
 /** A host that does not even accept a connection within this is gone, not slow. */
 const CONNECT_TIMEOUT_MS = 1500;
 /** Connections per engine: a scrape, a probe and a discovery may run at once. */
 const CONNECTIONS_PER_ENGINE = 4;
+/** Codes of a connection that the other side closed. */
+const LOST: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+/** One question to an engine. */
+interface Question {
+  readonly method: 'GET' | 'POST';
+  readonly baseUrl: string;
+  readonly path: string;
+  readonly body: string | null;
+  readonly security: EndpointSecurity;
+  readonly timeoutMs: number;
+}
 
 /** Keeps one agent per trusted CA. */
 export class HttpEngineClient implements EngineClient {
   readonly #agents = new Map<string, Agent>();
+  #onLost: (origin: string) => void = () => {};
 
-  async get(
+  get(
     baseUrl: string,
     path: string,
     security: EndpointSecurity,
     timeoutMs: number,
   ): Promise<EngineResponse> {
-    return this.#send('GET', `${baseUrl}${path}`, null, security, timeoutMs);
+    return this.#ask({ method: 'GET', baseUrl, path, body: null, security, timeoutMs });
   }
 
-  async post(
+  post(
     baseUrl: string,
     path: string,
     body: string,
     security: EndpointSecurity,
     timeoutMs: number,
   ): Promise<EngineResponse> {
-    return this.#send('POST', `${baseUrl}${path}`, body, security, timeoutMs);
+    return this.#ask({ method: 'POST', baseUrl, path, body, security, timeoutMs });
+  }
+
+  onConnectionLost(listener: (origin: string) => void): void {
+    this.#onLost = listener;
   }
 
   /** Closes all connections; running requests fail. */
   async close(): Promise<void> {
+    this.#onLost = () => {};
     const agents = [...this.#agents.values()];
     this.#agents.clear();
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
-  async #send(
-    method: 'GET' | 'POST',
-    url: string,
-    body: string | null,
-    security: EndpointSecurity,
-    timeoutMs: number,
-  ): Promise<EngineResponse> {
+  #ask(question: Question): Promise<EngineResponse> {
+    const { method, baseUrl, path, body, security } = question;
+    const { origin, pathname } = new URL(baseUrl);
     const headers: Record<string, string> = { accept: '*/*' };
     if (security.apiKey !== null) headers['authorization'] = `Bearer ${security.apiKey}`;
     if (body !== null) headers['content-type'] = 'application/json';
-    // undici's request follows no redirect: an engine cannot send the key elsewhere.
-    const answer = await request(url, {
-      method,
-      headers,
-      body,
-      dispatcher: this.#agent(security.caPem),
-      signal: AbortSignal.timeout(timeoutMs),
+    return new Promise((resolve, reject) => {
+      // undici's own time limits run per part of an answer; this one is for all of it.
+      const request = {
+        origin,
+        path: `${pathname === '/' ? '' : pathname}${path}`,
+        method,
+        headers,
+      };
+      const options = { ...request, body, headersTimeout: 0, bodyTimeout: 0 };
+      this.#agent(security.caPem).dispatch(options, new AnswerReader(question, resolve, reject));
     });
-    return {
-      status: answer.statusCode,
-      headers: flatten(answer.headers),
-      body: await readBounded(answer.body, url),
-    };
   }
 
   #agent(caPem: string | null): Agent {
@@ -75,27 +89,87 @@ export class HttpEngineClient implements EngineClient {
         connections: CONNECTIONS_PER_ENGINE,
         connect: { timeout: CONNECT_TIMEOUT_MS, ...(caPem === null ? {} : { ca: caPem }) },
       });
+      agent.on('disconnect', (origin: URL, _targets: unknown, error: Error) => {
+        // Others are our own doing: idle for too long, or the engine had said that it would close.
+        if ('code' in error && LOST.has(String(error.code))) this.#onLost(origin.origin);
+      });
       this.#agents.set(key, agent);
     }
     return agent;
   }
 }
 
-async function readBounded(
-  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
-  url: string,
-): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.byteLength;
-    if (bytes > ENGINE_BODY_BYTES_MAX) {
-      body.destroy();
-      throw new Error(`${url} answered more than ${ENGINE_BODY_BYTES_MAX} bytes`);
-    }
-    chunks.push(chunk);
+/** Gathers one answer, within its time and the bound on bodies. */
+class AnswerReader implements Dispatcher.DispatchHandler {
+  readonly #question: Question;
+  readonly #resolve: (answer: EngineResponse) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+  #status = 0;
+  #headers: Readonly<Record<string, string>> = {};
+  #controller: Dispatcher.DispatchController | null = null;
+  readonly #cancel: () => void;
+
+  constructor(
+    question: Question,
+    resolve: (answer: EngineResponse) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#question = question;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#cancel = processClock.after(question.timeoutMs, () => {
+      const text = `${this.#url} did not answer within ${question.timeoutMs} ms`;
+      this.#fail(Object.assign(new Error(text), { name: 'TimeoutError' }));
+    });
   }
-  return Buffer.concat(chunks, bytes).toString('utf8');
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): void {
+    this.#status = status;
+    this.#headers = flatten(headers);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#bytes += chunk.byteLength;
+    if (this.#bytes <= ENGINE_BODY_BYTES_MAX) this.#chunks.push(chunk);
+    else this.#fail(new Error(`${this.#url} answered more than ${ENGINE_BODY_BYTES_MAX} bytes`));
+  }
+
+  onResponseEnd(): void {
+    this.#cancel();
+    const [only] = this.#chunks;
+    const whole =
+      only !== undefined && this.#chunks.length === 1
+        ? only
+        : Buffer.concat(this.#chunks, this.#bytes);
+    const body = whole.toString('utf8');
+    this.#resolve({ status: this.#status, headers: this.#headers, body });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#cancel();
+    this.#reject(error);
+  }
+
+  get #url(): string {
+    return `${this.#question.baseUrl}${this.#question.path}`;
+  }
+
+  /** Gives up; the first reason counts. */
+  #fail(error: Error): void {
+    this.#cancel();
+    this.#reject(error);
+    this.#controller?.abort(error);
+  }
 }
 
 function flatten(

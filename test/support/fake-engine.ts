@@ -77,6 +77,12 @@ export function zmqSource(endpoint: string, replay: string | null, topic = ''): 
 export class MemoryEngineClient implements EngineClient {
   readonly engines: Map<string, FakeEngine> = new Map();
   readonly asked: string[] = [];
+  /** Tells the listener that a connection to that origin has closed. */
+  loseConnection: (origin: string) => void = () => {};
+
+  onConnectionLost(listener: (origin: string) => void): void {
+    this.loseConnection = listener;
+  }
 
   add(url: string, answers: EngineAnswers): FakeEngine {
     const engine: FakeEngine = { answers, fault: null, failing: [] };

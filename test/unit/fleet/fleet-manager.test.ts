@@ -153,6 +153,29 @@ test('a dead idle endpoint is noticed within two probe intervals', async () => {
   rig.manager.stop();
 });
 
+test('a connection that closes calls for probes at once, but not again and again', async () => {
+  const rig = new Rig({ ...FLEET_TIMINGS, probeIntervalMs: 60_000, scrapeIntervalMs: 60_000 });
+  const [first] = rig.engines(2);
+  assert.ok(first !== undefined);
+  await rig.pass(1500);
+  const [url] = [...rig.client.engines.keys()];
+  const probes = (): number =>
+    rig.client.asked.filter((entry) => entry === `GET ${url}/health`).length;
+  const before = probes();
+  for (let times = 0; times < 20; times += 1) {
+    rig.client.loseConnection(url ?? '');
+    await rig.pass(50);
+  }
+  assert.equal(probes(), before + 1);
+  assert.deepEqual(rig.healthy(), [0, 1]);
+  first.fault = 'refused';
+  await rig.pass(60_000);
+  rig.client.loseConnection(url ?? '');
+  await rig.pass(3 * FLEET_TIMINGS.probeFastMs);
+  assert.deepEqual(rig.healthy(), [1]);
+  rig.manager.stop();
+});
+
 test('a scrape that finds nobody calls for a probe at once', async () => {
   const rig = new Rig({ ...FLEET_TIMINGS, probeIntervalMs: 60_000 });
   const [first] = rig.engines(2);
