@@ -15,7 +15,7 @@ import { type Assembly, assemble } from './assemble.js';
 import { packageVersion } from './commands/version.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
-import { untilDiscovered } from './start-up.js';
+import { untilDiscovered, untilProven } from './start-up.js';
 
 /** A router that can be started once and stopped once. */
 export class ComposedRouter {
@@ -86,6 +86,7 @@ export class ComposedRouter {
     running.eventWorkers.start();
     await running.encoder.start();
     this.#attach(running);
+    await untilProven(() => running.models.isProving());
     const adminBound = await running.admin.start(admin.host, admin.port);
     const bound = await running.plane.start(running.pipeline);
     this.#url = baseUrl(listen.host, bound.port);

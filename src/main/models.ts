@@ -79,6 +79,13 @@ export class ModelCoordinator {
     return this.#pools;
   }
 
+  /** Whether an engine is being asked to prove a tokenizer for the first time. */
+  isProving(): boolean {
+    return [...this.#pools.values()].some(
+      ({ proof, reason }) => proof === 'pending' && reason === '',
+    );
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#cancelRetry();

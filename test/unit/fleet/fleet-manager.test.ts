@@ -153,6 +153,19 @@ test('a dead idle endpoint is noticed within two probe intervals', async () => {
   rig.manager.stop();
 });
 
+test('whenever it dies, a killed engine is not healthy from half a second on', async () => {
+  for (let phaseMs = 0; phaseMs < 2 * FLEET_TIMINGS.probeIntervalMs; phaseMs += 30) {
+    const rig = new Rig();
+    const [first] = rig.engines(2);
+    assert.ok(first !== undefined);
+    await rig.pass(1500 + phaseMs);
+    first.fault = 'refused';
+    await rig.pass(500);
+    assert.deepEqual(rig.healthy(), [1], `killed ${phaseMs} ms into the probes`);
+    rig.manager.stop();
+  }
+});
+
 test('a scrape that finds nobody calls for a probe at once', async () => {
   const rig = new Rig({ ...FLEET_TIMINGS, probeIntervalMs: 60_000 });
   const [first] = rig.engines(2);
