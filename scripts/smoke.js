@@ -1,4 +1,5 @@
-// What .ci/run does with the README's main command: `npm start`, one real request, a clean end.
+// What .ci/run does with the README's main command: `npm start`, one real request, a SIGTERM to npm
+// alone, which must end the router cleanly.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
@@ -7,7 +8,6 @@ const child = spawn(
   ['start', '--silent', '--', '--listen=127.0.0.1:0', '--admin=127.0.0.1:0'],
   {
     stdio: ['ignore', 'pipe', 'inherit'],
-    detached: true,
   },
 );
 const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
@@ -25,6 +25,11 @@ const response = await fetch(`${url}/v1/completions`, {
   body: JSON.stringify({ model: model.id, prompt: 'one two three', max_tokens: 3 }),
 });
 console.log(`npm start: ${response.status} from ${response.headers.get('x-warmpath-endpoint')}`);
-process.kill(-child.pid, 'SIGTERM');
-await exited;
-process.exitCode = response.status === 200 ? 0 : 1;
+child.kill('SIGTERM');
+const code = await exited;
+const gone = await fetch(`${url}/health`).then(
+  () => false,
+  () => true,
+);
+console.log(`npm start: ended with ${code}, the router is ${gone ? 'gone' : 'still there'}`);
+process.exitCode = response.status === 200 && code === 0 && gone ? 0 : 1;

@@ -10,16 +10,19 @@ export interface AddressFault {
 }
 
 const PORT_MAX = 65_535;
+export const ALL_INTERFACES = '0.0.0.0';
+export const LOOPBACK = '127.0.0.1';
 
-/** Reads `host:port`, `[v6]:port`, `:port` or `port`. */
-export function listenAddress(text: string): ListenAddress | AddressFault {
+/** Reads `host:port`, `[v6]:port`, `:port` (every interface) or `port` (at `bareHost`). */
+export function listenAddress(text: string, bareHost: string): ListenAddress | AddressFault {
   const match = /^(?:(\[[^\]]+\]|[^:]*):)?(\d+)$/.exec(text);
   const port = Number(match?.[2]);
   if (match === null || port > PORT_MAX) {
     return { fault: `expected host:port or :port, got ${JSON.stringify(text)}` };
   }
-  const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
-  return { host: host === '' ? '0.0.0.0' : host, port };
+  if (match[1] === undefined) return { host: bareHost, port };
+  const host = match[1].replace(/^\[|\]$/g, '');
+  return { host: host === '' ? ALL_INTERFACES : host, port };
 }
 
 /** Reads an engine's URL into one base URL per port. */

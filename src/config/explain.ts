@@ -96,7 +96,9 @@ function issueText(issue: z.core.$ZodIssue, found: unknown): string {
     const hint = typeof found === 'string' ? suggestion(found, names) : '';
     return `expected one of ${names.join(', ')}${got}${hint}`;
   }
-  if (issue.code === 'invalid_union') return `expected text or a mapping${got}`;
+  if (issue.code === 'invalid_union' && issue.message === 'Invalid input') {
+    return `expected text or a mapping${got}`;
+  }
   const text = issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
   return `${text.charAt(0).toLowerCase()}${text.slice(1)}${got}`;
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
-import { listenAddress } from './addresses.js';
+import { ALL_INTERFACES, LOOPBACK, listenAddress } from './addresses.js';
 import { checkProfile } from './build-profile.js';
 import type {
   Configuration,
@@ -92,8 +92,9 @@ function settle(
   const { scrape, timeouts, index } = file;
   const endpoints = expandEndpoints(file.endpoints, files, report);
   return {
-    listen: listen(file.listen, reportAt('listen')),
-    admin: listen(file.admin, reportAt('admin')),
+    listen: listen(file.listen, ALL_INTERFACES, reportAt('listen')),
+    // A port alone must not open the admin port to clients by accident.
+    admin: listen(file.admin, LOOPBACK, reportAt('admin')),
     endpoints,
     models: models(file, files, report),
     profile: profile(file, report),
@@ -121,8 +122,8 @@ function settle(
   };
 }
 
-function listen(text: string, fault: (text: string) => void): ListenAddress {
-  const address = listenAddress(text);
+function listen(text: string, bareHost: string, fault: (text: string) => void): ListenAddress {
+  const address = listenAddress(text, bareHost);
   if (!('fault' in address)) return address;
   fault(address.fault);
   return { host: '', port: 0 };

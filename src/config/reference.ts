@@ -77,6 +77,7 @@ function innerRows(field: JsonSchema, path: string): string[][] {
 function typeOf(field: JsonSchema): string {
   if (field.enum !== undefined) return field.enum.map((value) => code(String(value))).join(', ');
   if (field.anyOf !== undefined) return [...new Set(field.anyOf.map(typeOf))].join(' or ');
+  if (Array.isArray(field.type)) return field.type.join(' or ');
   if (field.type === 'object') return 'mapping';
   return field.type === 'array' ? 'list' : String(field.type ?? '');
 }

@@ -56,6 +56,13 @@ export interface FileConfiguration {
 
 const path = (sentence: string): z.ZodString => z.string().min(1).describe(sentence);
 
+/** Where to listen; a bare port is a number in YAML, also when it comes from the environment. */
+const address = (otherwise: string): z.ZodPrefault<z.ZodType<string, string | number>> =>
+  z
+    .union([z.string(), z.number()], { error: 'expected host:port or :port' })
+    .transform(String)
+    .prefault(otherwise);
+
 const endpoint = z.union([
   z.string().min(1),
   z
@@ -167,14 +174,12 @@ const timeouts = z.strictObject({
 
 /** Schema of the file. */
 export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
-  listen: z
-    .string()
-    .default(':8080')
-    .describe('Address for clients: `host:port`, `:port` for all interfaces.'),
-  admin: z
-    .string()
-    .default('127.0.0.1:8081')
-    .describe('Address for metrics, status and decisions; keep it away from clients.'),
+  listen: address(':8080').describe(
+    'Address for clients: `host:port`, `:port` for all interfaces.',
+  ),
+  admin: address('127.0.0.1:8081').describe(
+    'Address for metrics, status and decisions, a port alone on loopback; keep it away from clients.',
+  ),
   endpoints: z
     .array(endpoint)
     .max(ENDPOINTS_MAX)

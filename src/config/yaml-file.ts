@@ -21,6 +21,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Nodes an alias may multiply to; a configuration needs few, a "billion laughs" text many. */
 const ALIAS_COUNT_MAX = 100;
+/** Syntax errors to list; one missing bracket makes thousands. */
+const SYNTAX_ERRORS_SHOWN = 10;
 
 /** Parses `text`; throws a ConfigurationError with every syntax error or unset variable. */
 export function readYaml(text: string, source: string, environment: Environment): YamlFile {
@@ -30,16 +32,15 @@ export function readYaml(text: string, source: string, environment: Environment)
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const problems: ConfigurationProblem[] = document.errors.map((error) => ({
-    source,
-    ...placeOf(error.pos[0]),
-    path: '',
-    text: error.message,
-  }));
+  const problems: ConfigurationProblem[] = [];
+  const report = ({ offset, text }: Fault): void => {
+    problems.push({ source, ...placeOf(offset), path: '', text });
+  };
+  for (const { pos, message } of document.errors.slice(0, SYNTAX_ERRORS_SHOWN)) {
+    report({ offset: pos[0], text: message });
+  }
   if (problems.length === 0) {
-    for (const { offset, text } of substitute(document, environment)) {
-      problems.push({ source, ...placeOf(offset), path: '', text });
-    }
+    for (const fault of [...substitute(document, environment), ...endless(document)]) report(fault);
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
   return {
@@ -75,14 +76,29 @@ function offsetOf(document: Document, path: ConfigurationPath, at: 'key' | 'valu
   return document.contents?.range?.[0] ?? 0;
 }
 
-interface Unset {
+interface Fault {
   readonly offset: number;
   readonly text: string;
 }
 
+/** Aliases inside what they stand for: their value would have no end. */
+function endless(document: Document): readonly Fault[] {
+  const faults: Fault[] = [];
+  visit(document, {
+    Alias: (_position, alias) => {
+      const meant = alias.resolve(document)?.range;
+      const offset = alias.range?.[0] ?? 0;
+      if (meant && meant[0] <= offset && offset < meant[2]) {
+        faults.push({ offset, text: `*${alias.source} stands inside what it repeats` });
+      }
+    },
+  });
+  return faults;
+}
+
 /** Replaces variables in every scalar value; returns those that are not set and have no default. */
-function substitute(document: Document, environment: Environment): readonly Unset[] {
-  const unset: Unset[] = [];
+function substitute(document: Document, environment: Environment): readonly Fault[] {
+  const unset: Fault[] = [];
   visit(document, {
     Scalar: (position, scalar) => {
       const { value } = scalar;

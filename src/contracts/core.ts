@@ -3,7 +3,7 @@
 
 import type { BlockIndexGeometry, BlockIndexStats } from './block-index.js';
 import type { Clock } from './clock.js';
-import type { AttemptOutcome, Endpoint } from './endpoint.js';
+import type { AttemptOutcome, Endpoint, EndpointSecurity } from './endpoint.js';
 import type { ErrorCode, RouterError } from './errors.js';
 import type { Logger } from './logger.js';
 import type {
@@ -129,8 +129,14 @@ export type TokenizerSource =
       readonly kind: 'configured' | 'npm-package' | 'model-root' | 'hugging-face-cache';
       readonly directory: string;
     }
-  /** The engine's /tokenize: exact, slow, cached. */
-  | { readonly kind: 'engine'; readonly url: string; readonly apiKey: string | null };
+  /** The engines' own /tokenize, whichever of them answers: exact, slow, cached. */
+  | { readonly kind: 'engine'; readonly engines: readonly TokenizingEngine[] };
+
+/** An engine that can be asked for the token ids of a prompt. */
+export interface TokenizingEngine {
+  readonly url: string;
+  readonly security: EndpointSecurity;
+}
 
 /** One servable model as the encoder needs it. */
 export interface ModelDescriptor {

@@ -106,7 +106,8 @@ function dialAddress(endpoint: string, host: string): string {
 /** Where to listen for an engine that dials `endpoint`: its name for us may not be one of ours. */
 function bindAddress(endpoint: string): string {
   const { host, port } = splitTcp(endpoint);
-  return isLoopback(host) ? `tcp://127.0.0.1:${port}` : `tcp://*:${port}`;
+  if (!isLoopback(host)) return `tcp://*:${port}`;
+  return host.includes(':') ? `tcp://[::1]:${port}` : `tcp://127.0.0.1:${port}`;
 }
 
 function splitTcp(endpoint: string): { readonly host: string; readonly port: string } {

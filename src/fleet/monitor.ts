@@ -70,6 +70,8 @@ export interface MonitorOptions {
 
 /** A scrape this much slower suffices to notice that /metrics was switched on. */
 const ABSENT_METRICS_FACTOR = 10;
+/** Probes for closed connections are at least this many fast intervals apart. */
+const LOST_PROBE_FACTOR = 2;
 
 export class AddressMonitor {
   readonly #options: MonitorOptions;
@@ -81,6 +83,7 @@ export class AddressMonitor {
   #startTimeSeconds: number | null = null;
   #discovered = false;
   #lostAtMs = Number.NEGATIVE_INFINITY;
+  #cancelLost: (() => void) | null = null;
 
   constructor(options: MonitorOptions) {
     const { clock, timings } = options;
@@ -112,6 +115,7 @@ export class AddressMonitor {
   }
 
   stop(): void {
+    this.#cancelLost?.();
     this.#discovery.stop();
     this.#scraping.stop();
     this.#probing.stop();
@@ -122,18 +126,23 @@ export class AddressMonitor {
     this.#probing.hurry();
   }
 
-  /** A connection has closed. Engines that close one after every answer must not be probed for it. */
+  /** A connection has closed. Engines that close one after every answer are not probed for each. */
   connectionLost(): void {
     const { clock, timings } = this.#options;
-    const nowMs = clock.nowMs();
-    if (nowMs - this.#lostAtMs < timings.probeIntervalMs) return;
-    this.#lostAtMs = nowMs;
-    this.suspect();
+    const waitMs = this.#lostAtMs + LOST_PROBE_FACTOR * timings.probeFastMs - clock.nowMs();
+    if (waitMs <= 0) this.#probeAfterLoss();
+    else this.#cancelLost ??= clock.after(waitMs, () => this.#probeAfterLoss());
   }
 
   /** Asks the engine again what it is. */
   rediscover(): void {
     this.#discovery.hurry();
+  }
+
+  #probeAfterLoss(): void {
+    this.#cancelLost = null;
+    this.#lostAtMs = this.#options.clock.nowMs();
+    this.suspect();
   }
 
   async #discover(): Promise<number> {

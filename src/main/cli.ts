@@ -8,8 +8,11 @@ import { type ServeOptions, serve } from './commands/serve.js';
 import { validate } from './commands/validate.js';
 import { verify } from './commands/verify.js';
 import { printVersion } from './commands/version.js';
+import { packageVersion } from './package-version.js';
 
 const EXAMPLES = `
+Flags of the router: warmpath serve --help
+
 Examples:
   warmpath                                             router with four simulated engines
   warmpath --endpoint http://10.0.0.5:8000 --endpoint http://10.0.0.6:8000-8007
@@ -41,6 +44,7 @@ function print(line: string): void {
 function buildProgram(finish: (exitCode: number) => void): Command {
   const program = new Command('warmpath')
     .description('The KV-cache-aware front door for LLM fleets.')
+    .version(packageVersion())
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText('after', EXAMPLES);

@@ -17,7 +17,7 @@ import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
 import { LogOutput } from './log-output.js';
 import { packageVersion } from './package-version.js';
-import { untilDiscovered } from './start-up.js';
+import { untilDiscovered, untilProven } from './start-up.js';
 
 /** A router that can be started once and stopped once. */
 export class ComposedRouter {
@@ -99,6 +99,7 @@ export class ComposedRouter {
     running.eventWorkers.start();
     await running.encoder.start();
     this.#attach(running);
+    await untilProven(() => running.models.isProving());
     const adminBound = await running.admin.start(admin.host, admin.port);
     const bound = await running.plane.start(running.pipeline);
     this.#url = baseUrl(listen.host, bound.port);

@@ -3,7 +3,12 @@
 // tokenizer is not proven is routed by load, aloud.
 
 import type { Clock } from '#contracts/clock.js';
-import type { ModelDescriptor, PromptEncoder, TokenizerSource } from '#contracts/core.js';
+import type {
+  ModelDescriptor,
+  PromptEncoder,
+  TokenizerSource,
+  TokenizingEngine,
+} from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EngineClient } from '#contracts/transport.js';
@@ -33,6 +38,8 @@ export interface ModelCoordinatorOptions {
 
 const PROOF_TIMEOUT_MS = 5000;
 const PROOF_RETRY_MS = 2000;
+/** Engines named to the encoder; all of a large fleet would only make its model list longer. */
+const TOKENIZING_ENGINES_MAX = 4;
 
 /** Keeps the encoder's model list in step with the fleet. */
 export class ModelCoordinator {
@@ -43,6 +50,7 @@ export class ModelCoordinator {
   #blockSizes: ReadonlyMap<string, number> = new Map();
   #endpoints: readonly (Endpoint | null)[] = [];
   #sent = '';
+  #attempts = 0;
   #cancelRetry: () => void = () => {};
   #stopped = false;
 
@@ -71,29 +79,35 @@ export class ModelCoordinator {
     return this.#pools;
   }
 
+  /** Whether an engine is being asked to prove a tokenizer for the first time. */
+  isProving(): boolean {
+    return [...this.#pools.values()].some(
+      ({ proof, reason }) => proof === 'pending' && reason === '',
+    );
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#cancelRetry();
   }
 
   #ensureTokenizer(model: FleetModel): void {
-    if (this.#pools.has(model.pool)) return;
-    const files = this.#options.findTokenizer(model.id, model.roots);
-    const endpoint = this.#endpointOf(model);
+    const known = this.#pools.get(model.pool);
+    if (known !== undefined && known.source?.kind !== 'engine') return;
+    const files = known === undefined ? this.#options.findTokenizer(model.id, model.roots) : null;
     if (files !== null) {
       this.#pools.set(model.pool, { source: files, proof: 'pending', reason: '' });
-    } else if (endpoint !== null) {
-      const source = {
-        kind: 'engine',
-        url: endpoint.url,
-        apiKey: endpoint.security.apiKey,
-      } as const;
-      this.#pools.set(model.pool, { source, proof: 'not-needed', reason: '' });
-      this.#options.logger.warn(
-        { model: model.id },
-        'no tokenizer files on this host: asking the engine for every prompt is slow; give --tokenizer MODEL=DIR',
-      );
+      return;
     }
+    const engines = this.#enginesOf(model).slice(0, TOKENIZING_ENGINES_MAX);
+    if (engines.length === 0) return;
+    const source = { kind: 'engine', engines } as const;
+    this.#pools.set(model.pool, { source, proof: 'not-needed', reason: '' });
+    if (known !== undefined) return;
+    this.#options.logger.warn(
+      { model: model.id },
+      'no tokenizer files on this host: asking the engine for every prompt is slow; give --tokenizer MODEL=DIR',
+    );
   }
 
   #send(): void {
@@ -126,10 +140,13 @@ export class ModelCoordinator {
     for (const model of this.#models) {
       if (model.adapter !== '' || this.#proving.has(model.pool)) continue;
       if (this.#pools.get(model.pool)?.proof !== 'pending') continue;
-      const endpoint = this.#endpointOf(model);
-      if (endpoint === null) continue;
+      // The next one each time: one engine that does not answer must not stand for all.
+      const engines = this.#enginesOf(model);
+      const engine = engines[this.#attempts % engines.length];
+      if (engine === undefined) continue;
+      this.#attempts += 1;
       this.#proving.add(model.pool);
-      this.#prove(model, endpoint)
+      this.#prove(model, engine)
         .catch((error: unknown) => {
           this.#options.logger.error({ model: model.id, error }, 'proof of the tokenizer failed');
         })
@@ -137,12 +154,11 @@ export class ModelCoordinator {
     }
   }
 
-  async #prove(model: FleetModel, endpoint: Endpoint): Promise<void> {
+  async #prove(model: FleetModel, engine: TokenizingEngine): Promise<void> {
     const { client, encoder, logger } = this.#options;
     const proof = await proveModel({
       client,
-      url: endpoint.url,
-      security: endpoint.security,
+      ...engine,
       timeoutMs: PROOF_TIMEOUT_MS,
       modelId: model.id,
       chats: PROBE_CHATS,
@@ -153,28 +169,29 @@ export class ModelCoordinator {
     const status = statusOf(proof, source);
     this.#pools.set(model.pool, status);
     if (status.proof === 'proven') {
-      logger.info(
-        { model: model.id, endpoint: endpoint.name },
-        'tokenizer proven equal to the engine',
-      );
+      logger.info({ model: model.id, url: engine.url }, 'tokenizer proven equal to the engine');
     } else {
       logger.warn(
-        { model: model.id, endpoint: endpoint.name, proof: status.proof, reason: status.reason },
+        { model: model.id, url: engine.url, proof: status.proof, reason: status.reason },
         'tokenizer is not proven equal to the engine',
       );
     }
     if (status.proof === 'pending') {
+      this.#cancelRetry();
       this.#cancelRetry = this.#options.clock.after(PROOF_RETRY_MS, () => this.#proveAll());
     }
     this.#send();
   }
 
-  #endpointOf(model: FleetModel): Endpoint | null {
+  /** Addresses that serve the model, in the order of their slots; ranks of one count once. */
+  #enginesOf(model: FleetModel): readonly TokenizingEngine[] {
+    const engines = new Map<string, TokenizingEngine>();
     for (const slot of model.slots) {
-      const endpoint = this.#endpoints[slot];
-      if (endpoint !== null && endpoint !== undefined) return endpoint;
+      const endpoint = this.#endpoints[slot] ?? null;
+      if (endpoint === null) continue;
+      engines.set(endpoint.url, { url: endpoint.url, security: endpoint.security });
     }
-    return null;
+    return [...engines.values()];
   }
 }
 

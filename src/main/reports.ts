@@ -105,7 +105,7 @@ function modelStatuses({ fleet, models }: ReportedParts): readonly ModelStatus[]
         tokenizer:
           source === null
             ? null
-            : `${source.kind}: ${'directory' in source ? source.directory : source.url}`,
+            : `${source.kind}: ${'directory' in source ? source.directory : source.engines.map(({ url }) => url).join(', ')}`,
         proof: status?.proof ?? 'no-tokenizer',
         proofReason: status?.reason === '' ? null : (status?.reason ?? null),
         maxModelLen,

@@ -6,17 +6,29 @@ import { processClock } from '#workers/process-clock.js';
 
 /** Engines that have not said within this what they are do not hold the start up. */
 const DISCOVERY_WAIT_MS = 2000;
-const DISCOVERY_POLL_MS = 10;
+/** Nor does a proof that takes longer: until it is there, requests go by load. */
+const PROOF_WAIT_MS = 10_000;
+const POLL_MS = 10;
 /** A prompt worker holds its own copy of every tokenizer, about 100 MB each. */
 const PROMPT_WORKERS_MAX = 8;
 
 /** Waits until every endpoint has told its models, but not for long. */
-export async function untilDiscovered(snapshot: () => FleetSnapshot): Promise<void> {
-  const deadlineMs = processClock.nowMs() + DISCOVERY_WAIT_MS;
-  while (processClock.nowMs() < deadlineMs) {
+export function untilDiscovered(snapshot: () => FleetSnapshot): Promise<void> {
+  return patiently(DISCOVERY_WAIT_MS, () => {
     const states = snapshot().bySlot.filter((state) => state !== null);
-    if (states.every((state) => state.endpoint.models.length > 0)) return;
-    await new Promise<void>((resolve) => processClock.after(DISCOVERY_POLL_MS, resolve));
+    return states.every((state) => state.endpoint.models.length > 0);
+  });
+}
+
+/** Waits until no tokenizer's proof is under way, but not for long: the first request counts. */
+export function untilProven(isProving: () => boolean): Promise<void> {
+  return patiently(PROOF_WAIT_MS, () => !isProving());
+}
+
+async function patiently(limitMs: number, done: () => boolean): Promise<void> {
+  const deadlineMs = processClock.nowMs() + limitMs;
+  while (!done() && processClock.nowMs() < deadlineMs) {
+    await new Promise<void>((resolve) => processClock.after(POLL_MS, resolve));
   }
 }
 

@@ -58,7 +58,7 @@ export class EngineServer {
 
   /** `host:port` of the HTTP server. */
   get name(): string {
-    return `${this.#options.settings.host}:${this.#port}`;
+    return `${hostInUrl(this.#options.settings.host)}:${this.#port}`;
   }
 
   get url(): string {
@@ -202,11 +202,16 @@ export class EngineServer {
 function initialAddresses(settings: EngineSimSettings, position: number): readonly RankAddresses[] {
   const { host, eventPort, replayPort, dataParallelRanks, eventConnect } = settings;
   const at = (first: number, rank: number): string =>
-    `tcp://${host}:${first === 0 ? 0 : first + position * dataParallelRanks + rank}`;
+    `tcp://${hostInUrl(host)}:${first === 0 ? 0 : first + position * dataParallelRanks + rank}`;
   return Array.from({ length: dataParallelRanks }, (_, rank) => ({
     address: eventConnect ?? at(eventPort, rank),
     replayAddress: at(replayPort, rank),
   }));
+}
+
+/** IPv6 in brackets, as URLs and ZMQ write it. */
+function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function listen(server: Server, port: number, host: string): Promise<void> {

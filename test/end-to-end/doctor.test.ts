@@ -2,6 +2,8 @@
 // missing: the finding must name it and the remedy must be the flag to add.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
@@ -56,6 +58,32 @@ test('an engine that has everything passes every check', async () => {
     );
     assert.equal(checks.length, 7);
     assert.equal(code, 0);
+  });
+});
+
+test('every data-parallel rank is asked, whatever the policy of the configuration', async () => {
+  await withEngines({ dataParallelRanks: 3 }, async (engines) => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-doctor-'));
+    try {
+      const file = path.join(folder, 'warmpath.yaml');
+      writeFileSync(file, `policy: round-robin\nendpoints: [${engines.engines[0]?.url}]\n`);
+      const { code, checks } = await doctor([`--config=${file}`]);
+      assert.deepEqual(
+        checks.filter(({ verdict }) => verdict !== 'PASS'),
+        [],
+      );
+      assert.equal(checks.filter(({ subject }) => subject === 'events').length, 3);
+      assert.equal(code, 0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+test('an engine on IPv6 passes every check, its event sockets too', async () => {
+  await withEngines({ host: '::1' }, async (engines) => {
+    const { code, checks } = await doctor(endpointFlags(engines));
+    assert.deepEqual([code, checks.length], [0, 7], JSON.stringify(checks));
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -14,6 +14,7 @@ import { chainStart, extendChain } from '#core/portable/prompt/hash.js';
 import { createPromptEncoder } from '#core/portable/prompt/prompt-encoder.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { repositoryRoot } from '#test/support/paths.js';
+import { TEST_CERTIFICATE, TEST_KEY } from '#test/support/test-certificate.js';
 import { processClock } from '#workers/process-clock.js';
 
 const CAPACITY = 64;
@@ -202,9 +203,10 @@ test('a full batch, stale handles included, is encoded', async () => {
   }
 });
 
-test('an engine is asked when there are no files, once per prompt', async () => {
+/** An engine's /tokenize behind a private CA; counts whom it answered. */
+async function tokenizingEngine(): Promise<{ server: Server; url: string; asked: () => number }> {
   let asked = 0;
-  const server = createServer((incoming, answer) => {
+  const server = createServer({ cert: TEST_CERTIFICATE, key: TEST_KEY }, (incoming, answer) => {
     let text = '';
     incoming.on('data', (chunk: Buffer) => {
       text += chunk.toString();
@@ -218,25 +220,41 @@ test('an engine is asked when there are no files, once per prompt', async () => 
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { port } = server.address() as AddressInfo;
+  return { server, url: `https://127.0.0.1:${port}`, asked: () => asked };
+}
+
+test('engines are asked when there are no files, once per prompt, while one of them lives', async () => {
+  const both = [await tokenizingEngine(), await tokenizingEngine()];
   const asking = encoderOf(new URL('../../src/workers/prompt.worker.js', import.meta.url), 1);
+  const kill = async ({ server }: { server: Server }): Promise<void> => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
   try {
     await asking.start();
-    await asking.setModels([
-      model(0, 'qwen', { tokenizer: { kind: 'engine', url, apiKey: 'key' } }),
-    ]);
+    const security = { apiKey: 'key', caPem: TEST_CERTIFICATE };
+    const engines = both.map(({ url }) => ({ url, security }));
+    await asking.setModels([model(0, 'qwen', { tokenizer: { kind: 'engine', engines } })]);
+    const [first, second] = both;
+    assert.ok(first !== undefined && second !== undefined);
     for (const temperature of [0, 1]) {
       const read = await encoded(chat('x', { temperature }), 'chat-completions', asking);
       assert.deepEqual([read.noMatchReason, read.promptTokens, read.totalBlocks], [null, 50, 3]);
     }
-    assert.equal(asked, 1);
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-    const read = await encoded(chat('y'), 'chat-completions', asking);
+    assert.deepEqual([first.asked(), second.asked()], [1, 0]);
+    await kill(first);
+    assert.equal((await encoded(chat('y'), 'chat-completions', asking)).noMatchReason, null);
+    assert.equal((await encoded(chat('z'), 'chat-completions', asking)).noMatchReason, null);
+    assert.equal(second.asked(), 2);
+    await kill(second);
+    const read = await encoded(chat('last'), 'chat-completions', asking);
     assert.equal(read.noMatchReason, 'encoder-failed');
   } finally {
-    server.closeAllConnections();
-    server.close();
+    for (const { server } of both) {
+      server.closeAllConnections();
+      server.close();
+    }
     await asking.stop();
   }
 });

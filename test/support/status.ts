@@ -4,6 +4,8 @@ import { eventually } from './eventually.js';
 
 /** The parts of /status that tests read. */
 export interface RouterStatus {
+  /** Last problem of each address that could not be discovered. */
+  readonly fleet: { readonly problems: Readonly<Record<string, string>> };
   readonly endpoints: readonly {
     readonly endpoint: string;
     readonly healthy: boolean;

@@ -47,6 +47,8 @@ export function chainKeys(
   assert(Number.isInteger(blockSize) && blockSize > 0, 'a block holds at least one token');
   const blockCount = Math.floor(tokenIds.length / blockSize);
   assert(keys.length >= 2 * blockCount, 'keys has room for every block');
+  // No block is larger than the prompt, so an engine's absurd block size costs no memory.
+  if (blockCount === 0) return 0;
   const { words, bytes } = blockBuffer(blockSize);
   let seed = toBigint(parent.low, parent.high);
   for (let block = 0; block < blockCount; block++) {

@@ -77,7 +77,8 @@ export function checkProof(status: DoctorStatus): Check {
   }
 }
 
-export function checkEvents(status: DoctorStatus): readonly Check[] {
+/** `asked` names the endpoints that answered a probe, and so had events to publish. */
+export function checkEvents(status: DoctorStatus, asked: ReadonlySet<string>): readonly Check[] {
   return status.endpoints.flatMap(({ endpoint, engine, events }) => {
     if (events === null) {
       const flag =
@@ -86,31 +87,31 @@ export function checkEvents(status: DoctorStatus): readonly Check[] {
           : EVENTS_FLAG;
       return [fail('events', `${endpoint} names no event socket`, `${flag}; ${OLDER_ENGINES}`)];
     }
-    const { source, state, framesReceived, replays, replaysFailed } = events;
-    const arriving =
-      framesReceived > 0
-        ? pass('events', `${framesReceived} frames from ${source.address}, publisher ${state}`)
-        : fail(
-            'events',
-            `nothing came from ${source.address}, publisher ${state}`,
-            `is the port open to this host? ${EVENTS_FLAG}`,
-          );
-    const replay =
-      source.replayAddress === null
-        ? warn(
-            'replay',
-            `${endpoint} has no replay socket: after a gap its cache is unknown until rebuilt`,
-            `add "replay_endpoint":"tcp://*:5558" to --kv-events-config`,
-          )
-        : replays > 0 && replaysFailed === 0
-          ? pass('replay', `${source.replayAddress} answers`)
-          : fail(
-              'replay',
-              `${source.replayAddress} did not answer`,
-              'is the port open to this host?',
-            );
-    return [arriving, replay];
+    return [checkArriving(events, asked.has(endpoint)), checkReplay(endpoint, events)];
   });
+}
+
+type FollowedEvents = NonNullable<DoctorStatus['endpoints'][number]['events']>;
+
+function checkArriving({ source, state, framesReceived }: FollowedEvents, asked: boolean): Check {
+  if (framesReceived > 0) {
+    return pass('events', `${framesReceived} frames from ${source.address}, publisher ${state}`);
+  }
+  const finding = `nothing came from ${source.address}, publisher ${state}`;
+  if (!asked) return warn('events', `${finding}; no probe reached it`, 'run doctor again');
+  return fail('events', finding, `is the port open to this host? ${EVENTS_FLAG}`);
+}
+
+function checkReplay(endpoint: string, { source, replays, replaysFailed }: FollowedEvents): Check {
+  if (source.replayAddress === null) {
+    return warn(
+      'replay',
+      `${endpoint} has no replay socket: after a gap its cache is unknown until rebuilt`,
+      `add "replay_endpoint":"tcp://*:5558" to --kv-events-config`,
+    );
+  }
+  if (replays > 0 && replaysFailed === 0) return pass('replay', `${source.replayAddress} answers`);
+  return fail('replay', `${source.replayAddress} did not answer`, 'is the port open to this host?');
 }
 
 /** Compares the second probe's prediction with what the engine reported. */

@@ -31,6 +31,8 @@ export interface DoctorStatus {
 /** Answer to one probe prompt. */
 export interface ProbeAnswer {
   readonly status: number;
+  /** Who answered; several data-parallel ranks share one address. */
+  readonly endpoint: string;
   readonly body: string;
   readonly predicted: number;
   readonly promptTokens: number;
@@ -45,11 +47,8 @@ export async function readDoctorStatus(adminUrl: string): Promise<DoctorStatus> 
 
 /** Sends the text as a chat of one token's answer. */
 export async function sendProbe(url: string, model: string, text: string): Promise<ProbeAnswer> {
-  const response = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ model, max_tokens: 1, messages: [{ role: 'user', content: text }] }),
-  });
+  const chat = { model, max_tokens: 1, messages: [{ role: 'user', content: text }] };
+  const response = await postJson(`${url}/v1/chat/completions`, chat);
   const body = await response.text();
   const [predicted = 0, promptTokens = 0] = (
     response.headers.get('x-warmpath-matched-tokens') ?? '0/0'
@@ -59,12 +58,25 @@ export async function sendProbe(url: string, model: string, text: string): Promi
   const usage = response.ok ? usageOf(body) : null;
   return {
     status: response.status,
+    endpoint: response.headers.get('x-warmpath-endpoint') ?? '',
     body,
     predicted,
     promptTokens,
     reported: usage?.prompt_tokens_details?.cached_tokens ?? null,
     reportedPromptTokens: usage?.prompt_tokens ?? null,
   };
+}
+
+/** Sends the bare text; returns who answered. Unlike chats, two texts share no first block. */
+export async function sendBareProbe(url: string, model: string, prompt: string): Promise<string> {
+  const response = await postJson(`${url}/v1/completions`, { model, max_tokens: 1, prompt });
+  await response.text();
+  return response.headers.get('x-warmpath-endpoint') ?? '';
+}
+
+function postJson(url: string, body: object): Promise<Response> {
+  const headers = { 'content-type': 'application/json' };
+  return fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
 }
 
 interface Usage {

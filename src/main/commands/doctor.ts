@@ -4,6 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
+import { POLICY_PROFILES } from '#config/policies.js';
 import { processClock } from '#workers/process-clock.js';
 import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
@@ -16,12 +17,7 @@ import {
   checkProof,
   checkReachable,
 } from './doctor-checks.js';
-import {
-  type DoctorStatus,
-  type ProbeAnswer,
-  readDoctorStatus,
-  sendProbe,
-} from './doctor-probe.js';
+import { type DoctorStatus, readDoctorStatus, sendBareProbe, sendProbe } from './doctor-probe.js';
 
 export interface DoctorOptions extends CommandLineFlags {
   readonly json?: boolean;
@@ -29,6 +25,8 @@ export interface DoctorOptions extends CommandLineFlags {
 
 const WAIT_MS = 15_000;
 const POLL_MS = 50;
+/** Rounds of probes that look for data-parallel ranks nobody has asked yet. */
+const RANK_ROUNDS_MAX = 4;
 
 /** Prints the checks; 0 when none failed, 1 when one did, 2 for a bad configuration. */
 export async function doctor(
@@ -76,6 +74,8 @@ async function examine(
     admin: { host: '127.0.0.1', port: 0 },
     headers: { decision: true },
     log: { level: 'error' },
+    // A policy that does not go by prefixes could send the second probe to another rank.
+    profile: POLICY_PROFILES.precise,
   } as const;
   const router = new ComposedRouter(examined, chosen);
   try {
@@ -103,15 +103,32 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
   const model = settledStatus.models.find(({ adapter }) => adapter === '')?.id ?? '';
   const text = probeText();
   const cold = await sendProbe(router.url, model, text);
-  const afterFirst = await settled(status, hasApplied);
-  const warm: ProbeAnswer = await sendProbe(router.url, model, text);
+  await settled(status, (now) => hasApplied(now, new Set([cold.endpoint])));
+  const warm = await sendProbe(router.url, model, text);
+  const asked = new Set([cold.endpoint, warm.endpoint]);
+  for (let round = 0; round < RANK_ROUNDS_MAX; round += 1) {
+    const ranks = settledStatus.endpoints.length;
+    if (asked.size >= ranks) break;
+    for (const endpoint of await probeTogether(router, model, ranks)) asked.add(endpoint);
+  }
+  const last = await settled(status, (now) => hasApplied(now, asked));
   return [
     reachable,
-    ...checkModels(afterFirst),
-    checkProof(afterFirst),
-    ...checkEvents(afterFirst),
+    ...checkModels(last),
+    checkProof(last),
+    ...checkEvents(last, asked),
     checkPrediction(cold, warm),
   ];
+}
+
+/** Sends one new prompt per rank at once, which spread by requests in flight; who answered. */
+function probeTogether(
+  router: ComposedRouter,
+  model: string,
+  ranks: number,
+): Promise<readonly string[]> {
+  const probes = Array.from({ length: ranks }, () => sendBareProbe(router.url, model, probeText()));
+  return Promise.all(probes);
 }
 
 /** Polls until `done` holds or the wait is over; the checks then say what is missing. */
@@ -128,10 +145,11 @@ async function settled(
   return current;
 }
 
-/** The probe's blocks have come back as events, or there is nothing to come. */
-function hasApplied({ endpoints }: DoctorStatus): boolean {
-  const followed = endpoints.filter(({ events }) => events !== null);
-  return followed.length === 0 || followed.some(({ events }) => (events?.blocksStored ?? 0) > 0);
+/** The blocks of those who were asked have come back as events, or there is nothing to come. */
+function hasApplied({ endpoints }: DoctorStatus, asked: ReadonlySet<string>): boolean {
+  return endpoints
+    .filter(({ endpoint, events }) => asked.has(endpoint) && events !== null)
+    .every(({ events }) => (events?.blocksStored ?? 0) > 0);
 }
 
 /** Text no cache has seen, some 600 tokens long: more than two blocks of any usual size. */

@@ -41,6 +41,11 @@ export class RecordLine {
     return Array.isArray(value) ? value : this.fail(field, 'an array');
   }
 
+  /** Empty when the field is absent or null. */
+  optionalArray(field: string): readonly unknown[] {
+    return (this.#fields[field] ?? null) === null ? [] : this.array(field);
+  }
+
   tokenIds(field: string): Uint32Array {
     const values = this.array(field);
     for (const value of values) {

@@ -5,6 +5,7 @@
 import { TIER_COUNT } from '#contracts/block.js';
 import type { BlockIndexReader, MatchResult } from '#contracts/block-index.js';
 import type { EventApplier } from '#contracts/core.js';
+import { EVENT_MESSAGE_BYTES_MAX } from '#contracts/limits.js';
 import type { Random } from '#contracts/random.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
@@ -45,6 +46,8 @@ export interface StreamCounts {
   readonly unknownBlocks: number;
   readonly gaps: number;
   readonly restarts: number;
+  /** Residencies the index had no room for: predictions after one may be too low. */
+  readonly indexFull: number;
 }
 
 export interface VerifyReport {
@@ -66,8 +69,11 @@ const POOL = 'recording';
 const SECRET = 0n;
 /** Endpoint slots and virtual ids: every clear and restart takes a new id until swept. */
 const ENDPOINT_CAPACITY = 256;
-const BLOCK_CAPACITY_MIN = 65_536;
-/** Buckets swept per probe, as the event worker does between batches. */
+/** Not every engine tells how many blocks it has. Pages of the index are only used when written. */
+const BLOCK_CAPACITY_MIN = 1_048_576;
+/** A gigabyte; a header may say anything. */
+const BLOCK_CAPACITY_MAX = 67_108_864;
+/** Buckets swept per line, as the event worker does between batches. */
 const SWEEP_BUCKETS = 4096;
 /** Virtual time between lines. */
 const LINE_MS = 10;
@@ -109,9 +115,9 @@ class VerifyRun {
     this.#blockSize = header.count('block_size');
     if (this.#blockSize === 0) header.fail('block_size', 'at least 1');
     const names = endpointNames(header);
-    const groups = header.array('kv_cache_groups').length;
+    const groups = Math.max(1, header.optionalArray('kv_cache_groups').length);
     const index = createBlockIndex({
-      blockCapacity: Math.max(BLOCK_CAPACITY_MIN, 2 * groups * gpuBlocks(header)),
+      blockCapacity: blockCapacity(2 * groups * gpuBlocks(header)),
       endpointCapacity: ENDPOINT_CAPACITY,
     });
     this.#reader = openIndexReader(index);
@@ -133,7 +139,6 @@ class VerifyRun {
         break;
       case 'probe':
         this.#probe(line);
-        this.#applier.sweep(SWEEP_BUCKETS);
         break;
       case 'restart':
         this.#endpoint(line).publisher.replaceProcess(nowMs);
@@ -145,6 +150,7 @@ class VerifyRun {
         // What the engine did with a request (`submit`, `admit`, `finish`) is not for a router.
         break;
     }
+    this.#applier.sweep(SWEEP_BUCKETS);
   }
 
   report(): VerifyReport {
@@ -223,6 +229,7 @@ function streamCounts({ name, publisher }: RecordedEndpoint): StreamCounts {
     unknownBlocks: publisher.count('unknownBlocks'),
     gaps: publisher.count('gaps'),
     restarts: publisher.count('restarts'),
+    indexFull: publisher.count('indexFull'),
   };
 }
 
@@ -233,7 +240,12 @@ function endpointNames(header: RecordLine): readonly string[] {
   });
   const isUsable = names.length > 0 && names.length <= ENDPOINT_CAPACITY / 4;
   if (!isUsable) header.fail('pods', `1 to ${ENDPOINT_CAPACITY / 4} pods`);
+  if (new Set(names).size < names.length) header.fail('pods', 'pods of different names');
   return names;
+}
+
+function blockCapacity(wanted: number): number {
+  return Math.min(BLOCK_CAPACITY_MAX, Math.max(BLOCK_CAPACITY_MIN, wanted));
 }
 
 function gpuBlocks(header: RecordLine): number {
@@ -247,7 +259,8 @@ function gpuBlocks(header: RecordLine): number {
 /** `[frame hex, …, payload length]` as frames; the payload's bytes are not recorded. */
 function replyFrames(raw: unknown, line: RecordLine): readonly Uint8Array[] {
   const payloadBytes = Array.isArray(raw) ? Number(raw.at(-1)) : Number.NaN;
-  if (!Array.isArray(raw) || !Number.isSafeInteger(payloadBytes)) {
+  const isLength = payloadBytes >= 0 && payloadBytes <= EVENT_MESSAGE_BYTES_MAX;
+  if (!Array.isArray(raw) || !Number.isInteger(payloadBytes) || !isLength) {
     line.fail('reply_frames', 'arrays that end with a payload length');
   }
   const frames = raw.slice(0, -1).map((hex) => Buffer.from(String(hex), 'hex'));

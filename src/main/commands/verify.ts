@@ -12,6 +12,11 @@ export interface VerifyOptions {
 }
 
 const MISMATCHES_SHOWN = 10;
+const WHY_TOO_HIGH: readonly string[] = [
+  'too high is expected where requests carried `kv_cache_report_mode: "full"`: the engine announces',
+  'blocks again that it holds once, which looks like second copies. The router strips that field.',
+];
+const WHY_TOO_LOW = 'the index was full: predictions may be too low';
 
 /**
  * Verifies one `kvstream/1` recording. Returns the exit code: 0 when every prediction is exact, 1
@@ -76,6 +81,7 @@ function streamTotals({ streams, replays, replayFailures }: VerifyReport): objec
     unknownBlocks: sum((stream) => stream.unknownBlocks),
     gaps: sum((stream) => stream.gaps),
     restarts: sum((stream) => stream.restarts),
+    indexFull: sum((stream) => stream.indexFull),
     replays,
     replaysUnreadable: replayFailures.length,
   };
@@ -99,6 +105,8 @@ function describe(file: string, report: VerifyReport): readonly string[] {
   if (wrong.length > MISMATCHES_SHOWN) {
     lines.push(`… and ${wrong.length - MISMATCHES_SHOWN} more`);
   }
+  if (wrong.some((one) => one.predictedTokens > one.engineTokens)) lines.push(...WHY_TOO_HIGH);
+  if (streams.some((stream) => stream.indexFull > 0)) lines.push(WHY_TOO_LOW);
   lines.push(...replayFailures);
   lines.push(`${replays - replayFailures.length} of ${replays} recorded replays can be read`);
   if (predictions.length === 0) lines.push('the recording has no probe, so nothing was verified');

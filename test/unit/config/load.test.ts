@@ -398,6 +398,36 @@ test('a text that unfolds without end is refused', () => {
   assert.match(mistakes(`${levels.join('\n')}\n`)[0] ?? '', /alias/i);
 });
 
+test('a text that repeats itself is refused, and thousands of errors are told as a few', () => {
+  assert.deepEqual(mistakes('log: {level: info}\nendpoints: &all [*all]\n'), [
+    'warmpath.yaml:2:18: *all stands inside what it repeats',
+  ]);
+  assert.deepEqual(mistakes('models: &m\n  a: {tokenizer: *m}\n'), [
+    'warmpath.yaml:2:18: *m stands inside what it repeats',
+  ]);
+  assert.ok(mistakes('['.repeat(20_000)).length <= 10);
+});
+
+test('a port alone may be written as a number', () => {
+  const { listen, admin } = load(`listen: $\{PORT}\nadmin: 9001\n`, {
+    environment: { PORT: '9000' },
+  });
+  assert.deepEqual(
+    [listen, admin],
+    [
+      { host: '0.0.0.0', port: 9000 },
+      { host: '127.0.0.1', port: 9001 },
+    ],
+  );
+  assert.deepEqual(mistakes('listen: 99999\nadmin: off\n'), [
+    'warmpath.yaml:1:9: listen: expected host:port or :port, got "99999"',
+    'warmpath.yaml:2:8: admin: expected host:port or :port, got "off"',
+  ]);
+  assert.deepEqual(mistakes('listen: true\n'), [
+    'warmpath.yaml:1:9: listen: expected host:port or :port, got true',
+  ]);
+});
+
 test('a secret never appears in a message', () => {
   writeFileSync(path.join(folder, 'bad-key'), 'sk-first\nsk-second\n');
   const [line = ''] = mistakes('endpoints: [{url: "http://a:1", apiKeyFile: bad-key}]\n');

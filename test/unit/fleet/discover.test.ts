@@ -72,6 +72,7 @@ test('who listens follows from the address the engine names', async () => {
     ['http://10.0.0.5:8000', 'tcp://10.0.0.9:5557', 'bind', 'tcp://*:5557'],
     ['http://127.0.0.1:8000', 'tcp://127.0.0.1:15557', 'bind', 'tcp://127.0.0.1:15557'],
     ['http://localhost:8000', 'tcp://localhost:15557', 'bind', 'tcp://127.0.0.1:15557'],
+    ['http://[::1]:8000', 'tcp://[::1]:15557', 'bind', 'tcp://[::1]:15557'],
   ];
   for (const [url, endpoint, mode, address] of cases) {
     const source = await firstSource(endpoint, url);

@@ -78,7 +78,8 @@ export class RequestEncoder {
     if (prompt.kind === 'tokens') return prompt.tokenIds;
     const source = model.tokenizer;
     if (source === null) throw new Error(`no tokenizer was found for ${model.id}`);
-    if (source.kind === 'engine') return this.#context.engine.tokenIds(source, parseBody(body));
+    if (source.kind === 'engine')
+      return this.#context.engine.tokenIds(source.engines, parseBody(body));
     const { tokenizer } = await this.#context.tokenizers.get(source.directory);
     if (prompt.kind === 'text') return tokenizer.encode(prompt.text, prompt.addSpecialTokens);
     if (tokenizer.renderer === null) throw new Error(`${model.id} has no chat template`);
@@ -129,7 +130,7 @@ export class RequestEncoder {
     const { nowMs } = this.#context;
     if (source.kind === 'engine') {
       const startedMs = nowMs();
-      const ids = await this.#context.engine.tokenIds(source, parseBody(body));
+      const ids = await this.#context.engine.tokenIds(source.engines, parseBody(body));
       outcome.micros.tokenize = micros(nowMs() - startedMs);
       return this.#hash(ids, seed, outcome);
     }

@@ -2,17 +2,19 @@
 // slow, therefore cached. Called by encode.ts; a failure routes the request by load.
 
 import { xxh3 } from '@node-rs/xxhash';
+import { Agent, request } from 'undici';
+import type { TokenizingEngine } from '#contracts/core.js';
+import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
 import { isJsonObject, type JsonValue } from './json-value.js';
-
-export interface EngineSource {
-  readonly url: string;
-  readonly apiKey: string | null;
-}
 
 export interface EngineTokenizerLimits {
   readonly entriesMax: number;
+  /** For one prompt, whoever answers in the end. */
   readonly timeoutMs: number;
 }
+
+/** Share of the time one engine may take to be connected to, before the next one is asked. */
+const CONNECT_SHARE = 0.25;
 
 /** Body members that decide the prompt; the engine ignores or refuses the others. */
 const PROMPT_MEMBERS: readonly string[] = [
@@ -29,26 +31,29 @@ const PROMPT_MEMBERS: readonly string[] = [
 export class EngineTokenizer {
   readonly #limits: EngineTokenizerLimits;
   readonly #answers = new Map<bigint, Promise<Uint32Array>>();
+  readonly #agents = new Map<string, Agent>();
+  /** Engines that did not answer last time: asked after all others. */
+  readonly #avoided = new Set<string>();
 
   constructor(limits: EngineTokenizerLimits) {
     this.#limits = limits;
   }
 
-  /** Asks for the prompt of an OpenAI body. Rejects when the engine does not answer with ids. */
-  tokenIds(source: EngineSource, body: JsonValue): Promise<Uint32Array> {
+  /** Asks for the prompt of an OpenAI body. Rejects when no engine answers with ids. */
+  tokenIds(engines: readonly TokenizingEngine[], body: JsonValue): Promise<Uint32Array> {
     const members = isJsonObject(body) ? body : {};
     const asked = Object.fromEntries(
       PROMPT_MEMBERS.filter((name) => name in members).map((name) => [name, members[name]]),
     );
     const text = JSON.stringify(asked);
-    const key = xxh3.xxh64(`${source.url}\n${text}`);
+    const key = xxh3.xxh64(text);
     const known = this.#answers.get(key);
     if (known !== undefined) {
       this.#answers.delete(key);
       this.#answers.set(key, known);
       return known;
     }
-    const answer = this.#ask(source, text);
+    const answer = this.#askInTurn(engines, text);
     this.#answers.set(key, answer);
     answer.catch(() => this.#answers.delete(key));
     for (const oldest of this.#answers.keys()) {
@@ -58,24 +63,90 @@ export class EngineTokenizer {
     return answer;
   }
 
-  async #ask(source: EngineSource, text: string): Promise<Uint32Array> {
-    const authorization =
-      source.apiKey === null ? {} : { authorization: `Bearer ${source.apiKey}` };
-    const response = await fetch(`${source.url}/tokenize`, {
+  async #askInTurn(engines: readonly TokenizingEngine[], text: string): Promise<Uint32Array> {
+    const isAvoided = ({ url }: TokenizingEngine): boolean => this.#avoided.has(url);
+    const inTurn = [
+      ...engines.filter((engine) => !isAvoided(engine)),
+      ...engines.filter((engine) => isAvoided(engine)),
+    ];
+    const signal = AbortSignal.timeout(this.#limits.timeoutMs);
+    let failure: unknown = new Error('there is no engine to ask');
+    for (const engine of inTurn) {
+      try {
+        const ids = await this.#ask(engine, text, signal);
+        this.#avoided.delete(engine.url);
+        return ids;
+      } catch (error) {
+        failure = error;
+        // A refusal is the prompt's fault, and every engine's answer to it.
+        if (error instanceof Refusal) break;
+        this.#avoided.add(engine.url);
+        if (signal.aborted) break;
+      }
+    }
+    throw failure;
+  }
+
+  async #ask(
+    { url, security }: TokenizingEngine,
+    text: string,
+    signal: AbortSignal,
+  ): Promise<Uint32Array> {
+    const { apiKey } = security;
+    const authorization = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+    // undici's request follows no redirect: an engine cannot send the key elsewhere.
+    const response = await request(`${url}/tokenize`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...authorization },
       body: text,
-      signal: AbortSignal.timeout(this.#limits.timeoutMs),
+      dispatcher: this.#agent(security.caPem),
+      signal,
     });
-    if (response.status !== 200) {
-      await response.body?.cancel();
-      throw new Error(`${source.url}/tokenize answered ${response.status}`);
-    }
-    const answer = (await response.json()) as JsonValue;
-    const ids = isJsonObject(answer) ? answer['tokens'] : null;
-    if (!Array.isArray(ids) || !ids.every((id) => Number.isInteger(id))) {
-      throw new Error(`${source.url}/tokenize answered no list of token ids`);
-    }
-    return Uint32Array.from(ids as readonly number[]);
+    const answer = await readBounded(response.body, url);
+    const { statusCode } = response;
+    const status = `${url}/tokenize answered ${statusCode}`;
+    if (statusCode === 400 || statusCode === 422) throw new Refusal(status);
+    if (statusCode !== 200) throw new Error(status);
+    return idsOf(answer, url);
   }
+
+  #agent(caPem: string | null): Agent {
+    const key = caPem ?? '';
+    let agent = this.#agents.get(key);
+    if (agent === undefined) {
+      const timeout = this.#limits.timeoutMs * CONNECT_SHARE;
+      agent = new Agent({ connect: { timeout, ...(caPem === null ? {} : { ca: caPem }) } });
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+}
+
+/** The engine does not take this prompt. */
+class Refusal extends Error {}
+
+async function readBounded(
+  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
+  url: string,
+): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.byteLength;
+    if (bytes > ENGINE_BODY_BYTES_MAX) {
+      body.destroy();
+      throw new Error(`${url}/tokenize answered more than ${ENGINE_BODY_BYTES_MAX} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, bytes).toString('utf8');
+}
+
+function idsOf(text: string, url: string): Uint32Array {
+  const answer = JSON.parse(text) as JsonValue;
+  const ids = isJsonObject(answer) ? answer['tokens'] : null;
+  if (!Array.isArray(ids) || !ids.every((id) => Number.isInteger(id))) {
+    throw new Error(`${url}/tokenize answered no list of token ids`);
+  }
+  return Uint32Array.from(ids as readonly number[]);
 }

@@ -1,0 +1,96 @@
+// What the encoder is told of models: whose word proves a tokenizer, and who is asked for token ids
+// where there are no files.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ModelDescriptor, PromptEncoder, TokenizerSource } from '#contracts/core.js';
+import type { Endpoint } from '#contracts/endpoint.js';
+import type { EngineClient } from '#contracts/transport.js';
+import type { FleetModel } from '#fleet/models.js';
+import { ModelCoordinator } from '#main/models.js';
+import { eventually } from '#test/support/eventually.js';
+import { VirtualClock } from '#test/support/time.js';
+
+const FILES: TokenizerSource = { kind: 'configured', directory: '/tokenizer' };
+
+function endpoint(slot: number, host: string): Endpoint {
+  return {
+    slot,
+    name: `${host}:8000`,
+    url: `http://${host}:8000`,
+    dpRank: null,
+    engine: 'vllm',
+    labels: {},
+    security: { apiKey: null, caPem: null },
+    models: [],
+    blockSize: 16,
+    gpuBlocks: 100,
+    events: null,
+  };
+}
+
+function modelOn(slots: readonly number[]): FleetModel {
+  return { index: 0, id: 'm', pool: 'm', adapter: '', maxModelLen: 100, roots: [], slots };
+}
+
+/** A coordinator whose engines answer /tokenize with [1, 2] unless their host is in `dead`. */
+function rig(options: { readonly files: TokenizerSource | null; readonly dead: Set<string> }) {
+  const clock = new VirtualClock();
+  const sent: ModelDescriptor[] = [];
+  const asked: string[] = [];
+  const client: EngineClient = {
+    onConnectionLost: () => {},
+    get: () => Promise.reject(new Error('not asked for')),
+    post: (url) => {
+      const host = new URL(url).hostname;
+      asked.push(host);
+      if (options.dead.has(host)) return Promise.reject(new Error('connection refused'));
+      return Promise.resolve({ status: 200, headers: {}, body: '{"tokens":[1,2]}' });
+    },
+  };
+  const encoder = {
+    setModels: (models: readonly ModelDescriptor[]) => {
+      sent.push(...models);
+      return Promise.resolve();
+    },
+    tokenize: () => Promise.resolve(Uint32Array.of(1, 2)),
+  };
+  const quiet = (): void => {};
+  const coordinator = new ModelCoordinator({
+    encoder: encoder as unknown as PromptEncoder,
+    client,
+    clock,
+    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    findTokenizer: () => options.files,
+  });
+  return { clock, sent, asked, coordinator };
+}
+
+const BLOCK_SIZES: ReadonlyMap<string, number> = new Map([['m', 16]]);
+
+test('an engine that does not answer is not asked for the proof again and again', async () => {
+  const { clock, sent, asked, coordinator } = rig({ files: FILES, dead: new Set(['a']) });
+  coordinator.update([modelOn([0, 1])], BLOCK_SIZES, [endpoint(0, 'a'), endpoint(1, 'b')]);
+  await eventually('the first has failed', () => {
+    return coordinator.statuses().get('m')?.reason.includes('connection refused') === true;
+  });
+  clock.advance(5000);
+  await eventually('the second has proven it', () => sent.at(-1)?.proven === true);
+  assert.deepEqual([...new Set(asked)], ['a', 'b']);
+  coordinator.stop();
+});
+
+test('without files the engines of the fleet as it is are named, each address once', () => {
+  const { sent, coordinator } = rig({ files: null, dead: new Set() });
+  const urlsOf = (model: ModelDescriptor | undefined): readonly string[] => {
+    const source = model?.tokenizer;
+    return source?.kind === 'engine' ? source.engines.map(({ url }) => url) : [];
+  };
+  const ranks = [endpoint(0, 'a'), endpoint(1, 'a'), endpoint(2, 'b')];
+  coordinator.update([modelOn([0, 1, 2])], BLOCK_SIZES, ranks);
+  assert.deepEqual(urlsOf(sent.at(-1)), ['http://a:8000', 'http://b:8000']);
+  coordinator.update([modelOn([2])], BLOCK_SIZES, [null, null, endpoint(2, 'b')]);
+  assert.deepEqual(urlsOf(sent.at(-1)), ['http://b:8000']);
+  assert.equal(coordinator.statuses().get('m')?.proof, 'not-needed');
+  coordinator.stop();
+});
