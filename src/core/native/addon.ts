@@ -3,10 +3,21 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { EventAddon } from './events/applier.js';
+import type { IndexOwnerAddon } from './index/owner.js';
+import type { IndexReaderAddon } from './index/reader.js';
+import type { SpeculativeAddon } from './index/speculative.js';
+import type { IndexWriterAddon } from './index/writer.js';
 import type { StoreAddon } from './request-store.js';
 
 /** Everything the addon exports. Free functions over numbers and typed arrays. */
-export interface Addon extends StoreAddon {
+export interface Addon
+  extends EventAddon,
+    IndexOwnerAddon,
+    IndexReaderAddon,
+    IndexWriterAddon,
+    SpeculativeAddon,
+    StoreAddon {
   /** Version of the sources it was built from. */
   version(): string;
 }
