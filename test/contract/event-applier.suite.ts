@@ -295,6 +295,16 @@ export function eventApplierSuite(name: string, core: ApplierCore): void {
       assert.deepEqual(index.residencies(SLOT), []);
     });
 
+    test('a group beyond the limit never decides the prefix', () => {
+      const { apply, match } = rig();
+      const prompt = tokens(0, 32);
+      const kind = { kv_cache_spec_kind: 'sliding_window', kv_cache_spec_sliding_window: 17 };
+      const beyond = { group_idx: 9, kv_cache_spec_kind: 'full_attention' };
+      const result = apply(stored([1, 2], prompt, kind), stored([1, 2], prompt, beyond));
+      assert.deepEqual([result.blocksStored, result.unknownEvents], [2, 1]);
+      assert.equal(match(prompt), 2);
+    });
+
     test('adapter and cache salt separate prompts completely', () => {
       const { apply, match } = rig();
       const prompt = tokens(0, 32);

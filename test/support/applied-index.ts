@@ -117,6 +117,13 @@ export class SharedIndex implements AppliedIndex {
     return windows;
   }
 
+  /** What hits of the slot's generations are multiples of, 0 where nothing was declared. */
+  alignment(slot: number): readonly number[] {
+    return this.#idsOf(slot).map(
+      (id) => this.#words[this.#record(id) + VIRTUAL_ENDPOINT.alignment] ?? 0,
+    );
+  }
+
   has(slot: number, group: number, low: number, high: number): boolean {
     const held = new Set(this.residencies(slot));
     return TIERS.some((tier) => held.has(this.nameOf(group, tier, low, high)));
