@@ -6,7 +6,8 @@ import { doctor } from './commands/doctor.js';
 import { type EngineSimOptions, engineSim } from './commands/engine-sim.js';
 import { type ServeOptions, serve } from './commands/serve.js';
 import { validate } from './commands/validate.js';
-import { verify } from './commands/verify.js';
+import { type VerifyOptions, verify } from './commands/verify.js';
+import { VERIFY_CORES } from './commands/verify-core.js';
 import { printVersion } from './commands/version.js';
 
 const EXAMPLES = `
@@ -81,9 +82,11 @@ function buildProgram(finish: (exitCode: number) => void): Command {
     .argument('<recording>', 'kvstream/1 file')
     .option('--json', 'print the totals as one JSON line at the end', false)
     .addOption(
-      new Option('--core <core>', 'core to verify').choices(['portable']).default('portable'),
+      new Option('--core <core>', 'core to verify; auto is native where it is installed')
+        .choices(VERIFY_CORES)
+        .default('auto'),
     )
-    .action(async (recording: string, options: { json: boolean; core: 'portable' }) =>
+    .action(async (recording: string, options: VerifyOptions) =>
       finish(await verify(recording, options, print)),
     );
   program

@@ -38,6 +38,11 @@ export interface EventWorkerHealth {
 
 /** Entry file of the event workers. */
 export const EVENT_WORKER_URL: URL = new URL('../workers/events.worker.js', import.meta.url);
+/** The same on the native core. */
+export const NATIVE_EVENT_WORKER_URL: URL = new URL(
+  '../workers/events-native.worker.js',
+  import.meta.url,
+);
 
 export class EventWorkers {
   readonly #options: EventWorkersOptions;
