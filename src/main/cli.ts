@@ -2,13 +2,14 @@
 // (0 fine, 1 a check failed, 2 bad flags or configuration). The work is in commands/.
 
 import { Command, CommanderError, Option } from 'commander';
+import { packageVersion } from '#core/package-version.js';
 import { doctor } from './commands/doctor.js';
 import { type EngineSimOptions, engineSim } from './commands/engine-sim.js';
 import { type ServeOptions, serve } from './commands/serve.js';
 import { validate } from './commands/validate.js';
-import { verify } from './commands/verify.js';
+import { type VerifyOptions, verify } from './commands/verify.js';
+import { VERIFY_CORES } from './commands/verify-core.js';
 import { printVersion } from './commands/version.js';
-import { packageVersion } from './package-version.js';
 
 const EXAMPLES = `
 Flags of the router: warmpath serve --help
@@ -85,9 +86,11 @@ function buildProgram(finish: (exitCode: number) => void): Command {
     .argument('<recording>', 'kvstream/1 file')
     .option('--json', 'print the totals as one JSON line at the end', false)
     .addOption(
-      new Option('--core <core>', 'core to verify').choices(['portable']).default('portable'),
+      new Option('--core <core>', 'core to verify; auto is native where it is installed')
+        .choices(VERIFY_CORES)
+        .default('auto'),
     )
-    .action(async (recording: string, options: { json: boolean; core: 'portable' }) =>
+    .action(async (recording: string, options: VerifyOptions) =>
       finish(await verify(recording, options, print)),
     );
   program

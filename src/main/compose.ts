@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
 import type { Logger } from '#contracts/logger.js';
 import { type Random, seededRandom } from '#contracts/random.js';
+import { packageVersion } from '#core/package-version.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
 import { FLEET_TIMINGS } from '#fleet/monitor.js';
 import { createLogger } from '#observability/log.js';
@@ -16,7 +17,6 @@ import type { ChosenCore } from './core-choice.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
 import { LogOutput } from './log-output.js';
-import { packageVersion } from './package-version.js';
 import { untilDiscovered, untilProven } from './start-up.js';
 
 /** A router that can be started once and stopped once. */

@@ -1,6 +1,7 @@
 // What the router tells about itself on both ports: gathers the figures of all modules when asked.
 
 import type { BlockIndexOwner, DataPlane, PromptEncoder, RequestStore } from '#contracts/core.js';
+import { packageVersion } from '#core/package-version.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
 import type { EventWorkerStats } from '#observability/collected-metrics.js';
 import type { RouterMetrics } from '#observability/metrics.js';
@@ -15,7 +16,6 @@ import { processClock } from '#workers/process-clock.js';
 import type { ChosenCore } from './core-choice.js';
 import type { EventWorkers } from './event-workers.js';
 import type { ModelCoordinator } from './models.js';
-import { packageVersion } from './package-version.js';
 
 /** Answers of /ready, /status and /metrics. */
 export interface RouterReports {

@@ -1,5 +1,6 @@
 // Several writer threads and readers on one small, full block index: no wrong answer, and nothing
-// left over when all has been removed. The same checks fail when one writer breaks the protocol.
+// left over when all has been removed, whichever cores the threads run on. The same checks fail when
+// one writer breaks the protocol.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -23,15 +24,29 @@ import {
   residue,
   sweepAll,
 } from '#test/support/index-checks.js';
+import { nativeSkip } from '#test/support/native-addon.js';
 import type { Sabotage } from '#test/support/stepped-atomics.js';
 
 /** Operations per writer; raise it to stress longer. */
 const OPERATIONS = 60_000;
 /** A broken writer is found long before. */
 const SABOTAGED_OPERATIONS = 400_000;
-const READERS = 1;
+type Core = StressTask['core'];
 
-async function stress(seed: number, operations: number, sabotage: Sabotage) {
+/** Which core each thread runs on. */
+interface Cores {
+  readonly writers: readonly [Core, Core, Core];
+  readonly readers: readonly Core[];
+}
+
+const PORTABLE: Cores = { writers: ['portable', 'portable', 'portable'], readers: ['portable'] };
+const NATIVE: Cores = { writers: ['native', 'native', 'native'], readers: ['native'] };
+const MIXED: Cores = {
+  writers: ['portable', 'native', 'native'],
+  readers: ['portable', 'native'],
+};
+
+async function stress(cores: Cores, seed: number, operations: number, sabotage: Sabotage) {
   // 840 keys for 861 slots, about 690 in use: full buckets and long paths.
   const index = createBlockIndex({ blockCapacity: 640, endpointCapacity: 64 });
   const words = new SharedArrayBuffer(STRESS_WORDS.count * 4);
@@ -42,19 +57,17 @@ async function stress(seed: number, operations: number, sabotage: Sabotage) {
   addChain(main, endpoint, chain, 3);
   addChain(main, endpoint, permanent, 3);
 
-  const start = async (task: Pick<StressTask, 'role' | 'number' | 'sabotage'>) => {
+  const start = async (task: Pick<StressTask, 'role' | 'core' | 'number' | 'sabotage'>) => {
     const workerData: StressTask = { ...task, index, words, seed, operations };
     const file = new URL('./block-index-stress.worker.js', import.meta.url);
     const [report] = (await once(new Worker(file, { workerData }), 'message')) as [StressReport];
     return report;
   };
   const reports = await Promise.all([
-    ...Array.from({ length: STRESS.writers }, (_, number) =>
-      start({ role: 'writer', number, sabotage: number === 0 ? sabotage : 'none' }),
+    ...cores.writers.map((core, number) =>
+      start({ role: 'writer', core, number, sabotage: number === 0 ? sabotage : 'none' }),
     ),
-    ...Array.from({ length: READERS }, () =>
-      start({ role: 'reader', number: 0, sabotage: 'none' }),
-    ),
+    ...cores.readers.map((core) => start({ role: 'reader', core, number: 0, sabotage: 'none' })),
   ]);
   const errors = reports.flatMap((report) => report.errors);
   if (errors.length > 0) {
@@ -76,17 +89,32 @@ async function stress(seed: number, operations: number, sabotage: Sabotage) {
 
 const seed = Math.floor(Math.random() * 2 ** 31);
 
-test(`writers and readers at once: no wrong answer, nothing left (seed ${seed})`, async (context) => {
-  const { errors, reports } = await stress(seed, OPERATIONS, 'none');
-  assert.deepEqual(errors, []);
-  for (const { role, checked } of reports) {
-    assert.ok(checked > 0);
-    context.diagnostic(`${role}: ${checked} checked`);
-  }
-});
+for (const [name, cores, skip] of [
+  ['portable', PORTABLE, false],
+  ['native', NATIVE, nativeSkip],
+  ['both cores', MIXED, nativeSkip],
+] as const) {
+  test(`${name}: writers and readers at once, no wrong answer, nothing left (seed ${seed})`, {
+    skip,
+  }, async (context) => {
+    const { errors, reports } = await stress(cores, seed, OPERATIONS, 'none');
+    assert.deepEqual(errors, []);
+    for (const { role, checked } of reports) {
+      assert.ok(checked > 0);
+      context.diagnostic(`${role}: ${checked} checked`);
+    }
+  });
+}
 
-test(`a writer that frees slots in the wrong order is found out (seed ${seed})`, async (context) => {
-  const { errors } = await stress(seed, SABOTAGED_OPERATIONS, 'delete-set-first');
-  assert.notDeepEqual(errors, []);
-  context.diagnostic(errors[0] ?? '');
-});
+for (const [name, cores, skip] of [
+  ['portable', PORTABLE, false],
+  ['both cores', MIXED, nativeSkip],
+] as const) {
+  test(`${name}: a writer that frees slots in the wrong order is found out (seed ${seed})`, {
+    skip,
+  }, async (context) => {
+    const { errors } = await stress(cores, seed, SABOTAGED_OPERATIONS, 'delete-set-first');
+    assert.notDeepEqual(errors, []);
+    context.diagnostic(errors[0] ?? '');
+  });
+}

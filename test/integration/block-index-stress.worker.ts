@@ -5,9 +5,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { TierNumber } from '#contracts/block.js';
 import type { BlockIndexWriter } from '#contracts/block-index.js';
 import { seededRandom } from '#contracts/random.js';
+import { openIndexReader as openNativeReader } from '#core/native/index/reader.js';
+import { openIndexWriter as openNativeWriter } from '#core/native/index/writer.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { type Chain, matchAll, randomChain } from '#test/support/index-checks.js';
+import { nativeAddon } from '#test/support/native-addon.js';
 import { type Sabotage, stepAtomics } from '#test/support/stepped-atomics.js';
 
 interface StressSizes {
@@ -34,12 +37,14 @@ export const STRESS_WORDS = { stop: 8, working: 9, count: 16 } as const;
 
 export interface StressTask {
   readonly role: 'writer' | 'reader';
+  readonly core: 'portable' | 'native';
   readonly index: SharedArrayBuffer;
   readonly words: SharedArrayBuffer;
   readonly seed: number;
   /** Which writer, and how many operations it makes. */
   readonly number: number;
   readonly operations: number;
+  /** Of the portable core only: it replaces functions of `Atomics`. */
   readonly sabotage: Sabotage;
 }
 
@@ -90,7 +95,10 @@ function write(task: StressTask): StressReport {
       if (++steps % 64 === 0) Atomics.wait(pause, 0, 0, 1);
     });
   }
-  const writer = openIndexWriter(task.index, task.number);
+  const writer =
+    task.core === 'native'
+      ? openNativeWriter(nativeAddon(), task.index, task.number)
+      : openIndexWriter(task.index, task.number);
   const errors: string[] = [];
   const run = new StressWriter(task, writer, errors);
   let done = 0;
@@ -188,7 +196,10 @@ class StressWriter {
 
 function read(task: StressTask): StressReport {
   const words = new Int32Array(task.words);
-  const reader = openIndexReader(task.index);
+  const reader =
+    task.core === 'native'
+      ? openNativeReader(nativeAddon(), task.index)
+      : openIndexReader(task.index);
   const { chain, never, own } = stressChains(task.seed);
   const errors: string[] = [];
   const expect = (fine: boolean, text: () => string): void => {

@@ -2,7 +2,7 @@
 // index answers is compared with what each engine has published.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { PublisherState } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import { seededRandom } from '#contracts/random.js';
@@ -13,6 +13,7 @@ import { openIndexReader } from '#core/portable/index/reader.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { EventWorkers, eventWorkerUrl } from '#main/event-workers.js';
 import { eventually } from '#test/support/eventually.js';
+import { nativeSkip } from '#test/support/native-addon.js';
 import { PublishingEngine } from '#test/support/publishing-engine.js';
 import { encodeEventBatch } from '#wire/msgpack-encode.js';
 import { processClock } from '#workers/process-clock.js';
@@ -33,7 +34,17 @@ function storedFrame(block: number): Uint8Array {
   });
 }
 
-test('after a failed worker the index answers what the engines have published', async (context) => {
+const CORES = [
+  { core: 'portable', workerUrl: eventWorkerUrl('portable'), skip: false },
+  { core: 'native', workerUrl: eventWorkerUrl('native'), skip: nativeSkip },
+] as const;
+
+for (const { core, workerUrl, skip } of CORES) {
+  const title = 'after a failed worker the index answers what the engines have published';
+  test(`${core}: ${title}`, { skip }, (context) => failAndReplay(context, workerUrl));
+}
+
+async function failAndReplay(context: TestContext, workerUrl: URL): Promise<void> {
   const index = createBlockIndex({ blockCapacity: 4096, endpointCapacity: 64 });
   const reader = openIndexReader(index);
   const owner = openIndexOwner(index);
@@ -70,7 +81,7 @@ test('after a failed worker the index answers what the engines have published', 
     clock: processClock,
     random: seededRandom(5),
     logger,
-    workerUrl: eventWorkerUrl('portable'),
+    workerUrl,
     onPublisher: (slot, state) => states.set(slot, state),
     onBlockSize: () => {},
   });
@@ -100,4 +111,4 @@ test('after a failed worker the index answers what the engines have published', 
   // The former worker's generations are gone from the index: dropping the slot leaves nothing.
   workers.unsubscribe(0);
   await eventually('the slot is empty', () => matched() === '0,3');
-});
+}

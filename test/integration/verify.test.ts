@@ -14,7 +14,9 @@ import { openIndexWriter } from '#core/portable/index/writer.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { readRecording } from '#main/commands/recording.js';
 import { verify } from '#main/commands/verify.js';
+import { chooseVerifyCore, type VerifyCore } from '#main/commands/verify-core.js';
 import { type Prediction, runRecording } from '#main/commands/verify-run.js';
+import { nativeSkip } from '#test/support/native-addon.js';
 import { goldenFile, sharedFile } from '#test/support/paths.js';
 
 const STREAMS = [
@@ -45,43 +47,68 @@ interface Totals {
   readonly replaysUnreadable: number;
 }
 
-async function runVerify(file: string): Promise<{ code: number; lines: string[]; totals: Totals }> {
+type CoreName = VerifyCore['name'];
+const CORES: readonly { readonly core: CoreName; readonly skip: string | false }[] = [
+  { core: 'portable', skip: false },
+  { core: 'native', skip: nativeSkip },
+];
+
+async function runVerify(
+  file: string,
+  core: CoreName,
+): Promise<{ code: number; lines: string[]; totals: Totals }> {
   const lines: string[] = [];
-  const code = await verify(file, { json: true, core: 'portable' }, (line) => lines.push(line));
+  const code = await verify(file, { json: true, core }, (line) => lines.push(line));
   return { code, lines, totals: JSON.parse(lines.at(-1) ?? '') };
 }
 
-async function expectExact(file: string, probes: number): Promise<void> {
-  const { code, lines, totals } = await runVerify(file);
+async function expectExact(file: string, core: CoreName, probes: number): Promise<void> {
+  const { code, lines, totals } = await runVerify(file, core);
   assert.equal(code, 0, lines.join('\n'));
   assert.deepEqual(
     { ...totals },
-    { ...totals, probes, exact: probes, over: 0, under: 0, restarts: 1, replaysUnreadable: 0 },
+    {
+      ...totals,
+      probes,
+      exact: probes,
+      over: 0,
+      under: 0,
+      restarts: 1,
+      replaysUnreadable: 0,
+      core,
+    },
   );
 }
 
-for (const name of STREAMS) {
-  test(`every prediction on ${name} is exact`, () =>
-    expectExact(goldenFile(name), PROBES[name] ?? 0));
-}
-
-test('every prediction on the array-encoded vLLM 0.23.0 stream is exact', async (context) => {
-  const file = sharedFile('golden/vllm-0.23.0-stream-b16-array.jsonl');
-  if (file === null) context.skip('the shared recordings are not beside this checkout');
-  else await expectExact(file, 400);
-});
-
-test('re-announcements (kv_cache_report_mode full) cost at most 3 %, and exit with 1', async (context) => {
-  const file = sharedFile('golden/vllm-0.33.0-stream-fullreport-b16.jsonl');
-  if (file === null) {
-    context.skip('the shared recordings are not beside this checkout');
-    return;
+for (const { core, skip } of CORES) {
+  for (const name of STREAMS) {
+    test(`${core}: every prediction on ${name} is exact`, { skip }, () =>
+      expectExact(goldenFile(name), core, PROBES[name] ?? 0),
+    );
   }
-  const { code, lines, totals } = await runVerify(file);
-  assert.equal(code, 1);
-  assert.ok(totals.exact / totals.probes >= 0.97, `${totals.exact} of ${totals.probes}`);
-  assert.match(lines.join('\n'), /too high is expected where .*kv_cache_report_mode/);
-});
+
+  test(`${core}: every prediction on the array-encoded vLLM 0.23.0 stream is exact`, {
+    skip,
+  }, async (context) => {
+    const file = sharedFile('golden/vllm-0.23.0-stream-b16-array.jsonl');
+    if (file === null) context.skip('the shared recordings are not beside this checkout');
+    else await expectExact(file, core, 400);
+  });
+
+  test(`${core}: re-announcements (kv_cache_report_mode full) cost at most 3 %, and exit with 1`, {
+    skip,
+  }, async (context) => {
+    const file = sharedFile('golden/vllm-0.33.0-stream-fullreport-b16.jsonl');
+    if (file === null) {
+      context.skip('the shared recordings are not beside this checkout');
+      return;
+    }
+    const { code, lines, totals } = await runVerify(file, core);
+    assert.equal(code, 1);
+    assert.ok(totals.exact / totals.probes >= 0.97, `${totals.exact} of ${totals.probes}`);
+    assert.match(lines.join('\n'), /too high is expected where .*kv_cache_report_mode/);
+  });
+}
 
 /** Runs a changed copy of a recording. */
 async function runChanged(change: (lines: string[]) => string[]): Promise<{
@@ -264,7 +291,13 @@ test('a header without groups and block counts is enough, however many blocks co
 const seed = 41_077;
 
 /** Predictions with a tenth of the frames lost; runs of up to three. */
-async function predictWithLoss(name: string, canReplay: boolean): Promise<readonly Prediction[]> {
+async function predictWithLoss(
+  name: string,
+  coreName: CoreName,
+  canReplay: boolean,
+): Promise<readonly Prediction[]> {
+  const core = chooseVerifyCore(coreName);
+  assert.ok(typeof core !== 'string', `${core}`);
   const random = seededRandom(seed);
   let losing = 0;
   const isLost = (): boolean => {
@@ -273,13 +306,16 @@ async function predictWithLoss(name: string, canReplay: boolean): Promise<readon
     losing -= 1;
     return true;
   };
-  const options = { random: seededRandom(seed + 1), canReplay, isLost };
+  const options = { core, random: seededRandom(seed + 1), canReplay, isLost };
   return (await runRecording(readRecording(goldenFile(name)), options)).predictions;
 }
 
-for (const name of STREAMS) {
-  test(`${name} with lost frames: replay recovers everything (seed ${seed})`, async () => {
-    const predictions = await predictWithLoss(name, true);
+const RUNS = CORES.flatMap((core) => STREAMS.map((name) => ({ ...core, name })));
+for (const { core, skip, name } of RUNS) {
+  test(`${core}: ${name} with lost frames: replay recovers everything (seed ${seed})`, {
+    skip,
+  }, async () => {
+    const predictions = await predictWithLoss(name, core, true);
     const noticed = predictions.filter((one) => !one.unnoticedLoss);
     assert.ok(noticed.length < predictions.length, 'frames were lost');
     for (const one of noticed) {
@@ -287,8 +323,10 @@ for (const name of STREAMS) {
     }
   });
 
-  test(`${name} with lost frames and no replay: never more than the truth (seed ${seed})`, async () => {
-    const predictions = await predictWithLoss(name, false);
+  test(`${core}: ${name} with lost frames and no replay: never more than the truth (seed ${seed})`, {
+    skip,
+  }, async () => {
+    const predictions = await predictWithLoss(name, core, false);
     const noticed = predictions.filter((one) => !one.unnoticedLoss);
     for (const one of noticed) {
       assert.ok(one.predictedTokens <= one.engineTokens, JSON.stringify(one));

@@ -7,10 +7,16 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Random } from '#contracts/random.js';
 import { seededRandom } from '#contracts/random.js';
-import { createEventApplier } from '#core/portable/events/applier.js';
+import { createEventApplier as createNativeApplier } from '#core/native/events/applier.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
+import {
+  type AppliedIndex,
+  type ApplierCore,
+  plainCore,
+  sharedCore,
+} from '#test/support/applied-index.js';
+import { nativeAddon, nativeSkip } from '#test/support/native-addon.js';
 import { goldenFile } from '#test/support/paths.js';
-import { PlainIndex } from '#test/support/plain-index.js';
 import { encodeEventBatch, type MsgpackValue } from '#wire/msgpack-encode.js';
 
 const CANONICAL = 16;
@@ -56,8 +62,8 @@ class Model {
     for (const { copies } of this.blocks) for (const tiers of copies) tiers.fill(0);
   }
 
-  /** `group/tier/high/low` of every canonical block whose engine blocks all have a copy. */
-  residencies(): ReadonlySet<string> {
+  /** Names of every canonical block whose engine blocks all have a copy. */
+  residencies(index: AppliedIndex): ReadonlySet<string> {
     const expected = new Set<string>();
     for (const block of this.blocks) {
       const first = Math.floor(block.start / CANONICAL);
@@ -70,7 +76,7 @@ class Model {
         for (let group = 0; group < GROUPS; group += 1) {
           for (const tier of MEDIA.keys()) {
             if (isCovered(block, i * CANONICAL, group, tier)) {
-              expected.add(`${group}/${tier}/${keys[2 * i + 1]}/${keys[2 * i]}`);
+              expected.add(index.nameOf(group, tier, keys[2 * i] ?? 0, keys[2 * i + 1] ?? 0));
             }
           }
         }
@@ -142,12 +148,31 @@ function randomRemove(model: Model, random: Random): MsgpackValue | null {
   return { type: 'BlockRemoved', block_hashes: [block.hash], medium, group_idx: copy.group };
 }
 
+interface Core {
+  readonly name: string;
+  readonly skip: string | false;
+  readonly create: ApplierCore;
+}
+
+const CORES: readonly Core[] = [
+  { name: 'portable', skip: false, create: plainCore },
+  {
+    name: 'native',
+    skip: nativeSkip,
+    create: sharedCore((index, writerId, hashSecret) =>
+      createNativeApplier(nativeAddon(), { index, writerId, hashSecret }),
+    ),
+  },
+];
+
 const seed = 20_260_731;
-for (const pageSize of [1, 4, 10, 16, 24, 32]) {
-  test(`pages of ${pageSize}: the index always equals the model (seed ${seed})`, () => {
+for (const { core, pageSize } of CORES.flatMap((core) =>
+  [1, 4, 10, 16, 24, 32].map((pageSize) => ({ core, pageSize })),
+)) {
+  const title = `${core.name}, pages of ${pageSize}: the index always equals the model`;
+  test(`${title} (seed ${seed})`, { skip: core.skip }, () => {
     const random = seededRandom(seed + pageSize);
-    const index = new PlainIndex();
-    const applier = createEventApplier(index, SECRET);
+    const { applier, index } = core.create(SECRET);
     applier.open(0, { pool: 'm', blockSize: CANONICAL });
     let model = new Model();
     let mostResidencies = 0;
@@ -169,7 +194,7 @@ for (const pageSize of [1, 4, 10, 16, 24, 32]) {
       const context = `seed ${seed}, page size ${pageSize}, step ${step}`;
       assert.equal(result.status, 'applied', context);
       assert.deepEqual([result.unknownBlocks, result.unknownParents], [0, 0], context);
-      const expected = model.residencies();
+      const expected = model.residencies(index);
       assert.deepEqual(new Set(index.residencies(0)), expected, context);
       mostResidencies = Math.max(mostResidencies, expected.size);
     }
@@ -177,10 +202,14 @@ for (const pageSize of [1, 4, 10, 16, 24, 32]) {
   });
 }
 
-test(`damaged engine frames never throw and never disturb another publisher (seed ${seed})`, () => {
+for (const core of CORES) {
+  const title = `${core.name}: damaged engine frames never throw and never disturb another publisher`;
+  test(`${title} (seed ${seed})`, { skip: core.skip }, () => damagedFrames(core));
+}
+
+function damagedFrames(core: Core): void {
   const random = seededRandom(seed);
-  const index = new PlainIndex();
-  const applier = createEventApplier(index, SECRET);
+  const { applier, index } = core.create(SECRET);
   const file = goldenFile('vllm-0.33.0-event-batches.json');
   const cases: readonly { payload_hex: string }[] = JSON.parse(readFileSync(file, 'utf8')).cases;
   const payloads = cases.map(({ payload_hex }) => Buffer.from(payload_hex, 'hex'));
@@ -201,4 +230,4 @@ test(`damaged engine frames never throw and never disturb another publisher (see
   }
   assert.ok(applied > 500 && applied < 5000, `${applied} applied`);
   assert.deepEqual(index.residencies(1), untouched);
-});
+}

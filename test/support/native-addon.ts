@@ -1,9 +1,8 @@
 // The native addon for tests of both cores: `test(…, { skip: nativeSkip })` where there is none.
 
 import { type Addon, loadAddon } from '#core/native/addon.js';
-import { packageVersion } from '#main/package-version.js';
 
-const loaded = loadAddon(packageVersion());
+const loaded = loadAddon();
 
 /** Reason to skip native tests, or false. */
 export const nativeSkip: string | false = loaded.ok ? false : loaded.reason;

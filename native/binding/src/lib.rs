@@ -2,5 +2,7 @@
 //! and (where it is not hot) strings, and names native objects by ids of `registry`.
 
 mod common;
+mod events;
+mod index;
 mod registry;
 mod store;

@@ -3,6 +3,8 @@
 //! `src/core/portable` is its executable specification.
 
 pub mod clock;
+pub mod events;
+pub mod index;
 pub mod keys;
 pub mod layout;
 pub mod matching;

@@ -46,6 +46,15 @@ impl SharedWords {
         unsafe { &*self.base.add(at) }
     }
 
+    /// `N` words from `at`, on the terms of `word`.
+    #[inline]
+    pub fn run<const N: usize>(&self, at: usize) -> &[AtomicU32; N] {
+        let fits = at.checked_add(N).is_some_and(|end| end <= self.words);
+        assert!(fits, "words {at} to {at} + {N} of {}", self.words);
+        // SAFETY: inside the run, which `new` promises to be mapped.
+        unsafe { &*self.base.add(at).cast::<[AtomicU32; N]>() }
+    }
+
     #[inline]
     pub fn load(&self, at: usize, ordering: Ordering) -> u32 {
         self.word(at).load(ordering)

@@ -3,10 +3,22 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { packageVersion } from '../package-version.js';
+import type { EventAddon } from './events/applier.js';
+import type { IndexOwnerAddon } from './index/owner.js';
+import type { IndexReaderAddon } from './index/reader.js';
+import type { SpeculativeAddon } from './index/speculative.js';
+import type { IndexWriterAddon } from './index/writer.js';
 import type { StoreAddon } from './request-store.js';
 
 /** Everything the addon exports. Free functions over numbers and typed arrays. */
-export interface Addon extends StoreAddon {
+export interface Addon
+  extends EventAddon,
+    IndexOwnerAddon,
+    IndexReaderAddon,
+    IndexWriterAddon,
+    SpeculativeAddon,
+    StoreAddon {
   /** Version of the sources it was built from. */
   version(): string;
 }
@@ -21,8 +33,8 @@ export type LoadedAddon =
   | { readonly ok: true; readonly addon: Addon }
   | { readonly ok: false; readonly reason: string };
 
-/** Loads the addon of exactly this version. Loading twice on a thread gives the same addon. */
-export function loadAddon(version: string): LoadedAddon {
+/** Loads the addon of exactly this package's version. Loading twice on a thread gives the same addon. */
+export function loadAddon(): LoadedAddon {
   let addon: Addon;
   try {
     addon = createRequire(import.meta.url)(ADDON_FILE) as Addon;
@@ -31,6 +43,7 @@ export function loadAddon(version: string): LoadedAddon {
     const missing = code === 'MODULE_NOT_FOUND';
     return { ok: false, reason: missing ? 'the native addon has not been built' : message };
   }
+  const version = packageVersion();
   const built = addon.version();
   if (built === version) return { ok: true, addon };
   return { ok: false, reason: `the native addon is of version ${built}, not ${version}` };

@@ -3,20 +3,18 @@
 // `admit` and `block_hashes` are not looked at before a prediction was made.
 
 import { TIER_COUNT } from '#contracts/block.js';
-import type { BlockIndexReader, MatchResult } from '#contracts/block-index.js';
-import type { EventApplier } from '#contracts/core.js';
+import type { MatchResult } from '#contracts/block-index.js';
 import { EVENT_MESSAGE_BYTES_MAX } from '#contracts/limits.js';
 import type { Random } from '#contracts/random.js';
-import { createEventApplier } from '#core/portable/events/applier.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
-import { openIndexReader } from '#core/portable/index/reader.js';
-import { openIndexWriter } from '#core/portable/index/writer.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { parseReplayReply } from '#wire/frames.js';
 import { RecordedPublisher } from './recorded-publisher.js';
 import { RecordingError, type RecordLine } from './recording.js';
+import type { OpenedCore, VerifyCore } from './verify-core.js';
 
 export interface VerifyRunOptions {
+  readonly core: VerifyCore;
   readonly random: Random;
   /** Whether the engines answer replay requests; true for `verify`. */
   readonly canReplay: boolean;
@@ -84,19 +82,22 @@ export async function runRecording(
   options: VerifyRunOptions,
 ): Promise<VerifyReport> {
   let run: VerifyRun | null = null;
-  for await (const line of lines) {
-    if (run === null) run = new VerifyRun(line, options);
-    else run.take(line);
+  try {
+    for await (const line of lines) {
+      if (run === null) run = new VerifyRun(line, options);
+      else run.take(line);
+    }
+    if (run === null) throw new RecordingError('line 1: the recording is empty');
+    return run.report();
+  } finally {
+    run?.close();
   }
-  if (run === null) throw new RecordingError('line 1: the recording is empty');
-  return run.report();
 }
 
 class VerifyRun {
   readonly #options: VerifyRunOptions;
   readonly #blockSize: number;
-  readonly #reader: BlockIndexReader;
-  readonly #applier: EventApplier;
+  readonly #core: OpenedCore;
   readonly #endpoints: readonly RecordedEndpoint[];
   readonly #result: MatchResult = {
     usableBlocks: new Uint32Array(ENDPOINT_CAPACITY),
@@ -120,12 +121,12 @@ class VerifyRun {
       blockCapacity: blockCapacity(2 * groups * gpuBlocks(header)),
       endpointCapacity: ENDPOINT_CAPACITY,
     });
-    this.#reader = openIndexReader(index);
-    this.#applier = createEventApplier(openIndexWriter(index, 0), SECRET);
+    this.#core = options.core.open(index, SECRET);
+    const { applier } = this.#core;
     this.#endpoints = names.map((name, slot) => {
-      this.#applier.open(slot, { pool: POOL, blockSize: this.#blockSize });
+      applier.open(slot, { pool: POOL, blockSize: this.#blockSize });
       const { random, canReplay } = options;
-      const publisher = new RecordedPublisher({ slot, applier: this.#applier, random, canReplay });
+      const publisher = new RecordedPublisher({ slot, applier, random, canReplay });
       return { name, slot, publisher };
     });
   }
@@ -150,7 +151,7 @@ class VerifyRun {
         // What the engine did with a request (`submit`, `admit`, `finish`) is not for a router.
         break;
     }
-    this.#applier.sweep(SWEEP_BUCKETS);
+    this.#core.applier.sweep(SWEEP_BUCKETS);
   }
 
   report(): VerifyReport {
@@ -161,6 +162,10 @@ class VerifyRun {
       replays: this.#replays,
       replayFailures: this.#replayFailures,
     };
+  }
+
+  close(): void {
+    this.#core.close();
   }
 
   #publish(line: RecordLine, nowMs: number): void {
@@ -180,7 +185,7 @@ class VerifyRun {
     chainKeys(seed, tokenIds, this.#blockSize, keys);
     // An engine computes at least the last token itself (wire-formats §2, hit limit).
     const blockLimit = Math.max(0, Math.floor((tokenIds.length - 1) / this.#blockSize));
-    this.#reader.match(keys, blockCount, blockLimit, this.#result);
+    this.#core.reader.match(keys, blockCount, blockLimit, this.#result);
     for (const { name, slot, publisher } of this.#endpoints) {
       this.#predictions.push({
         line: line.number,

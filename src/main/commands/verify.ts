@@ -3,12 +3,13 @@
 // the run itself is verify-run.ts.
 
 import { RecordingError, readRecording } from './recording.js';
+import { chooseVerifyCore, type VerifyCoreChoice } from './verify-core.js';
 import { type Prediction, runRecording, type VerifyReport } from './verify-run.js';
 
 export interface VerifyOptions {
   /** Print the totals as one line of JSON at the end. */
   readonly json: boolean;
-  readonly core: 'portable';
+  readonly core: VerifyCoreChoice;
 }
 
 const MISMATCHES_SHOWN = 10;
@@ -20,16 +21,22 @@ const WHY_TOO_LOW = 'the index was full: predictions may be too low';
 
 /**
  * Verifies one `kvstream/1` recording. Returns the exit code: 0 when every prediction is exact, 1
- * when one is not, 2 when the file cannot be read.
+ * when one is not, 2 when the file cannot be read or the core is not there.
  */
 export async function verify(
   file: string,
   options: VerifyOptions,
   output: (line: string) => void,
 ): Promise<number> {
+  const core = chooseVerifyCore(options.core);
+  if (typeof core === 'string') {
+    output(`verify: --core ${options.core}: ${core}`);
+    return 2;
+  }
   let report: VerifyReport;
   try {
     report = await runRecording(readRecording(file), {
+      core,
       // Only pauses between replay attempts are random, and virtual time skips them.
       random: { next: () => 0 },
       canReplay: true,
@@ -43,8 +50,7 @@ export async function verify(
   for (const line of describe(file, report)) output(line);
   const totals = { ...countOutcomes(report.predictions), lines: report.lines };
   const failures = report.replayFailures.length;
-  if (options.json)
-    output(JSON.stringify({ ...totals, ...streamTotals(report), core: options.core }));
+  if (options.json) output(JSON.stringify({ ...totals, ...streamTotals(report), core: core.name }));
   const isExact = totals.probes > 0 && totals.exact === totals.probes && failures === 0;
   return isExact ? 0 : 1;
 }

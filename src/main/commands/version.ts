@@ -1,7 +1,7 @@
 // `warmpath version`: what is installed here.
 
+import { packageVersion } from '#core/package-version.js';
 import { coreOrExplain } from '../core-choice.js';
-import { packageVersion } from '../package-version.js';
 
 /** Prints version, core and runtime; 2 when the core that was asked for is not there. */
 export function printVersion(output: (line: string) => void): number {

@@ -29,7 +29,9 @@ export class KvGroups {
     if (this.#primary !== null) return;
     const stored = events.filter((event) => event.type === 'BlockStored');
     if (stored.length === 0) return;
-    const full = stored.filter((event) => isFullAttention(event)).map((event) => event.group);
+    const full = stored
+      .filter((event) => isFullAttention(event) && event.group < KV_GROUPS_MAX)
+      .map((event) => event.group);
     const first = stored.find((event) => event.group === 0);
     const swap = full.length > 0 && first !== undefined && first.specKind !== null;
     this.#primary = swap ? Math.min(...full) : 0;

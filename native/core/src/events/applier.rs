@@ -1,0 +1,309 @@
+//! The native EventApplier: one state per publisher, decode → key → write. A malformed frame
+//! changes nothing; an event that cannot be mapped is skipped and counted, so the index never
+//! claims more than was told.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use super::decode::{Batch, Event};
+use super::engine_blocks::{EngineBlocks, GroupTier};
+use super::groups::KvGroups;
+use super::store::{Store, StoreContext};
+use super::writes::{OtherOwners, Writes};
+use crate::index::{IndexWriter, VirtualId};
+
+/// Events whose blocks are loaded ahead of applying them.
+const PREFETCH_EVENTS: usize = 4;
+/// Engine keys loaded ahead of removing them.
+const PREFETCH_BLOCKS: usize = 8;
+
+/// How applying a frame ended; numbers are those the binding gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApplyStatus {
+    #[default]
+    Applied = 0,
+    Malformed = 1,
+    IndexStuck = 2,
+}
+
+/// Outcome of one frame: `ApplyResult` of `contracts/core.ts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub status: ApplyStatus,
+    pub blocks_stored: u32,
+    pub blocks_removed: u32,
+    pub cleared: bool,
+    pub unknown_parents: u32,
+    pub unknown_blocks: u32,
+    pub unknown_events: u32,
+    pub index_full: u32,
+    pub block_size: u32,
+}
+
+struct Publisher {
+    slot: u32,
+    virtual_id: Option<VirtualId>,
+    context: StoreContext,
+    other_owners: OtherOwners,
+}
+
+/// Applies the frames of any number of publishers, each named by its endpoint slot.
+pub struct EventApplier {
+    writer: IndexWriter,
+    hash_secret: u64,
+    publishers: HashMap<u32, Publisher>,
+    batch: Batch,
+    detail: String,
+}
+
+impl EventApplier {
+    /// `hash_secret` is the deployment's secret, the same for everything that computes request
+    /// keys.
+    pub fn new(writer: IndexWriter, hash_secret: u64) -> Self {
+        let key_seed = RandomState::new().hash_one(hash_secret);
+        Self {
+            writer,
+            hash_secret,
+            publishers: HashMap::new(),
+            batch: Batch::new(key_seed),
+            detail: String::new(),
+        }
+    }
+
+    /// Begins to follow the slot, empty: drops what an earlier follower of it left in the index.
+    pub fn open(&mut self, slot: u32, pool: &str, block_size: u32) {
+        self.writer.drop_slot(slot);
+        let mut publisher = Publisher {
+            slot,
+            virtual_id: None,
+            context: StoreContext {
+                blocks: EngineBlocks::new(),
+                groups: KvGroups::default(),
+                pool: pool.to_owned(),
+                block_size: block_size.max(1),
+                hash_secret: self.hash_secret,
+                seeds: HashMap::new(),
+                keys: Vec::new(),
+                seed_name: Vec::new(),
+            },
+            other_owners: OtherOwners::new(),
+        };
+        publisher.begin_generation(&self.writer);
+        self.publishers.insert(slot, publisher);
+    }
+
+    /// Applies one frame; None when the slot was not opened.
+    pub fn apply(&mut self, slot: u32, payload: &[u8]) -> Option<Applied> {
+        let publisher = self.publishers.get_mut(&slot)?;
+        self.detail.clear();
+        if let Err(reason) = self.batch.decode(payload) {
+            self.detail = reason;
+            return Some(Applied {
+                status: ApplyStatus::Malformed,
+                ..Applied::default()
+            });
+        }
+        let applied = publisher.apply(&mut self.writer, &self.batch, payload);
+        if applied.status == ApplyStatus::IndexStuck {
+            self.detail
+                .push_str("a lock of the block index stayed taken: its owner has died");
+        }
+        Some(applied)
+    }
+
+    /// Why the last frame was not applied; empty when it was.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Drops everything the publisher's stream has told and begins a new generation; false when the
+    /// slot was not opened.
+    pub fn reset(&mut self, slot: u32) -> bool {
+        let Some(publisher) = self.publishers.get_mut(&slot) else {
+            return false;
+        };
+        publisher.renew_generation(&self.writer);
+        true
+    }
+
+    /// Drops everything of the slot, also when it was never opened here.
+    pub fn close(&mut self, slot: u32) {
+        self.writer.drop_slot(slot);
+        self.publishers.remove(&slot);
+    }
+
+    /// Frees index memory of dropped generations, `bucket_count` buckets at a time; true when
+    /// clean.
+    pub fn sweep(&mut self, bucket_count: usize) -> bool {
+        self.writer.sweep(bucket_count)
+    }
+
+    /// Engine blocks known and the bytes of the maps that hold them.
+    pub fn usage(&self) -> (usize, usize) {
+        let blocks = |publisher: &Publisher| publisher.context.blocks.len();
+        let bytes = |publisher: &Publisher| publisher.context.blocks.map_bytes();
+        (
+            self.publishers.values().map(blocks).sum(),
+            self.publishers.values().map(bytes).sum(),
+        )
+    }
+}
+
+impl Publisher {
+    fn renew_generation(&mut self, writer: &IndexWriter) {
+        if let Some(virtual_id) = self.virtual_id {
+            writer.drop_endpoint(virtual_id);
+        }
+        self.context.blocks.clear();
+        self.other_owners = OtherOwners::new();
+        self.begin_generation(writer);
+    }
+
+    /// Opens a generation; when all virtual ids are taken, the next frame tries again.
+    fn begin_generation(&mut self, writer: &IndexWriter) {
+        self.virtual_id = writer.open_endpoint(self.slot);
+        self.context.groups.forget_block_sizes();
+        if let Some(virtual_id) = self.virtual_id {
+            for (group, blocks) in self.context.groups.windows() {
+                writer.set_group_window(virtual_id, group, blocks);
+            }
+        }
+    }
+
+    fn apply(&mut self, writer: &mut IndexWriter, batch: &Batch, frame: &[u8]) -> Applied {
+        // What was told without a virtual id is not in the index, so it is forgotten with the
+        // retry.
+        if self.virtual_id.is_none() {
+            self.renew_generation(writer);
+        }
+        self.context.groups.learn(&batch.events);
+        let mut applied = Applied {
+            unknown_events: batch.unknown_events,
+            ..Applied::default()
+        };
+        let mut next = 0;
+        while next < batch.events.len() {
+            next = self.apply_generation(writer, batch, frame, next, &mut applied);
+            if applied.status == ApplyStatus::IndexStuck {
+                break;
+            }
+        }
+        applied
+    }
+
+    /// Applies events from `first` on, up to the end of a generation; the number of the next one.
+    fn apply_generation(
+        &mut self,
+        writer: &mut IndexWriter,
+        batch: &Batch,
+        frame: &[u8],
+        first: usize,
+        applied: &mut Applied,
+    ) -> usize {
+        let context = &mut self.context;
+        let mut writes = Writes::new(writer, self.virtual_id, &mut self.other_owners);
+        let mut next = first;
+        let mut cleared = false;
+        while let Some(event) = batch.events.get(next) {
+            if let Some(ahead) = batch.events.get(next + PREFETCH_EVENTS) {
+                prefetch(&context.blocks, batch, ahead);
+            }
+            next += 1;
+            match event {
+                Event::Cleared => cleared = true,
+                _ => apply_event(context, &mut writes, batch, frame, event, applied),
+            }
+            if cleared || writes.stuck {
+                break;
+            }
+        }
+        writes.flush();
+        applied.index_full += writes.index_full;
+        if writes.stuck {
+            applied.status = ApplyStatus::IndexStuck;
+        } else if cleared {
+            applied.cleared = true;
+            self.renew_generation(writer);
+        }
+        next
+    }
+}
+
+fn apply_event(
+    context: &mut StoreContext,
+    writes: &mut Writes<'_>,
+    batch: &Batch,
+    frame: &[u8],
+    event: &Event,
+    applied: &mut Applied,
+) {
+    let group = match event {
+        Event::Stored(stored) => context.groups.index_group(stored.group),
+        Event::Removed(removed) => context.groups.index_group(removed.group),
+        Event::Cleared => return,
+    };
+    let Some(group) = group else {
+        applied.unknown_events += 1;
+        return;
+    };
+    match event {
+        Event::Stored(event) => {
+            let block_size = context.block_size;
+            let window = context.groups.new_window(group, event, block_size);
+            let alignment = context.groups.new_alignment(group, event, block_size);
+            if let Some(virtual_id) = writes.virtual_id {
+                if let Some(blocks) = window {
+                    writes.writer.set_group_window(virtual_id, group, blocks);
+                }
+                if let Some(blocks) = alignment {
+                    writes.writer.set_hit_alignment(virtual_id, blocks);
+                }
+            }
+            let store = Store {
+                frame,
+                batch,
+                event,
+                group,
+            };
+            let outcome = store.apply(context, writes);
+            applied.blocks_stored += outcome.stored;
+            applied.unknown_parents += outcome.unknown_parents;
+            applied.unknown_blocks += outcome.unknown_blocks;
+            applied.unknown_events += outcome.unmappable;
+            if group == 0 && event.block_size > 0 {
+                applied.block_size = event.block_size;
+            }
+        }
+        Event::Removed(event) => {
+            let copy = GroupTier {
+                group,
+                tier: event.tier,
+            };
+            let hashes = batch.hashes(&event.hashes);
+            for (i, hash) in hashes.iter().enumerate() {
+                if let Some(ahead) = hashes.get(i + PREFETCH_BLOCKS) {
+                    context.blocks.prefetch(*ahead);
+                }
+                if context.blocks.remove_copy(*hash, copy, writes) {
+                    applied.blocks_removed += 1;
+                } else {
+                    applied.unknown_blocks += 1;
+                }
+            }
+        }
+        Event::Cleared => {}
+    }
+}
+
+/// Begins to load what an event will look up first.
+fn prefetch(blocks: &EngineBlocks, batch: &Batch, event: &Event) {
+    let (parent, hashes) = match event {
+        Event::Stored(event) => (event.parent, &event.hashes),
+        Event::Removed(event) => (None, &event.hashes),
+        Event::Cleared => return,
+    };
+    let first = batch.hashes(hashes).first().copied();
+    for key in parent.into_iter().chain(first) {
+        blocks.prefetch(key);
+    }
+}

@@ -1,0 +1,257 @@
+//! Engine key → block, the map behind every publisher: open addressing in buckets of seven, two
+//! cache lines each, 18.3 bytes a slot. The usual block, whose one residency is its own key in
+//! group 0, lies in the slot itself; others are marked as being aside, with an index for a key.
+//! A bucket counts the keys that were homed up to it and lie further on, so nothing is left behind
+//! when a key goes. Slots are found by hashing with seeds of the process: engines cannot aim.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::decode::{EngineKey, KeyKind};
+
+const SLOTS: usize = 7;
+const BUCKETS_FIRST: usize = 4;
+/// Percent of the slots in use beyond which the map grows, by a quarter: homes keep their order, so
+/// growing is one pass over both, and memory stays close to what is used.
+const LOAD_PERCENT_MAX: usize = 92;
+
+const USED: u16 = 1 << 15;
+const ASIDE: u16 = 1 << 14;
+const KIND_SHIFT: u16 = 12;
+const KIND_MASK: u16 = 0x3 << KIND_SHIFT;
+/// Copies of a tier that fit into a slot.
+pub const COPIES_MAX: u16 = 7;
+const COPIES_BITS: u16 = 3;
+const ALL_COPIES: u16 = (1 << (4 * COPIES_BITS)) - 1;
+
+#[derive(Clone)]
+#[repr(C, align(128))]
+struct Bucket {
+    keys: [u64; SLOTS],
+    /// Keys homed here or before that lie further on; stays at the maximum once there.
+    overflow: u16,
+    metas: [u16; SLOTS],
+    values: [u64; SLOTS],
+}
+
+const EMPTY: Bucket = Bucket {
+    keys: [0; SLOTS],
+    overflow: 0,
+    metas: [0; SLOTS],
+    values: [0; SLOTS],
+};
+
+/// A slot in use. Valid until the map changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    bucket: usize,
+    slot: usize,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Key of the block and everything before it, with the copies of group 0 by tier.
+    Inline {
+        end: u64,
+    },
+    Aside(usize),
+}
+
+pub struct EngineMap {
+    buckets: Vec<Bucket>,
+    length: usize,
+    seeds: [u64; 2],
+}
+
+impl EngineMap {
+    pub fn new() -> Self {
+        let random = RandomState::new();
+        Self {
+            buckets: vec![EMPTY; BUCKETS_FIRST],
+            length: 0,
+            seeds: [random.hash_one(1), random.hash_one(2) | 1],
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Forgets everything and gives the memory back.
+    pub fn clear(&mut self) {
+        self.buckets = vec![EMPTY; BUCKETS_FIRST];
+        self.length = 0;
+    }
+
+    /// Bytes of the table.
+    pub fn bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
+    /// Begins to load the bucket of a key.
+    #[inline]
+    pub fn prefetch(&self, key: EngineKey) {
+        let bucket = &raw const self.buckets[self.home(key.bits, self.buckets.len())];
+        prefetch(bucket.cast());
+        prefetch(bucket.cast::<u8>().wrapping_add(64));
+    }
+
+    #[inline]
+    pub fn find(&self, key: EngineKey) -> Option<Position> {
+        let kind = (key.kind as u16) << KIND_SHIFT | USED;
+        let mut at = self.home(key.bits, self.buckets.len());
+        for _ in 0..self.buckets.len() {
+            let bucket = &self.buckets[at];
+            for slot in 0..SLOTS {
+                if bucket.keys[slot] == key.bits && bucket.metas[slot] & (KIND_MASK | USED) == kind
+                {
+                    return Some(Position { bucket: at, slot });
+                }
+            }
+            if bucket.overflow == 0 {
+                return None;
+            }
+            at = self.after(at);
+        }
+        None
+    }
+
+    pub fn key(&self, position: Position) -> EngineKey {
+        let bucket = &self.buckets[position.bucket];
+        let kind = match (bucket.metas[position.slot] & KIND_MASK) >> KIND_SHIFT {
+            0 => KeyKind::Natural,
+            1 => KeyKind::Negative,
+            _ => KeyKind::Bytes,
+        };
+        EngineKey {
+            bits: bucket.keys[position.slot],
+            kind,
+        }
+    }
+
+    #[inline]
+    pub fn entry(&self, position: Position) -> Entry {
+        let bucket = &self.buckets[position.bucket];
+        let value = bucket.values[position.slot];
+        if bucket.metas[position.slot] & ASIDE == 0 {
+            Entry::Inline { end: value }
+        } else {
+            Entry::Aside(value as usize)
+        }
+    }
+
+    /// Copies in `tier` of an inline block.
+    #[inline]
+    pub fn copies(&self, position: Position, tier: u8) -> u16 {
+        let meta = self.buckets[position.bucket].metas[position.slot];
+        meta >> (u16::from(tier) * COPIES_BITS) & COPIES_MAX
+    }
+
+    /// Whether an inline block has a copy in any tier.
+    #[inline]
+    pub fn has_copies(&self, position: Position) -> bool {
+        self.buckets[position.bucket].metas[position.slot] & ALL_COPIES != 0
+    }
+
+    /// `copies` ≤ COPIES_MAX.
+    #[inline]
+    pub fn set_copies(&mut self, position: Position, tier: u8, copies: u16) {
+        let shift = u16::from(tier) * COPIES_BITS;
+        let meta = &mut self.buckets[position.bucket].metas[position.slot];
+        *meta = *meta & !(COPIES_MAX << shift) | copies << shift;
+    }
+
+    /// Marks a block as being aside, at `index`.
+    pub fn move_aside(&mut self, position: Position, index: usize) {
+        let bucket = &mut self.buckets[position.bucket];
+        bucket.metas[position.slot] = bucket.metas[position.slot] & !ALL_COPIES | ASIDE;
+        bucket.values[position.slot] = index as u64;
+    }
+
+    /// Adds a key that is not there, without copies.
+    #[inline]
+    pub fn insert(&mut self, key: EngineKey, entry: Entry) -> Position {
+        if (self.length + 1) * 100 > self.buckets.len() * SLOTS * LOAD_PERCENT_MAX {
+            self.grow();
+        }
+        let (flag, value) = match entry {
+            Entry::Inline { end } => (0, end),
+            Entry::Aside(index) => (ASIDE, index as u64),
+        };
+        let meta = (key.kind as u16) << KIND_SHIFT | USED | flag;
+        self.length += 1;
+        self.place(key.bits, meta, value)
+    }
+
+    #[inline]
+    pub fn remove(&mut self, position: Position) {
+        let key = self.buckets[position.bucket].keys[position.slot];
+        let mut at = self.home(key, self.buckets.len());
+        while at != position.bucket {
+            let bucket = &mut self.buckets[at];
+            if bucket.overflow != u16::MAX {
+                bucket.overflow -= 1;
+            }
+            at = self.after(at);
+        }
+        self.buckets[at].metas[position.slot] = 0;
+        self.length -= 1;
+    }
+
+    #[inline]
+    fn place(&mut self, key: u64, meta: u16, value: u64) -> Position {
+        let mut at = self.home(key, self.buckets.len());
+        loop {
+            let bucket = &mut self.buckets[at];
+            if let Some(slot) = bucket.metas.iter().position(|meta| *meta == 0) {
+                bucket.keys[slot] = key;
+                bucket.metas[slot] = meta;
+                bucket.values[slot] = value;
+                return Position { bucket: at, slot };
+            }
+            bucket.overflow = bucket.overflow.saturating_add(1);
+            at = self.after(at);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let count = self.buckets.len() + self.buckets.len() / 4 + BUCKETS_FIRST;
+        let old = std::mem::replace(&mut self.buckets, vec![EMPTY; count]);
+        for bucket in old {
+            for slot in 0..SLOTS {
+                if bucket.metas[slot] != 0 {
+                    self.place(bucket.keys[slot], bucket.metas[slot], bucket.values[slot]);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn home(&self, key: u64, buckets: usize) -> usize {
+        let product = u128::from(key ^ self.seeds[0]) * u128::from(self.seeds[1]);
+        let mixed = product as u64 ^ (product >> 64) as u64;
+        ((u128::from(mixed) * buckets as u128) >> 64) as usize
+    }
+
+    #[inline]
+    fn after(&self, bucket: usize) -> usize {
+        if bucket + 1 < self.buckets.len() {
+            bucket + 1
+        } else {
+            0
+        }
+    }
+}
+
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch never faults, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}

@@ -1,0 +1,179 @@
+//! Speculative residencies: blocks an endpoint will hold once it has worked off a prompt that was
+//! just sent to it. Main alone writes them, when it routes; encoder threads read them beside the
+//! block index, without a lock: a torn read costs at most one wrong guess. They end by themselves
+//! after SPECULATIVE_TTL_MS, when events have confirmed them or never will.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::layout::limits::{
+    ENDPOINTS_MAX, REQUESTS_IN_FLIGHT_MAX, SPECULATIVE_ENTRIES, SPECULATIVE_TTL_MS,
+};
+use crate::layout::shared::{
+    SPECULATIVE_ROW, record, record_endpoint_arrays, request_memory, speculative,
+};
+use crate::shared_words::SharedWords;
+
+const ROWS: usize = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
+const ROW_WORDS: usize = SPECULATIVE_ROW * speculative::WORDS;
+/// Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted.
+const BLOCKS_MAX: usize = SPECULATIVE_ENTRIES / 16;
+
+/// The table inside the `requests` buffer. One writer per buffer, any number of readers.
+#[derive(Clone, Copy)]
+pub struct SpeculativeTable {
+    words: SharedWords,
+    /// Word offset of the first row.
+    rows: usize,
+}
+
+impl SpeculativeTable {
+    pub fn open(requests: SharedWords) -> Result<Self, String> {
+        if requests.len() < request_memory::HEAD_BYTES / 4 {
+            return Err("the buffer holds no requests".to_owned());
+        }
+        let capacity = requests.load(request_memory::ENDPOINT_CAPACITY, Ordering::Acquire) as usize;
+        if !(1..=ENDPOINTS_MAX).contains(&capacity) {
+            return Err("the requests buffer has not been laid out".to_owned());
+        }
+        let record_words = record::HEAD_WORDS + record_endpoint_arrays::WORDS * capacity;
+        let rows = request_memory::HEAD_BYTES / 4 + REQUESTS_IN_FLIGHT_MAX * record_words;
+        if rows + ROWS * ROW_WORDS > requests.len() {
+            return Err("the requests buffer is too short".to_owned());
+        }
+        Ok(Self {
+            words: requests,
+            rows,
+        })
+    }
+
+    /// Expects `keys` at endpoint `slot` for SPECULATIVE_TTL_MS from `now_ms`.
+    pub fn add(&self, slot: u32, keys: &[u64], now_ms: f64) {
+        let now = wrapped(now_ms);
+        let expiry = now.wrapping_add(SPECULATIVE_TTL_MS as u32);
+        for key in keys.iter().take(BLOCKS_MAX) {
+            self.store(*key, slot + 1, now, expiry);
+        }
+        let until = self.words.word(request_memory::SPECULATIVE_UNTIL);
+        until.store(expiry, Ordering::Release);
+    }
+
+    /// No longer expects them: the endpoint failed.
+    pub fn withdraw(&self, slot: u32, keys: &[u64]) {
+        for key in keys.iter().take(BLOCKS_MAX) {
+            let row = self.row(*key);
+            if let Some(entry) = row.iter().find(|entry| is_of(entry, *key, slot + 1)) {
+                entry[speculative::SLOT].store(0, Ordering::Release);
+            }
+        }
+    }
+
+    /// Sets `blocks[slot]` to the leading blocks, up to `block_limit`, that the endpoint holds
+    /// (`usable`) or is expected to hold from there on.
+    pub fn match_keys(
+        &self,
+        keys: &[u64],
+        block_limit: usize,
+        usable: &[u32],
+        blocks: &mut [u32],
+        now_ms: f64,
+    ) {
+        for (block, usable) in blocks.iter_mut().zip(usable) {
+            *block = *usable;
+        }
+        let now = wrapped(now_ms);
+        let until = self.words.word(request_memory::SPECULATIVE_UNTIL);
+        if !is_live(until.load(Ordering::Acquire), now) {
+            return;
+        }
+        let limit = block_limit.min(keys.len());
+        let mut block = next_depth(blocks, 0);
+        while block < limit {
+            let goes_on = self.extend(keys[block], block as u32, now, blocks);
+            block = if goes_on {
+                block + 1
+            } else {
+                next_depth(blocks, block + 1)
+            };
+        }
+    }
+
+    /// Lengthens every run that ends right before `block` and is expected to go on; whether any is.
+    fn extend(&self, key: u64, block: u32, now: u32, blocks: &mut [u32]) -> bool {
+        let mut any = false;
+        for entry in self.row(key) {
+            if !has_key(entry, key) {
+                continue;
+            }
+            let slot = entry[speculative::SLOT].load(Ordering::Acquire);
+            let live = is_live(entry[speculative::EXPIRY].load(Ordering::Acquire), now);
+            // The entry may have become another key's meanwhile; then its slot says nothing.
+            if !live || !has_key(entry, key) {
+                continue;
+            }
+            let depth = (slot as usize)
+                .checked_sub(1)
+                .and_then(|slot| blocks.get_mut(slot));
+            if let Some(depth) = depth.filter(|depth| **depth == block) {
+                *depth = block + 1;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Renews the entry, or takes a free or ended one of its row, or the one that ends first.
+    fn store(&self, key: u64, owner: u32, now: u32, expiry: u32) {
+        let row = self.row(key);
+        let known = row.iter().find(|entry| is_of(entry, key, owner));
+        let Some(entry) = known.or_else(|| row.iter().min_by_key(|entry| time_left(entry, now)))
+        else {
+            return;
+        };
+        entry[speculative::SLOT].store(0, Ordering::Release);
+        entry[speculative::KEY_LOW].store(key as u32, Ordering::Release);
+        entry[speculative::KEY_HIGH].store((key >> 32) as u32, Ordering::Release);
+        entry[speculative::EXPIRY].store(expiry, Ordering::Release);
+        entry[speculative::SLOT].store(owner, Ordering::Release);
+    }
+
+    #[inline]
+    fn row(&self, key: u64) -> &[[AtomicU32; speculative::WORDS]] {
+        let at = self.rows + (key as usize & (ROWS - 1)) * ROW_WORDS;
+        self.words.run::<ROW_WORDS>(at).as_chunks().0
+    }
+}
+
+fn has_key(entry: &[AtomicU32; speculative::WORDS], key: u64) -> bool {
+    entry[speculative::KEY_LOW].load(Ordering::Acquire) == key as u32
+        && entry[speculative::KEY_HIGH].load(Ordering::Acquire) == (key >> 32) as u32
+}
+
+fn is_of(entry: &[AtomicU32; speculative::WORDS], key: u64, owner: u32) -> bool {
+    entry[speculative::SLOT].load(Ordering::Acquire) == owner && has_key(entry, key)
+}
+
+/// 0 for an entry that is free or has ended.
+fn time_left(entry: &[AtomicU32; speculative::WORDS], now: u32) -> u32 {
+    let expiry = entry[speculative::EXPIRY].load(Ordering::Acquire);
+    let in_use = entry[speculative::SLOT].load(Ordering::Acquire) != 0 && is_live(expiry, now);
+    if in_use { expiry.wrapping_sub(now) } else { 0 }
+}
+
+/// Words compare modulo 2^32, so an age is told apart from a future only within the lifetime.
+fn is_live(expiry: u32, now: u32) -> bool {
+    (1..=SPECULATIVE_TTL_MS as u32).contains(&expiry.wrapping_sub(now))
+}
+
+/// The smallest depth from `from` on: the next block at which some run could go on.
+fn next_depth(blocks: &[u32], from: usize) -> usize {
+    let depths = blocks.iter().map(|depth| *depth as usize);
+    depths
+        .filter(|depth| *depth >= from)
+        .min()
+        .unwrap_or(usize::MAX)
+}
+
+/// Low 32 bits of a time in whole milliseconds, as JavaScript's `| 0` gives them.
+fn wrapped(now_ms: f64) -> u32 {
+    now_ms as i64 as u32
+}
