@@ -59,20 +59,31 @@ fn every_golden_rendering_is_reproduced_byte_for_byte() {
         let mut variables = JsonMap::default();
         let kwargs = case["kwargs"].as_object().unwrap();
         let taken = ["tools", "add_generation_prompt", "continue_final_message"];
-        for (name, argument) in kwargs.iter().filter(|(name, _)| !taken.contains(&name.as_str())) {
+        for (name, argument) in kwargs
+            .iter()
+            .filter(|(name, _)| !taken.contains(&name.as_str()))
+        {
             variables.set(name, value(argument));
         }
         let flag = |name: &str| kwargs.get(name) == Some(&Json::Bool(true));
         let rendered = renderer.render(RenderInput {
             messages: messages.iter().map(value).collect(),
-            tools: kwargs.get("tools").filter(|tools| !tools.is_null()).map(value),
+            tools: kwargs
+                .get("tools")
+                .filter(|tools| !tools.is_null())
+                .map(value),
             documents: None,
             add_generation_prompt: flag("add_generation_prompt"),
             continue_final_message: flag("continue_final_message"),
             variables,
             size_hint: 0,
         });
-        assert_eq!(rendered.unwrap(), case["rendered"].as_str().unwrap(), "{name} {}", case["name"]);
+        assert_eq!(
+            rendered.unwrap(),
+            case["rendered"].as_str().unwrap(),
+            "{name} {}",
+            case["name"]
+        );
     }
 }
 
@@ -105,7 +116,11 @@ fn ids_of_five_families_are_those_of_the_reference_library() {
         assert_eq!(tokenizer.slow_because, None, "{family}");
         assert!(tokenizer.cutter.is_some(), "{family}");
         let by_text = tokenizer.cutter.as_ref().unwrap().by_text;
-        assert_eq!(by_text, !["deepseek_v3", "mistral_nemo"].contains(&family), "{family}");
+        assert_eq!(
+            by_text,
+            !["deepseek_v3", "mistral_nemo"].contains(&family),
+            "{family}"
+        );
         // DeepSeek's class adds the token its tokenizer.json leaves out.
         let before: &[u32] = if family == "deepseek_v3" { &[0] } else { &[] };
         let vectors = read(file);
@@ -113,7 +128,11 @@ fn ids_of_five_families_are_those_of_the_reference_library() {
         assert!(cases.len() >= 43);
         for case in cases {
             let text = case["text"].as_str().unwrap();
-            assert_eq!(encode(&tokenizer, text, false), ids(&case["ids"]), "{family} {text:?}");
+            assert_eq!(
+                encode(&tokenizer, text, false),
+                ids(&case["ids"]),
+                "{family} {text:?}"
+            );
             let framed = [before, &ids(&case["ids_with_special"])].concat();
             assert_eq!(encode(&tokenizer, text, true), framed, "{family} {text:?}");
         }
@@ -122,11 +141,25 @@ fn ids_of_five_families_are_those_of_the_reference_library() {
 }
 
 fn prefix_store_equals_whole(tokenizer: &LoadedTokenizer, family: &str) {
-    let words = ["alpha", " beta", "\n", "\nGamma", " 12345", " 你好 ", "don't ", " é", "...", "\r\n ", "<|im_end|>"];
+    let words = [
+        "alpha",
+        " beta",
+        "\n",
+        "\nGamma",
+        " 12345",
+        " 你好 ",
+        "don't ",
+        " é",
+        "...",
+        "\r\n ",
+        "<|im_end|>",
+    ];
     let mut random = 11_u64;
     let mut text = String::new();
     while text.len() < 9000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         text.push_str(words[(random >> 33) as usize % words.len()]);
     }
     let store = PrefixStore::new(1 << 20);
@@ -150,7 +183,14 @@ fn prefix_store_equals_whole(tokenizer: &LoadedTokenizer, family: &str) {
                 if tokenizer.cutter.as_ref().unwrap().by_text {
                     assert!(keyed.chunks > 4, "{family}");
                     let hits = keyed.hits;
-                    assert!(if seen { hits >= keyed.chunks - 1 } else { hits == 0 }, "{hits}");
+                    assert!(
+                        if seen {
+                            hits >= keyed.chunks - 1
+                        } else {
+                            hits == 0
+                        },
+                        "{hits}"
+                    );
                 }
             }
         }
@@ -173,6 +213,9 @@ fn a_prefix_store_stays_within_its_bytes() {
         store.key(&tokenizer, input, &mut keyed).unwrap();
         assert_eq!(keyed.hits, 0);
         let (nodes, bytes) = store.usage();
-        assert!(nodes > 0 && bytes <= 64 * 1024, "{nodes} nodes, {bytes} bytes");
+        assert!(
+            nodes > 0 && bytes <= 64 * 1024,
+            "{nodes} nodes, {bytes} bytes"
+        );
     }
 }

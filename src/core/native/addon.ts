@@ -3,10 +3,11 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { PromptAddon } from './prompt-encoder.js';
 import type { StoreAddon } from './request-store.js';
 
 /** Everything the addon exports. Free functions over numbers and typed arrays. */
-export interface Addon extends StoreAddon {
+export interface Addon extends StoreAddon, PromptAddon {
   /** Version of the sources it was built from. */
   version(): string;
 }

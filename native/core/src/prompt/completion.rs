@@ -34,7 +34,10 @@ pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Ref
         return Err(invalid("prompt", problem));
     };
     if kind_at(first) == Kind::Number {
-        return Ok(Prompt::Tokens(token_ids(body.tape.raw(body.text, at), "prompt")?));
+        return Ok(Prompt::Tokens(token_ids(
+            body.tape.raw(body.text, at),
+            "prompt",
+        )?));
     }
     let mut count = 0;
     for item in std::iter::once(first).chain(items) {
@@ -119,7 +122,10 @@ impl<'b> Iterator for Items<'b> {
 
     fn next(&mut self) -> Option<&'b str> {
         let bytes = self.text.as_bytes();
-        while matches!(bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t' | b',')) {
+        while matches!(
+            bytes.get(self.at),
+            Some(b' ' | b'\n' | b'\r' | b'\t' | b',')
+        ) {
             self.at += 1;
         }
         let start = self.at;
@@ -142,6 +148,8 @@ impl<'b> Iterator for Items<'b> {
             }
             self.at += 1;
         }
-        (self.at > start).then(|| self.text.get(start..self.at)).flatten()
+        (self.at > start)
+            .then(|| self.text.get(start..self.at))
+            .flatten()
     }
 }

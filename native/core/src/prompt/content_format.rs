@@ -97,7 +97,10 @@ impl<'t, 's> Found<'t, 's> {
 fn is_access(expression: &Expr<'_>, name: &str, key: Option<&str>) -> bool {
     let is_named = |inner: &Expr<'_>| name_of(inner) == Some(name);
     match expression {
-        Expr::Filter(filter) => filter.expr.as_ref().is_some_and(|e| is_access(e, name, key)),
+        Expr::Filter(filter) => filter
+            .expr
+            .as_ref()
+            .is_some_and(|e| is_access(e, name, key)),
         Expr::Test(test) => is_access(&test.expr, name, key),
         Expr::Slice(slice) => is_access(&slice.expr, name, key),
         Expr::GetAttr(access) => key == Some(access.name) && is_named(&access.expr),

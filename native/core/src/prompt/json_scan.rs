@@ -175,7 +175,11 @@ impl<'b> Scanner<'b> {
         if is_top {
             self.open = Some(name == XARGS);
         }
-        let param = if is_top { name } else { format!("{XARGS}.{name}") };
+        let param = if is_top {
+            name
+        } else {
+            format!("{XARGS}.{name}")
+        };
         if self.seen.contains(&param) {
             let detail = format!("{param}: appears twice in the body; send it once");
             return Some(Refusal::new(error::DUPLICATE_FIELD, detail, Some(param)));

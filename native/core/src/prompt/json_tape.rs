@@ -396,7 +396,11 @@ impl<'b, 't> Reader<'b, 't> {
             return Ok(true);
         }
         if byte != close {
-            let expected = if close == b'}' { "',' or '}'" } else { "',' or ']'" };
+            let expected = if close == b'}' {
+                "',' or '}'"
+            } else {
+                "',' or ']'"
+            };
             return Err(self.wrong(expected));
         }
         self.at += 1;

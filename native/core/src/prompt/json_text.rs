@@ -208,7 +208,9 @@ fn hex_unit(escape: &str) -> u32 {
 pub fn utf16_length(text: &str) -> usize {
     let units = |byte: &u8| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0);
     let lone = if HAS_LONE.get() {
-        text.chars().filter(|c| lone_surrogate(*c).is_some()).count()
+        text.chars()
+            .filter(|c| lone_surrogate(*c).is_some())
+            .count()
     } else {
         0
     };

@@ -28,7 +28,8 @@ impl Source<'_> {
 
     /// A member that is there and not null.
     fn present(&self, object: u32, name: &str) -> Option<u32> {
-        self.get(object, name).filter(|at| self.kind(*at) != Kind::Null)
+        self.get(object, name)
+            .filter(|at| self.kind(*at) != Kind::Null)
     }
 
     pub fn value(&self, at: u32) -> Value {
@@ -51,7 +52,11 @@ pub fn normalize_messages(source: Source<'_>, messages: u32, format: ContentForm
 /// Tools as the engine's models dump them: declared fields first, absent ones as null.
 pub fn normalize_tools(source: Source<'_>, tools: u32) -> Value {
     let items = source.tape.items(tools);
-    Value::from(items.map(|at| normalize_tool(source, at)).collect::<Vec<_>>())
+    Value::from(
+        items
+            .map(|at| normalize_tool(source, at))
+            .collect::<Vec<_>>(),
+    )
 }
 
 fn normalize_tool(source: Source<'_>, tool: u32) -> Value {
@@ -68,7 +73,10 @@ fn normalize_tool(source: Source<'_>, tool: u32) -> Value {
     }
     let mut outer = JsonMap::with_capacity(2);
     let kind = source.get(tool, "type");
-    outer.set("type", kind.map_or(Value::from("function"), |at| source.value(at)));
+    outer.set(
+        "type",
+        kind.map_or(Value::from("function"), |at| source.value(at)),
+    );
     let inner = Value::from_object(inner);
     outer.set("function", inner.clone());
     for (key, value) in source.tape.entries(tool) {
@@ -143,7 +151,10 @@ fn content_of(source: Source<'_>, message: u32, joined: bool) -> Value {
         if is_text {
             parts.push(text_part(source.value(content)));
         } else {
-            let texts = source.tape.items(content).filter_map(|at| text_of(source, at));
+            let texts = source
+                .tape
+                .items(content)
+                .filter_map(|at| text_of(source, at));
             parts.extend(texts.map(|at| text_part(source.value(at))));
         }
     }
@@ -158,7 +169,10 @@ fn text_part(text: Value) -> Value {
 }
 
 fn push_joined(source: Source<'_>, content: u32, out: &mut String) {
-    let texts = source.tape.items(content).filter_map(|at| text_of(source, at));
+    let texts = source
+        .tape
+        .items(content)
+        .filter_map(|at| text_of(source, at));
     for (count, text) in texts.enumerate() {
         if count > 0 {
             out.push('\n');
@@ -190,7 +204,10 @@ fn normalize_call(source: Source<'_>, call: u32) -> Value {
         return source.value(call);
     };
     let mut inner = JsonMap::with_capacity(2);
-    inner.set("arguments", call_arguments(source, source.get(function, "arguments")));
+    inner.set(
+        "arguments",
+        call_arguments(source, source.get(function, "arguments")),
+    );
     inner.set("name", source.value_or_null(source.get(function, "name")));
     let mut outer = JsonMap::with_capacity(3);
     if let Some(id) = source.get(call, "id") {

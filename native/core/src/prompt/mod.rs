@@ -3,16 +3,21 @@
 
 mod completion;
 mod content_format;
+pub mod encode;
+pub mod encoder;
+mod fallback;
 pub mod json_scan;
 pub mod json_tape;
 pub mod json_text;
 pub mod messages;
+pub mod models;
 pub mod no_match;
 pub mod parse;
 mod prefix_cuts;
 pub mod prefix_store;
 mod python_print;
 mod python_strings;
+pub mod record;
 pub mod refusal;
 pub mod render;
 pub mod strftime;

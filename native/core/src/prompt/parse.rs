@@ -146,7 +146,10 @@ impl<'b> Body<'b, '_> {
             let problem = format!("must be at most {MODEL_NAME_LENGTH_MAX} characters");
             return Err(invalid("model", &problem));
         }
-        let member = self.tape.member(self.text, "model").map(|(member, _)| member);
+        let member = self
+            .tape
+            .member(self.text, "model")
+            .map(|(member, _)| member);
         let stream = self.boolean("stream", false)?;
         let priority = self.priority()?;
         Ok(Request {
@@ -168,7 +171,11 @@ impl<'b> Body<'b, '_> {
     fn cuts(&self) -> Vec<(u32, u32)> {
         let mut cuts = Vec::new();
         let among = |names: &'static [&str]| {
-            move |member: &_| names.iter().any(|name| self.tape.name_is(self.text, member, name))
+            move |member: &_| {
+                names
+                    .iter()
+                    .any(|name| self.tape.name_is(self.text, member, name))
+            }
         };
         push_cuts(&self.tape.members, among(&STRIPPED), &mut cuts);
         push_cuts(&self.tape.noted, among(&STRIPPED_XARGS), &mut cuts);
@@ -193,7 +200,11 @@ impl<'b> Body<'b, '_> {
         };
         let detail =
             format!("{param}: requests may not bring their own chat template; remove the field");
-        Err(Refusal::new(error::TEMPLATE_NOT_ALLOWED, detail, Some(param.to_owned())))
+        Err(Refusal::new(
+            error::TEMPLATE_NOT_ALLOWED,
+            detail,
+            Some(param.to_owned()),
+        ))
     }
 
     fn chat(&self) -> Result<Prompt<'b>, Refusal> {
@@ -271,7 +282,9 @@ impl<'b> Body<'b, '_> {
             let marked = field("uuid").is_some_and(|at| self.kind(at) != Kind::Null);
             let known = field("type").is_some_and(|at| {
                 self.kind(at) == Kind::Text
-                    && TEXT_PARTS.iter().any(|name| self.tape.is(self.text, at, name))
+                    && TEXT_PARTS
+                        .iter()
+                        .any(|name| self.tape.is(self.text, at, name))
             });
             marked || !known
         })

@@ -43,12 +43,17 @@ impl TextCutter {
             return None;
         }
         let has_flag = |token: &Value| {
-            FLAGS.iter().any(|flag| token.get(flag).and_then(Value::as_bool) == Some(true))
+            FLAGS
+                .iter()
+                .any(|flag| token.get(flag).and_then(Value::as_bool) == Some(true))
         };
         let mut tokens = TokenFinder::default();
         let mut is_plain = true;
         for token in files.added_tokens() {
-            let content = token.get("content").and_then(Value::as_str).unwrap_or_default();
+            let content = token
+                .get("content")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             if content.is_empty() {
                 continue;
             }
@@ -70,7 +75,10 @@ impl TextCutter {
         // through the whole rest of the text for every cut, which is quadratic.
         loop {
             let last = end.min(from + window);
-            let in_text = self.by_text.then(|| next_text_cut(text, from, last)).flatten();
+            let in_text = self
+                .by_text
+                .then(|| next_text_cut(text, from, last))
+                .flatten();
             let at_token = self.tokens.next(text, start, from, in_text.unwrap_or(last));
             if at_token.is_some() {
                 return at_token;
@@ -226,8 +234,13 @@ fn depends_on_start(part: &Value) -> bool {
 }
 
 fn has_known_pattern(files: &TokenizerFiles) -> bool {
-    let normalizer = files.json.get("normalizer").filter(|value| value.is_object());
-    let kind = normalizer.and_then(|value| value.get("type")).and_then(Value::as_str);
+    let normalizer = files
+        .json
+        .get("normalizer")
+        .filter(|value| value.is_object());
+    let kind = normalizer
+        .and_then(|value| value.get("type"))
+        .and_then(Value::as_str);
     if normalizer.is_some() && kind != Some("NFC") {
         return false;
     }
@@ -253,5 +266,7 @@ fn split_pattern(pre_tokenizer: Option<&Value>) -> Option<&str> {
         && is(bytes, "type", "ByteLevel")
         && is(split, "behavior", "Isolated")
         && bytes.get("use_regex") == Some(&Value::Bool(false));
-    is_plain.then(|| split.get("pattern")?.get("Regex")?.as_str()).flatten()
+    is_plain
+        .then(|| split.get("pattern")?.get("Regex")?.as_str())
+        .flatten()
 }

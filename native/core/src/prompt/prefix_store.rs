@@ -54,6 +54,12 @@ pub struct Keyed {
 }
 
 impl Keyed {
+    /// Forgets the prompt before.
+    pub fn clear(&mut self) {
+        self.begin(0);
+        self.chunks = 0;
+    }
+
     /// Starts a chain.
     fn begin(&mut self, seed: u64) {
         self.keys.clear();
@@ -74,7 +80,8 @@ impl Keyed {
         self.parent = chain_keys(self.parent, &self.joined, block_size, &mut self.keys);
         let whole = self.joined.len() / block_size * block_size;
         self.leftover.clear();
-        self.leftover.extend_from_slice(self.joined.get(whole..).unwrap_or_default());
+        self.leftover
+            .extend_from_slice(self.joined.get(whole..).unwrap_or_default());
     }
 
     /// Keys of ids that are known already.
@@ -178,10 +185,13 @@ impl PrefixStore {
 
     /// Nodes and bytes held.
     pub fn usage(&self) -> (usize, usize) {
-        self.shards.iter().map(lock).fold((0, 0), |(nodes, bytes), shard| {
-            let held = shard.young.len() + shard.old.len();
-            (nodes + held, bytes + shard.young_bytes + shard.old_bytes)
-        })
+        self.shards
+            .iter()
+            .map(lock)
+            .fold((0, 0), |(nodes, bytes), shard| {
+                let held = shard.young.len() + shard.old.len();
+                (nodes + held, bytes + shard.young_bytes + shard.old_bytes)
+            })
     }
 
     /// Tokens and keys of a text, equal to tokenising and hashing it whole.
@@ -200,12 +210,18 @@ impl PrefixStore {
             return key_whole(tokenizer, input, keyed, started);
         };
         keyed.cuts.clear();
-        let root = [input.seed, (input.block_size as u64) << 1 | u64::from(input.add_special_tokens)];
-        let mut hash = xxh3_64_with_seed(&[root[0].to_le_bytes(), root[1].to_le_bytes()].concat(), 0);
+        let root = [
+            input.seed,
+            (input.block_size as u64) << 1 | u64::from(input.add_special_tokens),
+        ];
+        let mut hash =
+            xxh3_64_with_seed(&[root[0].to_le_bytes(), root[1].to_le_bytes()].concat(), 0);
         let mut start = 0;
         while start < input.text.len() || keyed.cuts.is_empty() {
             let is_long = input.text.len() - start > CHUNK_BYTES;
-            let cut = is_long.then(|| cutter.next(input.text, start, start + CHUNK_BYTES)).flatten();
+            let cut = is_long
+                .then(|| cutter.next(input.text, start, start + CHUNK_BYTES))
+                .flatten();
             let end = cut.unwrap_or(input.text.len());
             let chunk = input.text.as_bytes().get(start..end).unwrap_or_default();
             hash = xxh3_64_with_seed(chunk, hash);
@@ -218,7 +234,9 @@ impl PrefixStore {
         keyed.chunks = keyed.cuts.len();
         if let Some(frame) = frame.filter(|_| input.add_special_tokens) {
             keyed.tokens.clear();
-            keyed.tokens.extend(frame.before.iter().copied().map(PipelineToken::from));
+            keyed
+                .tokens
+                .extend(frame.before.iter().copied().map(PipelineToken::from));
             keyed.extend(input.block_size);
         }
         self.walk(keyed);

@@ -128,7 +128,10 @@ fn unprintable(c: char) -> Option<u32> {
     let code = u32::from(c);
     let hidden = c.is_control()
         || (c.is_whitespace() && c != ' ')
-        || matches!(code, 0xAD | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x8E2 | 0x180E)
+        || matches!(
+            code,
+            0xAD | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x8E2 | 0x180E
+        )
         || matches!(code, 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F | 0xFEFF)
         || matches!(code, 0xFFF9..=0xFFFB | 0xE000..=0xF8FF | 0xFFFE..=0xFFFF)
         || code >= 0xE_0000 && !(0xE_0100..=0xE_01EF).contains(&code);
@@ -171,7 +174,9 @@ impl Dump<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), String> {
         match value.kind() {
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
-            ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Bool => self
+                .out
+                .push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Number => {
                 let _ = print_number(value, &mut self.out);

@@ -82,7 +82,9 @@ fn string_method(text: &str, method: &str, args: &[Value]) -> Option<Result<Valu
         "rfind" => argument().map(|part| Value::from(place(text, text.rfind(part)))),
         "isspace" => Ok(Value::from(!text.is_empty() && text.chars().all(is_space))),
         "isdigit" => Ok(Value::from(!text.is_empty() && text.chars().all(is_digit))),
-        "isalpha" => Ok(Value::from(!text.is_empty() && text.chars().all(char::is_alphabetic))),
+        "isalpha" => Ok(Value::from(
+            !text.is_empty() && text.chars().all(char::is_alphabetic),
+        )),
         "splitlines" => Ok(Value::from(lines(text))),
         "join" => join(text, args.first()),
         _ => return None,
@@ -118,7 +120,10 @@ fn lines(text: &str) -> Vec<Value> {
     let mut rest = text;
     while !rest.is_empty() {
         let is_end = |c: char| {
-            matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\u{85}' | '\u{2028}' | '\u{2029}')
+            matches!(
+                c,
+                '\n' | '\r' | '\x0b' | '\x0c' | '\u{85}' | '\u{2028}' | '\u{2029}'
+            )
         };
         let at = rest.find(is_end).unwrap_or(rest.len());
         let (line, end) = rest.split_at(at);

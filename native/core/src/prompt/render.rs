@@ -83,7 +83,10 @@ impl ChatRenderer {
         let mut variables = JsonMap::with_capacity(12);
         if let Some(effort) = &effort {
             // An effort switches thinking on or off where the template knows that variable.
-            variables.set("enable_thinking", Value::from(effort.as_str() != Some("none")));
+            variables.set(
+                "enable_thinking",
+                Value::from(effort.as_str() != Some("none")),
+            );
         }
         if let Some(arguments) = chat.template_arguments {
             for (name, value) in to_map(source.text, source.tape, arguments).entries() {
@@ -116,7 +119,10 @@ impl ChatRenderer {
         let mut variables = JsonMap::with_capacity(16);
         variables.set("messages", Value::from(messages));
         variables.set("tools", input.tools.unwrap_or(Value::from(())));
-        variables.set("add_generation_prompt", Value::from(input.add_generation_prompt));
+        variables.set(
+            "add_generation_prompt",
+            Value::from(input.add_generation_prompt),
+        );
         let given = input.variables.get("documents").cloned();
         let documents = input.documents.or(given);
         variables.set("documents", documents.unwrap_or(Value::from(())));
@@ -196,7 +202,9 @@ fn with_entry(map: &JsonMap, name: &str, value: Value) -> Value {
 }
 
 fn final_text(messages: &[Value]) -> String {
-    let last = messages.last().and_then(|last| last.downcast_object_ref::<JsonMap>());
+    let last = messages
+        .last()
+        .and_then(|last| last.downcast_object_ref::<JsonMap>());
     let Some(content) = last.and_then(|last| last.get("content")) else {
         return String::new();
     };

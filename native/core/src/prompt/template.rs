@@ -147,7 +147,11 @@ fn without_generation(source: &str) -> String {
         out.push_str(open);
         rest = match word {
             Some(word) => {
-                out.push_str(if word.starts_with('e') { "endif" } else { "if true" });
+                out.push_str(if word.starts_with('e') {
+                    "endif"
+                } else {
+                    "if true"
+                });
                 named.get(word.len()..).unwrap_or_default()
             }
             None => named,
@@ -164,7 +168,9 @@ fn tag_name_at(tag: &str) -> usize {
 
 fn closes_tag(text: &str) -> bool {
     let text = text.trim_start();
-    text.strip_prefix(['-', '+']).unwrap_or(text).starts_with("%}")
+    text.strip_prefix(['-', '+'])
+        .unwrap_or(text)
+        .starts_with("%}")
 }
 
 fn environment(now: fn() -> LocalTime) -> Environment<'static> {
@@ -178,18 +184,24 @@ fn environment(now: fn() -> LocalTime) -> Environment<'static> {
         text
     });
     environment.add_filter("string", |value: &Value| text_of(value));
-    environment.add_filter("trim", |value: &Value, characters: Option<String>| -> String {
-        strip(&text_of(value), characters.as_deref(), Side::Both).to_owned()
-    });
+    environment.add_filter(
+        "trim",
+        |value: &Value, characters: Option<String>| -> String {
+            strip(&text_of(value), characters.as_deref(), Side::Both).to_owned()
+        },
+    );
     environment.add_filter("join", |value: &Value, separator: Option<String>| {
         python_strings::join(&separator.unwrap_or_default(), Some(value))
     });
     environment.add_filter("tojson", tojson);
-    environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
-        let text = text_of(message);
-        let error = Error::new(ErrorKind::InvalidOperation, "the template refused");
-        Err(error.with_source(TemplateRefusal(text)))
-    });
+    environment.add_function(
+        "raise_exception",
+        |message: &Value| -> Result<Value, Error> {
+            let text = text_of(message);
+            let error = Error::new(ErrorKind::InvalidOperation, "the template refused");
+            Err(error.with_source(TemplateRefusal(text)))
+        },
+    );
     environment.add_function("strftime_now", move |format: &Value| {
         strftime(&now(), &text_of(format))
     });

@@ -115,7 +115,8 @@ impl LoadedTokenizer {
             Some(frame) => Some(class_frame(&files, frame)),
             None => loaded.probed_frame(),
         };
-        loaded.cutter = TextCutter::of(&files).filter(|cutter| loaded.cuts_are_exact(cutter, &texts));
+        loaded.cutter =
+            TextCutter::of(&files).filter(|cutter| loaded.cuts_are_exact(cutter, &texts));
         if let Some(templates) = &files.templates {
             let renderer = ChatRenderer::new(templates, &files.special_tokens, local_now);
             let named = |problem| format!("{}: {problem}", directory.display());
@@ -189,7 +190,9 @@ impl LoadedTokenizer {
     fn cuts_are_exact(&self, cutter: &TextCutter, texts: &[String]) -> bool {
         let mut random = Random(7);
         (0..SELF_TEST_CUTS).all(|round| {
-            let text = texts.get(round % texts.len().max(1)).map_or("", String::as_str);
+            let text = texts
+                .get(round % texts.len().max(1))
+                .map_or("", String::as_str);
             let from = random.below(100);
             let Some(cut) = cutter.next(text, 0, from).filter(|cut| *cut > 0) else {
                 return true;
@@ -226,7 +229,9 @@ fn read_reference(text: &str) -> Result<Box<ReferenceTokenizer>, String> {
     let read = ReferenceTokenizer::from_bytes(text.as_bytes());
     let mut tokenizer = Box::new(read.map_err(|error| error.to_string())?);
     // Limits in the file are for training; engines encode whole prompts.
-    tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+    tokenizer
+        .with_truncation(None)
+        .map_err(|error| error.to_string())?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
 }
@@ -243,7 +248,9 @@ fn encode_fast(
         padding: Override::Off,
         truncation: Override::Off,
     };
-    tokenizer.encode_into(text, &options, tokens).map_err(|error| error.to_string())
+    tokenizer
+        .encode_into(text, &options, tokens)
+        .map_err(|error| error.to_string())
 }
 
 fn encode_reference(
@@ -251,7 +258,9 @@ fn encode_reference(
     text: &str,
     special: bool,
 ) -> Result<Vec<u32>, String> {
-    let encoding = tokenizer.encode_fast(text, special).map_err(|error| error.to_string())?;
+    let encoding = tokenizer
+        .encode_fast(text, special)
+        .map_err(|error| error.to_string())?;
     Ok(encoding.get_ids().to_vec())
 }
 
@@ -265,7 +274,9 @@ fn first_difference<'t>(
         [false, true].into_iter().any(|special| {
             let mut tokens = Tokens::new();
             let read = encode_fast(fast, text, special, &mut tokens);
-            read.is_err() || encode_reference(reference, text, special).ok().as_deref() != Some(ids_of(&tokens))
+            read.is_err()
+                || encode_reference(reference, text, special).ok().as_deref()
+                    != Some(ids_of(&tokens))
         })
     };
     texts.iter().find(differs).map(String::as_str)
@@ -273,7 +284,12 @@ fn first_difference<'t>(
 
 /// Texts put together at random, always the same ones, with the tokenizer's own tokens among them.
 fn sample_texts(files: &TokenizerFiles) -> Vec<String> {
-    let content = |token: &Value| token.get("content").and_then(Value::as_str).map(str::to_owned);
+    let content = |token: &Value| {
+        token
+            .get("content")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let tokens: Vec<String> = files.added_tokens().filter_map(content).collect();
     let mut random = Random(1);
     (0..SELF_TEST_TEXTS)
@@ -281,7 +297,9 @@ fn sample_texts(files: &TokenizerFiles) -> Vec<String> {
             let mut text = String::new();
             while text.len() < 200 {
                 let piece = SAMPLES.get(random.below(SAMPLES.len())).copied();
-                let token = tokens.get(random.below(tokens.len().max(1))).map(String::as_str);
+                let token = tokens
+                    .get(random.below(tokens.len().max(1)))
+                    .map(String::as_str);
                 let piece = if random.below(5) == 0 { token } else { piece };
                 text.push_str(piece.unwrap_or_default());
             }
@@ -295,7 +313,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit.max(1)
     }
 }

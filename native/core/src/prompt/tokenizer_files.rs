@@ -104,7 +104,10 @@ fn read_templates(directory: &Path, config: &Value) -> Result<Option<TemplateSet
         let list = given.and_then(Value::as_array)?;
         let is_named = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(name);
         let entry = list.iter().rfind(is_named)?;
-        entry.get("template").and_then(Value::as_str).map(str::to_owned)
+        entry
+            .get("template")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
     };
     Ok(named("default").map(|text| TemplateSet {
         text,

@@ -81,7 +81,9 @@ impl JsonMap {
         if !self.positions.is_empty() {
             return self.positions.get(key).copied();
         }
-        self.entries.iter().position(|(name, _)| name.as_str() == Some(key))
+        self.entries
+            .iter()
+            .position(|(name, _)| name.as_str() == Some(key))
     }
 }
 
