@@ -17,7 +17,7 @@ import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
-import { findTokenizer } from '#core/portable/prompt/tokenizer-source.js';
+import { findTokenizer } from '#core/tokenizer-source.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
 import { DecisionRing } from '#observability/decision-log.js';
 import type { RouterMetrics } from '#observability/metrics.js';

@@ -4,10 +4,7 @@ import { homedir } from 'node:os';
 import type { Configuration } from '#config/configuration.js';
 import { ConfigurationError } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
-import {
-  findTokenizer,
-  type TokenizerEnvironment,
-} from '#core/portable/prompt/tokenizer-source.js';
+import { findTokenizer, type TokenizerEnvironment } from '#core/tokenizer-source.js';
 
 /** Flags shared by `serve`, `doctor` and `validate`, as commander gives them. */
 export interface CommandLineFlags {

@@ -12,7 +12,7 @@ import type {
 import type { Endpoint } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EngineClient } from '#contracts/transport.js';
-import { PROBE_CHATS } from '#core/portable/prompt/probe-chats.js';
+import { PROBE_CHATS } from '#core/probe-chats.js';
 import type { FleetModel } from '#fleet/models.js';
 import { type Proof, proveModel } from '#fleet/prove.js';
 

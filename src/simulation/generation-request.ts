@@ -2,7 +2,7 @@
 // vLLM's checks and wording. Called by the generation handler before anything is queued.
 
 import type { IncomingHttpHeaders } from 'node:http';
-import type { JsonValue } from '#core/portable/prompt/json-value.js';
+import type { JsonValue } from '#core/json-value.js';
 import type { ChatPrompt } from '#core/portable/prompt/parse.js';
 import type { SequenceIdentity } from './block-hash.js';
 import type { EngineTokenizer } from './engine-tokenizer.js';

@@ -4,5 +4,6 @@
 mod common;
 mod events;
 mod index;
+mod prompt;
 mod registry;
 mod store;

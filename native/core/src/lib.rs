@@ -9,5 +9,6 @@ pub mod keys;
 pub mod layout;
 pub mod matching;
 pub mod prepare;
+pub mod prompt;
 pub mod shared_words;
 pub mod store;

@@ -9,6 +9,7 @@ import type { IndexOwnerAddon } from './index/owner.js';
 import type { IndexReaderAddon } from './index/reader.js';
 import type { SpeculativeAddon } from './index/speculative.js';
 import type { IndexWriterAddon } from './index/writer.js';
+import type { PromptAddon } from './prompt-encoder.js';
 import type { StoreAddon } from './request-store.js';
 
 /** Everything the addon exports. Free functions over numbers and typed arrays. */
@@ -17,6 +18,7 @@ export interface Addon
     IndexOwnerAddon,
     IndexReaderAddon,
     IndexWriterAddon,
+    PromptAddon,
     SpeculativeAddon,
     StoreAddon {
   /** Version of the sources it was built from. */

@@ -2,31 +2,22 @@
 // of numbers (1.0, 1e5, 2^60) and the order of keys like "12". Such numbers and keys are marked in
 // the text before JSON.parse and carried as marked strings; python-values.ts reads the marks.
 
+import type { JsonValue } from '#core/json-value.js';
 import { isRefusal, type JsonScan, scanJson } from './json-scan.js';
-
-/** Any value of a parsed body. */
-export type JsonValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue };
 
 // Noncharacters: legal in JSON, meaningless in text. A body that has one is parsed without marks.
 const NUMBER_MARK = '\ufdd0';
 const KEY_MARK = '\ufdd1';
 const MARK_IN_TEXT = /[\ufdd0\ufdd1]|\\u[fF][dD][dD][01]/;
 
-export function isJsonObject(
-  value: JsonValue | undefined,
-): value is { readonly [key: string]: JsonValue } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** The number's own spelling when `text` is a marked number, else null. */
 export function markedNumber(text: string): string | null {
   return text.startsWith(NUMBER_MARK) ? text.slice(1) : null;
+}
+
+/** Whether a value is a text, and not a number whose spelling is kept in one. */
+export function isText(value: JsonValue | undefined): value is string {
+  return typeof value === 'string' && markedNumber(value) === null;
 }
 
 /** The key as the client wrote it. */

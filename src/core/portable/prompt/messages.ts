@@ -2,7 +2,8 @@
 // rendered text is the engine's. Called by encode.ts between parse and render. Sources: vLLM's
 // entrypoints/chat_utils.py (content parts, tool calls) and its request protocol (tools).
 
-import { isJsonObject, type JsonValue, parseInnerJson } from './json-value.js';
+import { isJsonObject, type JsonValue } from '#core/json-value.js';
+import { isText, parseInnerJson } from './json-value.js';
 
 type JsonObject = { readonly [key: string]: JsonValue };
 
@@ -41,7 +42,7 @@ function normalizeMessage(message: JsonObject, format: ContentFormat): JsonObjec
   if (role === 'tool' && message['tool_call_id'] !== undefined) {
     result['tool_call_id'] = message['tool_call_id'];
   }
-  if (typeof message['name'] === 'string') result['name'] = message['name'];
+  if (isText(message['name'])) result['name'] = message['name'];
   if (role === 'developer') result['tools'] = message['tools'] ?? null;
   return result;
 }
@@ -61,7 +62,7 @@ function textOf(part: JsonValue): string | null {
   if (!isJsonObject(part)) return null;
   const field = part['type'] === 'refusal' || part['type'] === 'thinking' ? part['type'] : 'text';
   const text = part[field];
-  return typeof text === 'string' ? text : null;
+  return isText(text) ? text : null;
 }
 
 /** Templates expect arguments as objects, clients send them as JSON text. */

@@ -3,6 +3,7 @@
 // sampling parameters are the engine's business. Sources of field rules: vLLM's request protocol.
 
 import type { Route } from '#contracts/request.js';
+import { isJsonObject, type JsonValue } from '#core/json-value.js';
 import {
   cutRanges,
   isRefusal,
@@ -11,7 +12,7 @@ import {
   type ScanRefusal,
   scanJson,
 } from './json-scan.js';
-import { isJsonObject, type JsonValue, parseMarked } from './json-value.js';
+import { isText, markedNumber, parseMarked } from './json-value.js';
 
 /** What the template is given; messages are still as the client wrote them. */
 export interface ChatPrompt {
@@ -219,8 +220,8 @@ function readChat(body: Body): ParsedPrompt {
 function checkMessage(message: JsonValue, where: string): void {
   if (!isJsonObject(message)) invalid(where, `must be an object, got ${kindOf(message)}`);
   const { role, content } = message;
-  if (typeof role !== 'string') invalid(`${where}.role`, `must be a string, got ${kindOf(role)}`);
-  const fine = content === undefined || content === null || typeof content === 'string';
+  if (!isText(role)) invalid(`${where}.role`, `must be a string, got ${kindOf(role)}`);
+  const fine = content === undefined || content === null || isText(content);
   if (!fine && !Array.isArray(content)) {
     invalid(`${where}.content`, `must be a string or an array of parts, got ${kindOf(content)}`);
   }
@@ -231,7 +232,7 @@ function hasMedia(message: JsonValue): boolean {
   const content = isJsonObject(message) ? message['content'] : null;
   if (!Array.isArray(content)) return false;
   return content.some((part) => {
-    if (typeof part === 'string') return false;
+    if (isText(part)) return false;
     if (!isJsonObject(part) || part['uuid'] != null) return true;
     const type = part['type'];
     return typeof type !== 'string' || !TEXT_PARTS.has(type);
@@ -304,7 +305,9 @@ function kindOf(value: JsonValue | undefined): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'number') return `the number ${value}`;
+  const spelling = typeof value === 'string' ? markedNumber(value) : null;
+  const number = spelling === null ? value : Number(spelling);
+  if (typeof number === 'number') return `the number ${number}`;
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 

@@ -2,7 +2,7 @@
 // for tokenizers of the GPT-4 regex family, where no alternative of the pattern can cross. Used by
 // prefix-store.ts; tokenize.ts tests the rule on random cuts before it is trusted.
 
-import { isJsonObject, type JsonValue } from './json-value.js';
+import { isJsonObject, type JsonValue } from '#core/json-value.js';
 import type { TokenizerShape } from './tokenizer-files.js';
 
 /** Finds cuts in one tokenizer's texts. Positions are UTF-16 offsets. */

@@ -12,10 +12,10 @@ import {
 } from '#contracts/limits.js';
 import type { PromptTask, PromptTaskResult, PromptWorkerData } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
+import { EngineTokenizer } from '#core/engine-tokenizer.js';
 import { openIndexReader } from '../index/reader.js';
 import { openSpeculativeReader } from '../index/speculative.js';
 import { RequestEncoder } from './encode.js';
-import { EngineTokenizer } from './engine-tokenizer.js';
 import { PromptMatcher } from './match.js';
 import { RecordTable } from './record.js';
 import { loadTokenizer } from './tokenize.js';

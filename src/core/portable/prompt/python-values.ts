@@ -3,7 +3,8 @@
 // package does not export its value classes, so they are taken from values it has made.
 
 import { Environment } from '@huggingface/jinja';
-import { type JsonValue, markedNumber, unmarkedKey } from './json-value.js';
+import type { JsonValue } from '#core/json-value.js';
+import { markedNumber, unmarkedKey } from './json-value.js';
 
 /** A value inside a running template. */
 export interface RuntimeValue {

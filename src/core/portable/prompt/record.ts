@@ -1,11 +1,10 @@
-// Encode records in shared memory: prompt workers write them, the main thread reads them, both by
-// the offsets of contracts/shared-layout.ts. A record is written only while its handle's generation
+// Encode records in shared memory: prompt workers write them by the offsets of
+// contracts/shared-layout.ts, the main thread reads them (core/encode-record.ts). A record is written only while its handle's generation
 // is current, under the `writing` word, so a late encoder never touches another request's bytes.
 
 import { assert } from '#contracts/assert.js';
 import type { MatchResult } from '#contracts/block-index.js';
 import { ERROR_CODES } from '#contracts/errors.js';
-import { REQUESTS_IN_FLIGHT_MAX } from '#contracts/limits.js';
 import {
   type EncodedPrompt,
   type EncodeMicros,
@@ -17,17 +16,18 @@ import {
 import {
   RECORD,
   RECORD_DETAIL_BYTES_MAX,
-  RECORD_ENDPOINT_ARRAYS,
   RECORD_PARAM_BYTES_MAX,
   RECORD_PATCHES_MAX,
-  REQUEST_MEMORY,
   type RequestMemoryLayout,
-  requestMemoryLayout,
 } from '#contracts/shared-layout.js';
+import {
+  type ModelPlace,
+  modelFromJson,
+  RECORD_FLAG_STREAM,
+  RECORD_STATE,
+  RecordReader,
+} from '#core/encode-record.js';
 import type { ScanRefusal } from './json-scan.js';
-
-const STATE = { waiting: 0, encoded: 1, refused: 2 } as const;
-const FLAG_STREAM = 1;
 
 /** What one encoding found out, as it goes into the record. */
 export interface EncodeOutcome {
@@ -71,16 +71,17 @@ export function emptyOutcome(): EncodeOutcome {
 /** The records of one `requests` buffer, as one thread sees them. */
 export class RecordTable {
   readonly endpointCapacity: number;
+  readonly #reader: RecordReader;
   readonly #buffer: SharedArrayBuffer;
   readonly #layout: RequestMemoryLayout;
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
 
   constructor(buffer: SharedArrayBuffer) {
-    this.endpointCapacity = new Uint32Array(buffer)[REQUEST_MEMORY.endpointCapacity] ?? 0;
+    this.#reader = new RecordReader(buffer, (handle, place) => this.#readModel(handle, place));
     this.#buffer = buffer;
-    this.#layout = requestMemoryLayout(this.endpointCapacity);
-    assert(this.#layout.totalBytes === buffer.byteLength, 'the buffer is request memory');
+    this.#layout = this.#reader.layout;
+    this.endpointCapacity = this.#layout.endpointCapacity;
     this.#words = new Int32Array(buffer);
     this.#bytes = Buffer.from(buffer);
   }
@@ -99,16 +100,7 @@ export class RecordTable {
 
   /** Views of the record's per-endpoint arrays. */
   matchViews(slot: number): PromptMatch {
-    const first = this.#at({ slot, generation: 0 }) + RECORD.headWords;
-    const view = (array: number, length: number): Uint32Array =>
-      new Uint32Array(this.#buffer, (first + array * this.endpointCapacity) * 4, length);
-    const arrays = RECORD_ENDPOINT_ARRAYS;
-    return {
-      usableBlocks: view(arrays.usableBlocks, this.endpointCapacity),
-      rawBlocks: view(arrays.rawBlocks, this.endpointCapacity),
-      speculativeBlocks: view(arrays.speculativeBlocks, this.endpointCapacity),
-      tierBlocks: view(arrays.tierBlocks, this.endpointCapacity * 4),
-    };
+    return this.#reader.matchViews(slot);
   }
 
   /** Writes an outcome; false when the handle is stale. Never throws half-way. */
@@ -120,7 +112,7 @@ export class RecordTable {
       this.#writeHead(at, outcome);
       this.#writeKeys(at, outcome.keys);
       copyMatch(match, this.matchViews(handle.slot));
-      const state = outcome.refusal === null ? STATE.encoded : STATE.refused;
+      const state = outcome.refusal === null ? RECORD_STATE.encoded : RECORD_STATE.refused;
       Atomics.store(this.#words, at + RECORD.state, state);
       return true;
     } finally {
@@ -130,37 +122,12 @@ export class RecordTable {
 
   /** Takes back the `writing` word of a worker that has ended. */
   clearWriting(slot: number): void {
-    Atomics.store(this.#words, this.#at({ slot, generation: 0 }) + RECORD.writing, 0);
+    Atomics.store(this.#words, this.#at({ slot }) + RECORD.writing, 0);
   }
 
   /** Reads an encoded record. The caller holds the handle, so it cannot change meanwhile. */
   read(handle: RequestHandle): EncodedPrompt {
-    const at = this.#at(handle);
-    assert(this.#isCurrent(at, handle), 'the handle of a record being read is current');
-    const state = Atomics.load(this.#words, at + RECORD.state);
-    assert(state !== STATE.waiting, 'a record is read after it was encoded');
-    const reason = this.#word(at + RECORD.noMatchReason);
-    return {
-      error: state === STATE.refused ? this.#readError(at) : null,
-      model: this.#readModel(at),
-      modelIndex: this.#word(at + RECORD.model) - 1,
-      stream: (this.#word(at + RECORD.flags) & FLAG_STREAM) !== 0,
-      priority: this.#word(at + RECORD.priority),
-      promptTokens: this.#word(at + RECORD.promptTokens),
-      totalBlocks: this.#word(at + RECORD.totalBlocks),
-      blockSize: this.#word(at + RECORD.blockSize),
-      noMatchReason: reason === 0 ? null : (NO_MATCH_REASONS[reason - 1] ?? null),
-      match: this.matchViews(handle.slot),
-      patches: this.#readPatches(at),
-      indexEpoch: this.#word(at + RECORD.indexEpoch) >>> 0,
-      micros: {
-        parse: this.#word(at + RECORD.parseMicros),
-        render: this.#word(at + RECORD.renderMicros),
-        tokenize: this.#word(at + RECORD.tokenizeMicros),
-        hash: this.#word(at + RECORD.hashMicros),
-        match: this.#word(at + RECORD.matchMicros),
-      },
-    };
+    return this.#reader.read(handle);
   }
 
   /** View of the keys kept with a record; empty when the handle is stale or has none. */
@@ -170,9 +137,8 @@ export class RecordTable {
     return this.#keyArea(at).subarray(0, 2 * this.#word(at + RECORD.keyCount));
   }
 
-  #at(handle: RequestHandle): number {
-    assert(handle.slot >= 0 && handle.slot < REQUESTS_IN_FLIGHT_MAX, 'the slot exists');
-    return (this.#layout.records + handle.slot * this.#layout.recordBytes) / 4;
+  #at({ slot }: Pick<RequestHandle, 'slot'>): number {
+    return this.#reader.at(slot);
   }
 
   #word(at: number): number {
@@ -200,7 +166,7 @@ export class RecordTable {
     const { refusal, noMatchReason: reason, micros } = outcome;
     words[at + RECORD.errorCode] = refusal === null ? 0 : ERROR_CODES.indexOf(refusal.code);
     words[at + RECORD.noMatchReason] = reason === null ? 0 : 1 + NO_MATCH_REASONS.indexOf(reason);
-    words[at + RECORD.flags] = outcome.stream ? FLAG_STREAM : 0;
+    words[at + RECORD.flags] = outcome.stream ? RECORD_FLAG_STREAM : 0;
     words[at + RECORD.priority] = outcome.priority;
     words[at + RECORD.promptTokens] = outcome.promptTokens;
     words[at + RECORD.totalBlocks] = outcome.totalBlocks;
@@ -234,35 +200,9 @@ export class RecordTable {
 
   readonly #scratch = new Uint8Array(RECORD_DETAIL_BYTES_MAX);
 
-  #readText(at: number): string {
-    const start = (at + 1) * 4;
-    return this.#bytes.toString('utf8', start, start + this.#word(at));
-  }
-
-  #readError(at: number): EncodedPrompt['error'] {
-    const param = this.#readText(at + RECORD.paramBytes);
-    return {
-      code: ERROR_CODES[this.#word(at + RECORD.errorCode)] ?? 'internal_error',
-      detail: this.#readText(at + RECORD.detailBytes),
-      param: param === '' ? null : param,
-    };
-  }
-
-  #readModel(at: number): string {
-    const bytes = this.#word(at + RECORD.modelBytes);
-    if (bytes === 0) return '';
-    const body = this.#layout.slab + this.#word(at + RECORD.bodyOffset);
-    const start = body + this.#word(at + RECORD.modelOffset);
-    const model: unknown = JSON.parse(this.#bytes.toString('utf8', start, start + bytes));
-    return typeof model === 'string' ? model : '';
-  }
-
-  #readPatches(at: number): EncodedPrompt['patches'] {
-    return Array.from({ length: this.#word(at + RECORD.patchCount) }, (_, patch) => ({
-      offset: this.#word(at + RECORD.patches + 2 * patch),
-      length: this.#word(at + RECORD.patches + 2 * patch + 1),
-      text: '',
-    }));
+  #readModel({ slot }: RequestHandle, { offset, bytes }: ModelPlace): string {
+    const start = this.#layout.slab + this.#word(this.#at({ slot }) + RECORD.bodyOffset) + offset;
+    return modelFromJson(this.#bytes.toString('utf8', start, start + bytes));
   }
 }
 

@@ -1,9 +1,9 @@
 // The render stage: a model's own chat template, compiled once per thread, turns messages into the
 // prompt text, byte for byte as transformers' apply_chat_template does. Called by encode.ts.
 
+import type { JsonValue } from '#core/json-value.js';
+import { isJsonObject } from '#core/json-value.js';
 import { contentFormat } from './content-format.js';
-import type { JsonValue } from './json-value.js';
-import { isJsonObject } from './json-value.js';
 import { type ContentFormat, normalizeMessages, normalizeTools } from './messages.js';
 import type { ChatPrompt } from './parse.js';
 import { strip } from './python-strings.js';

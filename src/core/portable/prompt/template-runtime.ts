@@ -3,7 +3,7 @@
 // functions of python-values.ts. Called by render.ts; one compiled template serves a whole thread.
 
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
-import type { JsonValue } from './json-value.js';
+import type { JsonValue } from '#core/json-value.js';
 import { installStringMethods, strip } from './python-strings.js';
 import {
   ArrayValue,

@@ -4,7 +4,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { isJsonObject, type JsonValue } from './json-value.js';
+import { isJsonObject, type JsonValue } from '#core/json-value.js';
 import type { TemplateSet } from './render.js';
 
 type JsonObject = { readonly [key: string]: JsonValue };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { JsonValue } from '#core/portable/prompt/json-value.js';
+import type { JsonValue } from '#core/json-value.js';
 import { parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { compileTemplate, TemplateRefusal } from '#core/portable/prompt/template-runtime.js';

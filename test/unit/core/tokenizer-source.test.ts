@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { findTokenizer } from '#core/portable/prompt/tokenizer-source.js';
+import { findTokenizer } from '#core/tokenizer-source.js';
 import { repositoryRoot } from '#test/support/paths.js';
 
 const home = mkdtempSync(path.join(tmpdir(), 'warmpath-tokenizers-'));

@@ -1,0 +1,155 @@
+//! The prompt of a completion request: a text, token ids, or several of either. Its bytes have been
+//! checked to be JSON; token ids are read straight into numbers, because a tape of a million
+//! numbers would take many times their bytes. Called by parse.rs.
+
+#![deny(clippy::indexing_slicing)]
+
+use super::json_tape::{Kind, Tape};
+use super::json_text::Reading;
+use super::no_match::NoMatch;
+use super::parse::{Body, Prompt, invalid, kind_name};
+use super::refusal::Refusal;
+
+const TOKEN_ID_MAX: f64 = 2_147_483_647.0;
+
+pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Refusal> {
+    let add_special_tokens = body.boolean("add_special_tokens", true)?;
+    let prompt = body.member("prompt");
+    if body.needs_engine() {
+        return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
+    }
+    let kind = prompt.map(|at| body.tape.node(at).kind);
+    let at = prompt.unwrap_or_default();
+    if kind == Some(Kind::Text) {
+        let text = body.tape.text(body.text, at);
+        return Ok(Prompt::Text {
+            text,
+            add_special_tokens,
+        });
+    }
+    let mut items = Items::of(body.tape.raw(body.text, at));
+    let first = (kind == Some(Kind::Array)).then(|| items.next()).flatten();
+    let Some(first) = first else {
+        let problem = "must be a string, an array of strings, or one or more arrays of token ids";
+        return Err(invalid("prompt", problem));
+    };
+    if kind_at(first) == Kind::Number {
+        return Ok(Prompt::Tokens(token_ids(
+            body.tape.raw(body.text, at),
+            "prompt",
+        )?));
+    }
+    let mut count = 0;
+    for item in std::iter::once(first).chain(items) {
+        let kind = kind_at(item);
+        if kind != Kind::Text && kind != Kind::Array {
+            let kind = kind_name(kind, item);
+            let problem = format!("must be a string or an array of token ids, got {kind}");
+            return Err(invalid(&format!("prompt[{count}]"), &problem));
+        }
+        count += 1;
+    }
+    if count > 1 {
+        return Ok(Prompt::Nothing(NoMatch::SeveralPrompts));
+    }
+    if kind_at(first) == Kind::Array {
+        return Ok(Prompt::Tokens(token_ids(first, "prompt[0]")?));
+    }
+    let mut tape = Tape::default();
+    // It was read once, so it can be read again.
+    let _ = tape.read_value(first);
+    Ok(Prompt::Text {
+        text: tape.text(first, 0),
+        add_special_tokens,
+    })
+}
+
+fn token_ids(array: &str, name: &str) -> Result<Vec<u32>, Refusal> {
+    let mut ids = Vec::with_capacity(array.len() / 6);
+    for item in Items::of(array) {
+        match token_id(item) {
+            Some(id) => ids.push(id),
+            None => {
+                let kind = kind_name(kind_at(item), item);
+                let problem = format!("must be a token id, got {kind}");
+                return Err(invalid(&format!("{name}[{}]", ids.len()), &problem));
+            }
+        }
+    }
+    if ids.is_empty() {
+        return Err(invalid(name, "must hold at least one token id"));
+    }
+    Ok(ids)
+}
+
+fn token_id(item: &str) -> Option<u32> {
+    if item.len() <= 9 && item.bytes().all(|byte| byte.is_ascii_digit()) {
+        return item.parse().ok();
+    }
+    if kind_at(item) != Kind::Number {
+        return None;
+    }
+    let number: f64 = item.parse().ok()?;
+    (number.trunc() == number && (0.0..=TOKEN_ID_MAX).contains(&number)).then_some(number as u32)
+}
+
+fn kind_at(item: &str) -> Kind {
+    match item.bytes().next() {
+        Some(b'"') => Kind::Text,
+        Some(b'[') => Kind::Array,
+        Some(b'{') => Kind::Object,
+        Some(b't') => Kind::True,
+        Some(b'f') => Kind::False,
+        Some(b'n') | None => Kind::Null,
+        Some(_) => Kind::Number,
+    }
+}
+
+/// The items of an array that is known to be JSON, as they are written.
+struct Items<'b> {
+    text: &'b str,
+    at: usize,
+}
+
+impl<'b> Items<'b> {
+    fn of(array: &'b str) -> Self {
+        Self { text: array, at: 1 }
+    }
+}
+
+impl<'b> Iterator for Items<'b> {
+    type Item = &'b str;
+
+    fn next(&mut self) -> Option<&'b str> {
+        let bytes = self.text.as_bytes();
+        while matches!(
+            bytes.get(self.at),
+            Some(b' ' | b'\n' | b'\r' | b'\t' | b',')
+        ) {
+            self.at += 1;
+        }
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            match bytes.get(self.at)? {
+                b'"' => {
+                    let mut reading = Reading::new(bytes, self.at);
+                    self.at = reading.string()?.0;
+                    if depth == 0 {
+                        break;
+                    }
+                    continue;
+                }
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' if depth == 0 => break,
+                b']' | b'}' => depth -= 1,
+                b',' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        (self.at > start)
+            .then(|| self.text.get(start..self.at))
+            .flatten()
+    }
+}

@@ -1,0 +1,27 @@
+//! From request bodies to keys and matches: parse, render, tokenize, hash, match. Everything here
+//! gives what `src/core/portable/prompt` gives, which is its executable specification.
+
+mod completion;
+mod content_format;
+pub mod encode;
+pub mod encoder;
+mod fallback;
+pub mod json_scan;
+pub mod json_tape;
+pub mod json_text;
+pub mod messages;
+pub mod models;
+pub mod no_match;
+pub mod parse;
+mod prefix_cuts;
+pub mod prefix_store;
+mod python_print;
+mod python_strings;
+pub mod record;
+pub mod refusal;
+pub mod render;
+pub mod strftime;
+pub mod template;
+pub mod tokenize;
+mod tokenizer_files;
+pub mod values;

