@@ -2,5 +2,6 @@
 //! and (where it is not hot) strings, and names native objects by ids of `registry`.
 
 mod common;
+mod data_plane;
 mod registry;
 mod store;

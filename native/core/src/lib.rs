@@ -3,6 +3,7 @@
 //! `src/core/portable` is its executable specification.
 
 pub mod clock;
+pub mod data_plane;
 pub mod keys;
 pub mod layout;
 pub mod matching;

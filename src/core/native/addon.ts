@@ -3,10 +3,11 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { PlaneAddon } from './data-plane/plane-addon.js';
 import type { StoreAddon } from './request-store.js';
 
 /** Everything the addon exports. Free functions over numbers and typed arrays. */
-export interface Addon extends StoreAddon {
+export interface Addon extends PlaneAddon, StoreAddon {
   /** Version of the sources it was built from. */
   version(): string;
 }
