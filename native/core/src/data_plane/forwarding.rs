@@ -11,7 +11,7 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 
-use super::answer_head::{AnswerHead, BodyFraming, ClientHead, push_line, relayed_head};
+use super::answer_head::{ClientHead, push_line, relayed_head};
 use super::body::patched;
 use super::engine::{BodyDecoder, Decoded, EngineConnection, Failure, ReadAnswer};
 use super::exchange::{Exchange, State};
@@ -157,9 +157,14 @@ impl Forwarding<'_> {
         match self.in_time(relay.first_bytes(&mut connection)).await {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
-            Some(Ok(first)) => relay.relay(&mut connection, first, &upstream.endpoint.name).await,
+            Some(Ok(first)) => {
+                let is_whole = relay.relay(&mut connection, first, &upstream.endpoint.name).await;
+                if !is_whole {
+                    return Attempt::Answered;
+                }
+            }
         }
-        if is_reusable(&head, exchange, &connection) {
+        if head.keeps && connection.is_clean() {
             upstream.release(connection, exchange.shard.now_ms());
         }
         Attempt::Answered
@@ -243,11 +248,6 @@ impl Forwarding<'_> {
     }
 }
 
-fn is_reusable(head: &AnswerHead, exchange: &Exchange, connection: &EngineConnection) -> bool {
-    let whole = matches!(exchange.state.get(), State::Flushing | State::Ended);
-    whole && head.keeps && head.framing != BodyFraming::Close && connection.is_clean()
-}
-
 async fn within<T>(exchange: &Exchange, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|context| {
@@ -322,9 +322,9 @@ impl Relay<'_> {
         Ok(first)
     }
 
-    /// Relays the answer to its end. Every read is written before the next one: a slow client
+    /// Relays the answer to its end; false when it had to be cut. Every read is written before the next one: a slow client
     /// holds its engine back, and no stream has more than one read waiting.
-    async fn relay(&mut self, connection: &mut EngineConnection, first: First, endpoint: &str) {
+    async fn relay(&mut self, connection: &mut EngineConnection, first: First, endpoint: &str) -> bool {
         let exchange = self.exchange;
         exchange.deadline.stop();
         if let Some(held) = self.held.take() {
@@ -355,7 +355,7 @@ impl Relay<'_> {
                 exchange.deadline.stop();
                 exchange.trouble("an answer was cut short", endpoint, &cause);
                 exchange.cut(&Refusal::new(number, text), Outcome::EndpointFailed).await;
-                return;
+                return false;
             }
             if exchange.client.is_flushed() {
                 exchange.deadline.touch(exchange.shard.now_ms());
@@ -366,6 +366,7 @@ impl Relay<'_> {
             }
         }
         exchange.deadline.stop();
+        true
     }
 
     /// Reads once and shows the payload to `take`, with whether it is the last.

@@ -50,6 +50,8 @@ class FacedDataPlane implements NativeDataPlane {
   readonly #logger: DataPlaneOptions['logger'];
   readonly #records = new Float64Array(RECORD_NUMBERS * RECORDS_MAX);
   readonly #orders = new Uint32Array(ORDER_NUMBERS);
+  /** By slot, until their last record was handled. */
+  readonly #heads: (LazyRequestHead | null)[] = new Array(REQUESTS_IN_FLIGHT_MAX).fill(null);
   /** Generation of the request announced last in each slot, while the batch is taken. */
   readonly #announced = new Uint32Array(REQUESTS_IN_FLIGHT_MAX);
   #handler: DataPlaneHandler | null = null;
@@ -172,17 +174,19 @@ class FacedDataPlane implements NativeDataPlane {
     const requests: NativeRequestHead[] = [];
     const after: ForwardProgress[] = [];
     const source = { addon: this.#addon, plane: this.id };
-    let ended = false;
+    const ended: number[] = [];
     for (let position = 0; position < count; position += 1) {
       const record = readRecord(this.#records, position);
       const { slot, generation } = record.handle;
       if (record.kind === 'request') {
-        requests.push(new LazyRequestHead(source, record.handle, record));
+        const head = new LazyRequestHead(source, record.handle, record);
+        requests.push(head);
+        this.#heads[slot] = head;
         this.#announced[slot] = generation;
         continue;
       }
       (this.#announced[slot] === generation ? after : before).push(record);
-      ended ||= record.kind === 'done';
+      if (record.kind === 'done') ended.push(slot);
     }
     for (const { handle } of requests) this.#announced[handle.slot] = 0;
     this.#logTroubles(before.length + after.length);
@@ -191,8 +195,18 @@ class FacedDataPlane implements NativeDataPlane {
       if (requests.length > 0) this.#handler?.onRequests(requests);
       if (after.length > 0) this.#handler?.onProgress(after);
     } finally {
-      if (ended) this.#addon.planeDelivered(this.id);
+      this.#release(ended);
     }
+  }
+
+  /** Lets handles go whose last record was handled; heads that are kept stay readable. */
+  #release(slots: readonly number[]): void {
+    if (slots.length === 0) return;
+    for (const slot of slots) {
+      this.#heads[slot]?.keep();
+      this.#heads[slot] = null;
+    }
+    this.#addon.planeDelivered(this.id);
   }
 
   #logTroubles(progressCount: number): void {

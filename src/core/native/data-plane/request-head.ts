@@ -57,7 +57,11 @@ export class LazyRequestHead implements NativeRequestHead {
     return this.#headers;
   }
 
-  /** The native side keeps the text until the request's last record was handled. */
+  /** Brings the strings over, before the native side forgets them. */
+  keep(): void {
+    this.#text();
+  }
+
   #text(): readonly string[] {
     if (this.#lines === null) {
       const { slot, generation } = this.handle;
