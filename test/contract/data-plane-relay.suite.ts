@@ -54,8 +54,10 @@ export function call(
   });
 }
 
-export function relaySuite(name: string, make: MakePlane): void {
-  test(`${name}: status, headers and bytes of an answer arrive as they were sent`, async () => {
+export function relaySuite(name: string, make: MakePlane, skip: string | false = false): void {
+  test(`${name}: status, headers and bytes of an answer arrive as they were sent`, {
+    skip,
+  }, async () => {
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) & 255));
     const engine = await ByteEngine.start(({ socket }) =>
       socket.write(
@@ -87,7 +89,9 @@ export function relaySuite(name: string, make: MakePlane): void {
     await engine.stop();
   });
 
-  test(`${name}: a stream cut at every place arrives as one, counted and with its usage`, async (context) => {
+  test(`${name}: a stream cut at every place arrives as one, counted and with its usage`, {
+    skip,
+  }, async (context) => {
     const seed = 99;
     context.diagnostic(`seed ${seed}`);
     const random = seededRandom(seed);
@@ -119,7 +123,9 @@ export function relaySuite(name: string, make: MakePlane): void {
     await engine.stop();
   });
 
-  test(`${name}: the engine gets the body with its patches and the right headers`, async () => {
+  test(`${name}: the engine gets the body with its patches and the right headers`, {
+    skip,
+  }, async () => {
     const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
     const rig = await PlaneRig.start(make, [engine.url]);
     rig.setEndpoints([
@@ -177,7 +183,9 @@ export function relaySuite(name: string, make: MakePlane): void {
     await engine.stop();
   });
 
-  test(`${name}: a large body arrives whole, patched, from a chunked request too`, async () => {
+  test(`${name}: a large body arrives whole, patched, from a chunked request too`, {
+    skip,
+  }, async () => {
     const body = Buffer.alloc(3_000_000, 'abcdefghij');
     const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
     const rig = await PlaneRig.start(make, [engine.url]);
@@ -195,7 +203,7 @@ export function relaySuite(name: string, make: MakePlane): void {
     await engine.stop();
   });
 
-  test(`${name}: methods and statuses without a body pass`, async () => {
+  test(`${name}: methods and statuses without a body pass`, { skip }, async () => {
     const engine = await ByteEngine.start(({ socket, line }) =>
       socket.write(
         line.startsWith('HEAD')
@@ -216,7 +224,9 @@ export function relaySuite(name: string, make: MakePlane): void {
     await engine.stop();
   });
 
-  test(`${name}: own answers and refusals carry the request id and the failing side`, async () => {
+  test(`${name}: own answers and refusals carry the request id and the failing side`, {
+    skip,
+  }, async () => {
     const rig = await PlaneRig.start(make, []);
     rig.onRequest = ({ handle, path }) => {
       if (path === '/local') rig.plane.respond(handle, 200, [['content-type', 'text/x']], 'hello');
@@ -237,7 +247,9 @@ export function relaySuite(name: string, make: MakePlane): void {
     await rig.stop();
   });
 
-  test(`${name}: pipelined requests come in one batch and are answered in order`, async () => {
+  test(`${name}: pipelined requests come in one batch and are answered in order`, {
+    skip,
+  }, async () => {
     const engine = await ByteEngine.start(({ socket, body }) => {
       const text = body.toString();
       // The first answer comes last.
@@ -260,7 +272,9 @@ export function relaySuite(name: string, make: MakePlane): void {
     await engine.stop();
   });
 
-  test(`${name}: Expect, HTTP/1.0, absolute form and half-close behave as the RFCs say`, async () => {
+  test(`${name}: Expect, HTTP/1.0, absolute form and half-close behave as the RFCs say`, {
+    skip,
+  }, async () => {
     const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'answer')));
     const rig = await PlaneRig.start(make, [engine.url]);
     const expecting = new RawClient(rig.port);

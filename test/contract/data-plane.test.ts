@@ -1,10 +1,12 @@
 // Runs the DataPlane suites for every implementation there is.
 
-import { makePortablePlane } from '#test/support/portable-plane.js';
+import { LEAST_LOADED_PLANE, PLANES } from '#test/support/planes.js';
 import { clientSuite } from './data-plane-clients.suite.js';
 import { faultSuite } from './data-plane-faults.suite.js';
 import { relaySuite } from './data-plane-relay.suite.js';
 
-relaySuite('portable', makePortablePlane);
-faultSuite('portable', makePortablePlane);
-clientSuite('portable', makePortablePlane);
+for (const { name, make, skip } of [...PLANES, LEAST_LOADED_PLANE]) {
+  relaySuite(name, make, skip);
+  faultSuite(name, make, skip);
+  clientSuite(name, make, skip);
+}

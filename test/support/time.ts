@@ -6,6 +6,8 @@ import type { Clock } from '#contracts/clock.js';
 export class VirtualClock implements Clock {
   #now = 0;
   #timers: { at: number; callback: () => void }[] = [];
+  /** Hears of the new time, for clocks in other languages. */
+  onAdvance: (nowMs: number) => void = () => {};
 
   nowMs(): number {
     return this.#now;
@@ -30,5 +32,6 @@ export class VirtualClock implements Clock {
       due.callback();
     }
     this.#now = end;
+    this.onAdvance(end);
   }
 }

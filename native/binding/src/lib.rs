@@ -2,6 +2,7 @@
 //! and (where it is not hot) strings, and names native objects by ids of `registry`.
 
 mod common;
+mod data_plane;
 mod events;
 mod index;
 mod prompt;

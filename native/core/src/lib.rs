@@ -3,6 +3,7 @@
 //! `src/core/portable` is its executable specification.
 
 pub mod clock;
+pub mod data_plane;
 pub mod events;
 pub mod index;
 pub mod keys;

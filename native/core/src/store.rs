@@ -140,6 +140,11 @@ impl RequestStore {
         self.with(handle, |slot| slot.body.whole())
     }
 
+    /// Bytes of the body so far, 0 for a stale handle.
+    pub fn length(&self, handle: Handle) -> usize {
+        self.with(handle, |slot| slot.body.len()).unwrap_or(0)
+    }
+
     /// Keeps the request keys of an encoded prompt; a stale handle is ignored.
     pub fn set_keys(&self, handle: Handle, keys: &[u64]) {
         let _ = self.with(handle, |slot| {

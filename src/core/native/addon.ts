@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { packageVersion } from '../package-version.js';
+import type { PlaneAddon } from './data-plane/plane-addon.js';
 import type { EventAddon } from './events/applier.js';
 import type { IndexOwnerAddon } from './index/owner.js';
 import type { IndexReaderAddon } from './index/reader.js';
@@ -18,6 +19,7 @@ export interface Addon
     IndexOwnerAddon,
     IndexReaderAddon,
     IndexWriterAddon,
+    PlaneAddon,
     PromptAddon,
     SpeculativeAddon,
     StoreAddon {

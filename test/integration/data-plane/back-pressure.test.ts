@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { ByteEngine } from '#test/support/byte-engine.js';
 import { eventually } from '#test/support/eventually.js';
 import { PlaneRig } from '#test/support/plane-rig.js';
-import { makePortablePlane } from '#test/support/portable-plane.js';
+import { PLANES } from '#test/support/planes.js';
 import { post, RawClient } from '#test/support/raw-client.js';
 import { VirtualClock } from '#test/support/time.js';
 
@@ -45,40 +45,48 @@ function floodingEngine(counter: { sent: number; held: boolean }): Promise<ByteE
   });
 }
 
-test('a slow reader holds the engine back, and gets every byte when it reads on', async () => {
-  const counter = { sent: 0, held: false };
-  const engine = await floodingEngine(counter);
-  const rig = await PlaneRig.start(makePortablePlane, [engine.url]);
-  const client = new RawClient(rig.port).send(post('{}'));
-  client.socket.pause();
-  await held(counter);
-  assert.ok(counter.sent < BUFFERED_BYTES_MAX, `${counter.sent} bytes taken from the engine`);
-  client.socket.resume();
-  await rig.finished(1);
-  await eventually('all bytes', () => client.socket.bytesRead > ANSWER_BYTES);
-  assert.equal(rig.done[0]?.outcome, 'completed');
-  assert.equal(rig.done[0]?.responseBytes, ANSWER_BYTES);
-  client.socket.destroy();
-  await rig.stop();
-  await engine.stop();
-});
+for (const { name, make, skip } of PLANES) {
+  test(`${name}: a slow reader holds the engine back, and gets every byte when it reads on`, {
+    skip,
+  }, async () => {
+    const counter = { sent: 0, held: false };
+    const engine = await floodingEngine(counter);
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const client = new RawClient(rig.port).send(post('{}'));
+    client.socket.pause();
+    await held(counter);
+    assert.ok(counter.sent < BUFFERED_BYTES_MAX, `${counter.sent} bytes taken from the engine`);
+    client.socket.resume();
+    await rig.finished(1);
+    await eventually('all bytes', () => client.socket.bytesRead > ANSWER_BYTES);
+    assert.equal(rig.done[0]?.outcome, 'completed');
+    assert.equal(rig.done[0]?.responseBytes, ANSWER_BYTES);
+    client.socket.destroy();
+    await rig.stop();
+    await engine.stop();
+  });
+}
 
-test('a client that takes nothing for the whole limit is cut, and its engine freed', async () => {
-  const clock = new VirtualClock();
-  const counter = { sent: 0, held: false };
-  const engine = await floodingEngine(counter);
-  const timeouts = { clientStallMs: 60_000, idleMs: 1_000 };
-  const rig = await PlaneRig.start(makePortablePlane, [engine.url], { clock, timeouts });
-  const client = new RawClient(rig.port).send(post('{}'));
-  client.socket.pause();
-  await held(counter);
-  clock.advance(50_000);
-  assert.equal(rig.done.length, 0, 'a held engine is not a stalled one');
-  clock.advance(70_000);
-  await rig.finished(1);
-  assert.equal(rig.done[0]?.outcome, 'client-gone');
-  await eventually('engine freed', () => engine.connections === 0);
-  client.socket.destroy();
-  await rig.stop();
-  await engine.stop();
-});
+for (const { name, make, skip } of PLANES) {
+  test(`${name}: a client that takes nothing for the whole limit is cut, and its engine freed`, {
+    skip,
+  }, async () => {
+    const clock = new VirtualClock();
+    const counter = { sent: 0, held: false };
+    const engine = await floodingEngine(counter);
+    const timeouts = { clientStallMs: 60_000, idleMs: 1_000 };
+    const rig = await PlaneRig.start(make, [engine.url], { clock, timeouts });
+    const client = new RawClient(rig.port).send(post('{}'));
+    client.socket.pause();
+    await held(counter);
+    clock.advance(50_000);
+    assert.equal(rig.done.length, 0, 'a held engine is not a stalled one');
+    clock.advance(70_000);
+    await rig.finished(1);
+    assert.equal(rig.done[0]?.outcome, 'client-gone');
+    await eventually('engine freed', () => engine.connections === 0);
+    client.socket.destroy();
+    await rig.stop();
+    await engine.stop();
+  });
+}

@@ -1,0 +1,259 @@
+//! Looks at the bytes of an answer as they pass: counts the data events of a stream and keeps the
+//! last bytes, from which usage is read when the answer has ended. The rules are those of the
+//! portable `answer-scan.ts`.
+
+#![deny(clippy::indexing_slicing)]
+
+use memchr::{memchr, memmem};
+use serde_json::Value;
+
+/// Usage the engine reported; −1 for what the answer did not carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    pub cached_tokens: i64,
+}
+
+pub const NO_USAGE: Usage = Usage { prompt_tokens: -1, completion_tokens: -1, cached_tokens: -1 };
+
+/// Usage follows the text of a JSON answer; 16 KiB hold it with room for trailing fields.
+const JSON_TAIL_BYTES: usize = 16 * 1024;
+/// The usage event of a stream is its last one, or the one before `[DONE]`. Kept short, because it
+/// is memory of every open stream.
+const EVENTS_TAIL_BYTES: usize = 8 * 1024;
+/// Mentions of "usage" looked at, from the last one back.
+const MENTIONS_MAX: usize = 4;
+const DATA: &[u8] = b"data:";
+const DONE: &[u8] = b"data: [DONE]";
+const USAGE: &[u8] = b"\"usage\"";
+
+/// What is scanned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Events,
+    Json,
+}
+
+/// State of one answer's scan.
+#[derive(Debug)]
+pub struct AnswerScan {
+    kind: Kind,
+    /// At least the last `tail_max` bytes, at most a quarter more.
+    tail: Vec<u8>,
+    data_events: u64,
+    /// Bytes of `data:` matched at the start of the current line; `None` further inside the line.
+    matched: Option<u8>,
+    line_empty: bool,
+    event_counted: bool,
+}
+
+impl AnswerScan {
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            tail: Vec::new(),
+            data_events: 0,
+            matched: Some(0),
+            line_empty: true,
+            event_counted: false,
+        }
+    }
+
+    pub fn push(&mut self, chunk: &[u8]) {
+        if self.kind == Kind::Events {
+            self.count_events(chunk);
+        }
+        self.keep(chunk);
+    }
+
+    /// Data events so far, `[DONE]` not counted.
+    pub fn chunks(&self) -> u64 {
+        let ended = self.kind == Kind::Events && memmem::rfind(self.last(), DONE).is_some();
+        self.data_events - u64::from(ended && self.data_events > 0)
+    }
+
+    /// True when the last event has been ended by an empty line.
+    pub fn at_event_boundary(&self) -> bool {
+        let mut last = self.tail.iter().rev().filter(|&&byte| byte != b'\r');
+        match (last.next(), last.next()) {
+            (None, _) => true,
+            (Some(b'\n'), Some(b'\n')) => true,
+            _ => false,
+        }
+    }
+
+    /// Usage of an answer that has ended.
+    pub fn usage(&self) -> Usage {
+        let tail = self.last();
+        let mut end = tail.len();
+        for _ in 0..MENTIONS_MAX {
+            let Some(at) = memmem::rfind(tail.get(..end).unwrap_or_default(), USAGE) else { break };
+            let rest = tail.get(at + USAGE.len()..).unwrap_or_default();
+            if let Some(usage) = read_usage(rest) {
+                return usage;
+            }
+            // A mention may share its first quote with the one before.
+            end = at + USAGE.len() - 1;
+        }
+        NO_USAGE
+    }
+
+    fn tail_max(&self) -> usize {
+        match self.kind {
+            Kind::Events => EVENTS_TAIL_BYTES,
+            Kind::Json => JSON_TAIL_BYTES,
+        }
+    }
+
+    fn last(&self) -> &[u8] {
+        let from = self.tail.len().saturating_sub(self.tail_max());
+        self.tail.get(from..).unwrap_or_default()
+    }
+
+    fn keep(&mut self, chunk: &[u8]) {
+        let max = self.tail_max();
+        if chunk.len() >= max {
+            self.tail.clear();
+        } else if self.tail.len() + chunk.len() > max + max / 4 {
+            let keep_from = (self.tail.len() + chunk.len()).saturating_sub(max);
+            self.tail.drain(..keep_from.min(self.tail.len()));
+            self.tail.reserve_exact(max + max / 4 - self.tail.len());
+        }
+        let from = chunk.len().saturating_sub(max);
+        self.tail.extend_from_slice(chunk.get(from..).unwrap_or_default());
+    }
+
+    /// Counts the first `data:` line of every event; lines may be cut anywhere.
+    fn count_events(&mut self, chunk: &[u8]) {
+        let mut at = 0;
+        while let Some(&byte) = chunk.get(at) {
+            if byte == b'\n' {
+                self.event_counted &= !self.line_empty;
+                self.line_empty = true;
+                self.matched = Some(0);
+                at += 1;
+                continue;
+            }
+            let expected = self.matched.and_then(|matched| DATA.get(matched as usize));
+            if let (Some(matched), true) = (self.matched, expected == Some(&byte)) {
+                self.line_empty = false;
+                at += 1;
+                if matched as usize + 1 < DATA.len() {
+                    self.matched = Some(matched + 1);
+                    continue;
+                }
+                self.data_events += u64::from(!self.event_counted);
+                self.event_counted = true;
+                self.matched = None;
+                continue;
+            }
+            self.line_empty &= byte == b'\r';
+            self.matched = None;
+            match chunk.get(at..).and_then(|rest| memchr(b'\n', rest)) {
+                Some(found) => at += found,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Reads the object after `"usage"`; `None` when it is none, cut, or quoted text.
+fn read_usage(rest: &[u8]) -> Option<Usage> {
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let end = object_end(rest)?;
+    let usage: Value = serde_json::from_slice(rest.get(..end)?).ok()?;
+    let details = usage.get("prompt_tokens_details");
+    Some(Usage {
+        prompt_tokens: count(usage.get("prompt_tokens")),
+        completion_tokens: count(usage.get("completion_tokens")),
+        cached_tokens: count(details.and_then(|details| details.get("cached_tokens"))),
+    })
+}
+
+/// Length of the object `text` begins with.
+fn object_end(text: &[u8]) -> Option<usize> {
+    if text.first() != Some(&b'{') {
+        return None;
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match (quoted, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => quoted = !quoted,
+            (false, b'{') => depth += 1,
+            (false, b'}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A whole number JavaScript holds exactly, −1 for anything else.
+fn count(value: Option<&Value>) -> i64 {
+    const SAFE_MAX: f64 = 9_007_199_254_740_991.0;
+    match value.and_then(Value::as_f64) {
+        Some(number) if number >= 0.0 && number <= SAFE_MAX && number.fract() == 0.0 => number as i64,
+        _ => -1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(kind: Kind, text: &str, cut: usize) -> AnswerScan {
+        let mut scan = AnswerScan::new(kind);
+        for piece in text.as_bytes().chunks(cut) {
+            scan.push(piece);
+        }
+        scan
+    }
+
+    #[test]
+    fn events_and_usage_are_found_however_the_stream_is_cut() {
+        let text = ": ping\n\ndata: {\"a\":\"data: x\\n\"}\n\ndata: {\"b\":\"\\\"usage\\\": {\"}\r\n\r\n\
+            event: x\ndata: 1\ndata: 2\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":70,\
+            \"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":64}}}\n\n\
+            data: [DONE]\n\n";
+        for cut in 1..text.len() {
+            let scan = scan(Kind::Events, text, cut);
+            assert_eq!(scan.chunks(), 4, "cut {cut}");
+            assert!(scan.at_event_boundary());
+            let expected = Usage { prompt_tokens: 70, completion_tokens: 3, cached_tokens: 64 };
+            assert_eq!(scan.usage(), expected);
+        }
+    }
+
+    #[test]
+    fn usage_that_is_none_is_not_made_up() {
+        for text in [
+            "{}",
+            r#"{"usage":null}"#,
+            r#"{"usage":{"prompt_tokens":1"#,
+            r#"{"text":"\"usage\":{"}"#,
+        ] {
+            assert_eq!(scan(Kind::Json, text, 7).usage(), NO_USAGE, "{text}");
+        }
+        let odd = scan(Kind::Json, r#"{"usage":{"prompt_tokens":1.5,"completion_tokens":-1}}"#, 9);
+        assert_eq!(odd.usage(), NO_USAGE);
+    }
+
+    #[test]
+    fn the_tail_stays_bounded_and_holds_the_end() {
+        let mut scan = AnswerScan::new(Kind::Events);
+        for _ in 0..1000 {
+            scan.push(&[b'x'; 1000]);
+        }
+        scan.push(b"\"usage\":{\"prompt_tokens\":5}");
+        assert!(scan.tail.len() <= 2 * EVENTS_TAIL_BYTES);
+        assert_eq!(scan.usage().prompt_tokens, 5);
+        assert!(!scan.at_event_boundary());
+    }
+}

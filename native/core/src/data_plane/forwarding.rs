@@ -1,0 +1,431 @@
+//! Sends one request to the targets of its order, one after the other while no byte of an answer
+//! has been relayed, and relays the first answer. The head of an answer is held back until its
+//! first body byte, so that an engine that dies while it still computes is retried elsewhere.
+
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+
+use super::answer_head::{ClientHead, push_line, relayed_head};
+use super::body::patched;
+use super::engine::{BodyDecoder, Decoded, EngineConnection, Failure, ReadAnswer};
+use super::exchange::{Exchange, State};
+use super::fields::Malformed;
+use super::outbox::{AttemptOutcome, Event, Outcome, Record};
+use super::refusal::Refusal;
+use super::shared::{Order, Target, count};
+use super::upstream::Upstream;
+use crate::layout::error;
+use crate::layout::limits::ATTEMPTS_MAX;
+
+/// Why an attempt has not answered.
+struct Failed {
+    outcome: AttemptOutcome,
+    refusal: Refusal,
+    cause: String,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    /// The client has its answer, whole or cut.
+    Answered,
+    Failed(Failed),
+    /// The engine is busy and another target may be tried.
+    Busy(u32),
+}
+
+/// Forwards until the request is answered, by an engine or with an error.
+pub async fn forward(exchange: &Exchange, mut order: Order) {
+    exchange.state.set(State::Forwarding);
+    let shared = &exchange.shard.shared;
+    shared.budget.deposit();
+    let stored = exchange.handle.and_then(|handle| shared.store.body(handle)).unwrap_or_default();
+    let Some(body) = patched(&stored, &mut order.patches) else {
+        exchange.trouble("a request could not be sent", "", "patches do not fit the body");
+        let text = "The router could not send the request.";
+        exchange.refuse(&Refusal::new(error::INTERNAL_ERROR, text), Outcome::Rejected).await;
+        return;
+    };
+    drop(stored);
+    let mut position = 0;
+    while let Some(target) = order.targets.get(position) {
+        let forwarding = Forwarding { exchange, order: &order, position, target, body: &body };
+        let upstream = exchange.shard.upstream(target.slot);
+        let attempt = match &upstream {
+            Some(upstream) => forwarding.attempt(upstream).await,
+            None => Attempt::Failed(left_the_fleet()),
+        };
+        exchange.deadline.stop();
+        let name = upstream.as_ref().map_or("", |upstream| upstream.endpoint.name.as_str());
+        match attempt {
+            Attempt::Answered => return,
+            Attempt::Busy(next) => {
+                let cause = "the endpoint answered 503";
+                forwarding.report(AttemptOutcome::Busy, next as i32, name, cause);
+            }
+            Attempt::Failed(failed) => {
+                let next = forwarding.take_next();
+                let next_slot = next.map_or(-1, |slot| slot as i32);
+                forwarding.report(failed.outcome, next_slot, name, &failed.cause);
+                if next.is_none() {
+                    exchange.refuse(&failed.refusal, Outcome::EndpointFailed).await;
+                    return;
+                }
+            }
+        }
+        count(&shared.counters.retries);
+        position += 1;
+    }
+}
+
+fn left_the_fleet() -> Failed {
+    let text = "The endpoint chosen for the request has left the fleet.";
+    Failed {
+        outcome: AttemptOutcome::Unreachable,
+        refusal: Refusal::new(error::ENDPOINT_UNREACHABLE, text),
+        cause: text.to_owned(),
+    }
+}
+
+fn timed_out() -> Failed {
+    let text = "The endpoint did not begin to answer in time.";
+    Failed {
+        outcome: AttemptOutcome::TimedOut,
+        refusal: Refusal::new(error::ENDPOINT_TIMEOUT, text),
+        cause: text.to_owned(),
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unreachable(word) => Self {
+                outcome: AttemptOutcome::Unreachable,
+                refusal: Refusal::new(
+                    error::ENDPOINT_UNREACHABLE,
+                    &format!("No endpoint could be reached: {word}."),
+                ),
+                cause: word,
+            },
+            Failure::BadResponse(text) => Self {
+                outcome: AttemptOutcome::ServerError,
+                refusal: Refusal::new(
+                    error::ENDPOINT_BAD_RESPONSE,
+                    "The endpoint answered something that is not HTTP.",
+                ),
+                cause: text.to_owned(),
+            },
+        }
+    }
+}
+
+/// One attempt: a target of the order, and what is sent to it.
+struct Forwarding<'a> {
+    exchange: &'a Exchange,
+    order: &'a Order,
+    position: usize,
+    target: &'a Target,
+    body: &'a [Bytes],
+}
+
+impl Forwarding<'_> {
+    async fn attempt(&self, upstream: &Rc<Upstream>) -> Attempt {
+        let exchange = self.exchange;
+        let _counted = InFlight::new(exchange, self.target.slot);
+        let limits = &exchange.shard.shared.options.timeouts;
+        exchange.deadline.start(limits.first_byte_ms, exchange.shard.now_ms());
+        let (mut connection, answer) = match self.in_time(self.ask(upstream)).await {
+            None => return Attempt::Failed(timed_out()),
+            Some(Err(failure)) => return Attempt::Failed(failure.into()),
+            Some(Ok(asked)) => asked,
+        };
+        exchange.deadline.touch(exchange.shard.now_ms());
+        if answer.head.status == 503 && let Some(next) = self.take_next() {
+            return Attempt::Busy(next);
+        }
+        let ReadAnswer { head, bytes } = answer;
+        let id = exchange.request_id.as_bytes();
+        let held = relayed_head(&bytes, &head, &self.target.response_headers, id);
+        drop(bytes);
+        let decoder = BodyDecoder::new(head.framing);
+        let mut relay = Relay { exchange, decoder, pieces: Vec::new(), held: Some(held), slot: self.target.slot, broken: None };
+        match self.in_time(relay.first_bytes(&mut connection)).await {
+            None => return Attempt::Failed(timed_out()),
+            Some(Err(failure)) => return Attempt::Failed(failure.into()),
+            Some(Ok(first)) => {
+                let is_whole = relay.relay(&mut connection, first, &upstream.endpoint.name).await;
+                if !is_whole {
+                    return Attempt::Answered;
+                }
+            }
+        }
+        if head.keeps && connection.is_clean() {
+            upstream.release(connection, exchange.shard.now_ms());
+        }
+        Attempt::Answered
+    }
+
+    /// Sends the request and reads the head of the answer. A kept connection that dies before any
+    /// byte of an answer is replaced once by a fresh one: the engine had closed it while idle.
+    async fn ask(&self, upstream: &Rc<Upstream>) -> Result<(EngineConnection, ReadAnswer), Failure> {
+        let shard = &self.exchange.shard;
+        let limits = &shard.shared.options.timeouts;
+        let head = self.request_head(upstream);
+        let asked_head = self.exchange.head.method() == b"HEAD";
+        if let Some(mut kept) = upstream.take_idle(shard.now_ms() - limits.engine_keep_alive_ms) {
+            match kept.ask(head.clone(), self.body, asked_head).await {
+                Ok(answer) => return Ok((kept, answer)),
+                Err(Failure::Unreachable(_)) => count(&shard.shared.counters.reconnects),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let mut fresh = upstream.connect(shard, limits.connect_ms).await?;
+        let answer = fresh.ask(head, self.body, asked_head).await?;
+        Ok((fresh, answer))
+    }
+
+    fn request_head(&self, upstream: &Upstream) -> Bytes {
+        let Exchange { head, request_id, .. } = self.exchange;
+        let endpoint = &upstream.endpoint;
+        let added = &self.target.request_headers;
+        let mut out = Vec::with_capacity(512);
+        out.extend_from_slice(head.method());
+        out.push(b' ');
+        out.extend_from_slice(endpoint.base_path.as_bytes());
+        head.push_path(&mut out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        push_line(&mut out, b"host", endpoint.authority.as_bytes());
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+        for (name, value) in head.forwarded() {
+            if !added.iter().any(|(one, _)| name.eq_ignore_ascii_case(one.as_bytes())) {
+                push_line(&mut out, name, value);
+            }
+        }
+        push_line(&mut out, b"x-request-id", request_id.as_bytes());
+        // An engine with a key of its own never sees the client's.
+        if let Some(key) = &endpoint.api_key {
+            push_line(&mut out, b"authorization", format!("Bearer {key}").as_bytes());
+        } else {
+            let authorization = head.authorization();
+            if !authorization.is_empty() {
+                push_line(&mut out, b"authorization", &authorization);
+            }
+        }
+        for (name, value) in added {
+            push_line(&mut out, name.as_bytes(), value.as_bytes());
+        }
+        let bytes: usize = self.body.iter().map(Bytes::len).sum();
+        if bytes > 0 || matches!(head.method(), b"POST" | b"PUT" | b"PATCH") {
+            push_line(&mut out, b"content-length", bytes.to_string().as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        Bytes::from(out)
+    }
+
+    /// The outcome of `work`, `None` when the request's limit has passed first.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        within(self.exchange, work).await
+    }
+
+    /// Slot of the next target if there is one and the budget allows it.
+    fn take_next(&self) -> Option<u32> {
+        let next = self.order.targets.get(self.position + 1)?;
+        let shared = &self.exchange.shard.shared;
+        let allowed = self.position + 1 < ATTEMPTS_MAX && shared.budget.take(shared.clock.now_ms());
+        allowed.then_some(next.slot)
+    }
+
+    fn report(&self, outcome: AttemptOutcome, next_slot: i32, endpoint: &str, cause: &str) {
+        self.exchange.trouble("an attempt failed", endpoint, cause);
+        let Some(handle) = self.exchange.handle else { return };
+        let event = Event::AttemptFailed { slot: self.target.slot, outcome, next_slot };
+        self.exchange.shard.report(Record { handle, event });
+    }
+}
+
+async fn within<T>(exchange: &Exchange, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        exchange.deadline.poll_expired(context).map(|()| None)
+    })
+    .await
+}
+
+/// Counts the request at its endpoint as long as it runs there.
+struct InFlight<'a>(&'a Exchange, u32);
+
+impl<'a> InFlight<'a> {
+    fn new(exchange: &'a Exchange, slot: u32) -> Self {
+        if let Some(counter) = exchange.shard.shared.in_flight.get(slot as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(exchange, slot)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(counter) = self.0.shard.shared.in_flight.get(self.1 as usize) {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The first bytes of a body, copied because they wait for the client's turn.
+struct First {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+struct Relay<'a> {
+    exchange: &'a Exchange,
+    decoder: BodyDecoder,
+    pieces: Vec<Range<usize>>,
+    held: Option<ClientHead>,
+    slot: u32,
+    /// A fault behind payload that was relayed.
+    broken: Option<Malformed>,
+}
+
+/// What one read of the engine's answer has brought.
+enum Step {
+    More,
+    Ended,
+    /// The engine closed its connection within the answer.
+    Lost,
+}
+
+impl Relay<'_> {
+    /// Waits for the first payload, or the end of an answer without any.
+    async fn first_bytes(&mut self, connection: &mut EngineConnection) -> Result<First, Failure> {
+        let mut first = First { bytes: Vec::new(), ended: self.decoder.is_empty() };
+        while first.bytes.is_empty() && !first.ended {
+            let step = self.read(connection, |bytes, pieces, _| {
+                for piece in pieces {
+                    first.bytes.extend_from_slice(bytes.get(piece.clone()).unwrap_or_default());
+                }
+            });
+            match step.await? {
+                Step::More => {}
+                Step::Ended => first.ended = true,
+                Step::Lost => return Err(Failure::Unreachable("the connection was closed".to_owned())),
+            }
+        }
+        Ok(first)
+    }
+
+    /// Relays the answer to its end; false when it had to be cut. Every read is written before the next one: a slow client
+    /// holds its engine back, and no stream has more than one read waiting.
+    async fn relay(&mut self, connection: &mut EngineConnection, first: First, endpoint: &str) -> bool {
+        let exchange = self.exchange;
+        exchange.deadline.stop();
+        if let Some(held) = self.held.take() {
+            exchange.begin(held, self.slot).await;
+        }
+        exchange.relay(&[&first.bytes], first.ended);
+        let mut ended = first.ended;
+        drop(first);
+        exchange.client.flush(exchange).await;
+        let idle_ms = exchange.shard.shared.options.timeouts.idle_ms;
+        exchange.deadline.start(idle_ms, exchange.shard.now_ms());
+        while !ended {
+            let read = self.read(connection, |bytes, pieces, ended| {
+                relay_pieces(exchange, bytes, pieces, ended);
+            });
+            let problem = match within(exchange, read).await {
+                Some(Ok(Step::More)) => None,
+                Some(Ok(Step::Ended)) => {
+                    ended = true;
+                    None
+                }
+                Some(Ok(Step::Lost)) => Some((DISCONNECTED, "the connection was closed".to_owned())),
+                Some(Err(Failure::Unreachable(word))) => Some((DISCONNECTED, word)),
+                Some(Err(Failure::BadResponse(text))) => Some((DISCONNECTED, text.to_owned())),
+                None => Some((STALLED, STALLED.1.to_owned())),
+            };
+            if let Some(((number, text), cause)) = problem {
+                exchange.deadline.stop();
+                exchange.trouble("an answer was cut short", endpoint, &cause);
+                exchange.cut(&Refusal::new(number, text), Outcome::EndpointFailed).await;
+                return false;
+            }
+            if exchange.client.is_flushed() {
+                exchange.deadline.touch(exchange.shard.now_ms());
+            } else {
+                // The engine is not late while it is the client that does not read.
+                exchange.client.flush(exchange).await;
+                exchange.deadline.start(idle_ms, exchange.shard.now_ms());
+            }
+        }
+        exchange.deadline.stop();
+        true
+    }
+
+    /// Reads once and shows the payload to `take`, with whether it is the last.
+    async fn read(
+        &mut self,
+        connection: &mut EngineConnection,
+        mut take: impl FnMut(&[u8], &[Range<usize>], bool),
+    ) -> Result<Step, Failure> {
+        let Self { decoder, pieces, broken, .. } = self;
+        if let Some(text) = broken.take() {
+            return Err(Failure::BadResponse(text));
+        }
+        poll_fn(|context| {
+            let mut step = Step::Lost;
+            let read = connection.poll_body(context, |bytes| {
+                pieces.clear();
+                let decoded = match decoder.decode(bytes, pieces) {
+                    Ok(Some(decoded)) => decoded,
+                    Ok(None) => return Ok(0),
+                    // What came before the fault is the client's.
+                    Err(text) if !pieces.is_empty() => {
+                        *broken = Some(text);
+                        Decoded { used: bytes.len(), ended: false }
+                    }
+                    Err(text) => return Err(text),
+                };
+                if decoded.ended || !pieces.is_empty() {
+                    take(bytes, pieces, decoded.ended);
+                }
+                step = if decoded.ended { Step::Ended } else { Step::More };
+                Ok(decoded.used)
+            });
+            ready!(read)?;
+            Poll::Ready(Ok(step))
+        })
+        .await
+    }
+}
+
+const DISCONNECTED: (usize, &str) = (error::ENDPOINT_DISCONNECTED, "The endpoint cut the answer short.");
+const STALLED: (usize, &str) = (error::ENDPOINT_STALLED, "The endpoint stopped sending within an answer.");
+
+fn relay_pieces(exchange: &Exchange, bytes: &[u8], pieces: &[Range<usize>], ended: bool) {
+    const INLINE: usize = 16;
+    let piece = |range: &Range<usize>| bytes.get(range.clone()).unwrap_or_default();
+    let mut few: [&[u8]; INLINE] = [&[]; INLINE];
+    let mut rest = pieces;
+    loop {
+        let (now, later) = rest.split_at(rest.len().min(INLINE));
+        for (slot, range) in few.iter_mut().zip(now) {
+            *slot = piece(range);
+        }
+        let last = ended && later.is_empty();
+        if !now.is_empty() || last {
+            exchange.relay(few.get(..now.len()).unwrap_or_default(), last);
+        }
+        if later.is_empty() {
+            return;
+        }
+        rest = later;
+    }
+}

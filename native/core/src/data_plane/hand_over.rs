@@ -1,0 +1,58 @@
+//! Hands complete requests over: to the prompt encoder, where one is attached and the request has
+//! a prompt, and to JavaScript, which decides.
+
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
+
+use super::exchange::{Exchange, State};
+use super::head::Head;
+use super::outbox::{Event, Record};
+use super::shard::Shard;
+use super::work;
+use crate::prepare::Route;
+
+/// Makes the requests known, in one batch as far as they need no encoding. Their tasks have been
+/// claimed by the caller.
+pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>>) {
+    let mut records = Vec::new();
+    let shared = &shard.shared;
+    let prepare = shared.prepare.read().unwrap_or_else(PoisonError::into_inner).clone();
+    for exchange in exchanges {
+        let Some(handle) = exchange.handle else { continue };
+        // Its client may have left while others of the batch were read.
+        if exchange.state.get() != State::Deciding {
+            continue;
+        }
+        shared.begin_deciding(handle, shard.number, &exchange.head, &exchange.request_id);
+        work::spawn(&exchange);
+        let body_bytes = shared.store.length(handle);
+        let event = |prepared| Event::Request {
+            body_bytes,
+            received_at_ms: exchange.received_at_ms,
+            prepared,
+        };
+        let route = prompt_route(&exchange.head).filter(|_| body_bytes > 0);
+        match (&prepare, route) {
+            (Some(prepare), Some(route)) => {
+                let shared = Arc::clone(shared);
+                let record = Record { handle, event: event(true) };
+                prepare.prepare(handle, route, Box::new(move || shared.announce_prepared(record)));
+            }
+            _ => records.push(Record { handle, event: event(false) }),
+        }
+    }
+    shared.announce(records);
+}
+
+/// The route of a request that has a prompt.
+pub fn prompt_route(head: &Head) -> Option<Route> {
+    if head.method() != b"POST" {
+        None
+    } else if head.has_path(b"/v1/chat/completions") {
+        Some(Route::ChatCompletions)
+    } else if head.has_path(b"/v1/completions") {
+        Some(Route::Completions)
+    } else {
+        None
+    }
+}

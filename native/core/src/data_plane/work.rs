@@ -1,0 +1,121 @@
+//! The task of one complete request: waits for the decision, carries it out, and reports how it
+//! ended, whatever interrupts it. A fault of the router costs the request, never the thread.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::exchange::{Exchange, Interrupt};
+use super::fallback;
+use super::forwarding::forward;
+use super::outbox::Outcome;
+use super::refusal::Refusal;
+use super::shared::Decision;
+use crate::layout::error;
+
+/// Runs the request's task; the caller has claimed it.
+pub fn spawn(exchange: &Rc<Exchange>) {
+    tokio::task::spawn_local(drive(Rc::clone(exchange)));
+}
+
+async fn drive(exchange: Rc<Exchange>) {
+    let mut interrupt = interruptible(&exchange, work(&exchange), |_| true).await;
+    if matches!(interrupt, Some(Interrupt::Terminate | Interrupt::Failed)) {
+        let ending = end_early(&exchange, interrupt == Some(Interrupt::Failed));
+        interrupt = interruptible(&exchange, ending, |interrupt| interrupt == Interrupt::Gone).await;
+    }
+    match interrupt {
+        None => exchange.settle(),
+        Some(_) => exchange.client_gone(),
+    }
+}
+
+/// Runs `work` until it is done or an interrupt that `counts` comes; the work is dropped then, and
+/// with it its connection to an engine.
+async fn interruptible(
+    exchange: &Exchange,
+    work: impl Future<Output = ()>,
+    counts: impl Fn(Interrupt) -> bool,
+) -> Option<Interrupt> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        exchange.keep_waker(context);
+        if let Some(interrupt) = exchange.interrupt.get().filter(|&one| counts(one)) {
+            return Poll::Ready(Some(interrupt));
+        }
+        match poll_caught(work.as_mut(), context) {
+            Ok(polled) => polled.map(|()| None),
+            Err(_) => {
+                exchange.trouble("the router failed while handling a request", "", "it unwound");
+                Poll::Ready(Some(Interrupt::Failed))
+            }
+        }
+    })
+    .await
+}
+
+fn poll_caught(
+    work: Pin<&mut impl Future<Output = ()>>,
+    context: &mut Context<'_>,
+) -> Result<Poll<()>, Box<dyn Any + Send>> {
+    // Nothing the work shares is left half-done by unwinding that the ending below relies on.
+    catch_unwind(AssertUnwindSafe(|| work.poll(context)))
+}
+
+async fn work(exchange: &Exchange) {
+    match decision(exchange).await {
+        Decision::Forward(order) => forward(exchange, order).await,
+        Decision::Reject(refusal) => exchange.refuse(&refusal, Outcome::Rejected).await,
+        Decision::Respond { status, headers, body } => {
+            exchange.respond(status, &headers, &body).await;
+        }
+    }
+}
+
+/// Waits for JavaScript; when it misses its limit, for a native pick if there is a safe one.
+async fn decision(exchange: &Exchange) -> Decision {
+    let limit = exchange.shard.shared.options.timeouts.decide_ms;
+    if exchange.decision.borrow().is_none() {
+        exchange.deadline.start(limit, exchange.shard.now_ms());
+    }
+    poll_fn(|context| {
+        if let Some(decision) = exchange.decision.borrow_mut().take() {
+            exchange.deadline.stop();
+            return Poll::Ready(decision);
+        }
+        if exchange.deadline.poll_expired(context).is_ready() {
+            if !fallback::is_due(exchange) {
+                exchange.deadline.start(limit, exchange.shard.now_ms());
+                let _ = exchange.deadline.poll_expired(context);
+            } else if let Some(order) = fallback::pick(exchange) {
+                exchange.deadline.stop();
+                return Poll::Ready(Decision::Forward(order));
+            } else {
+                exchange.deadline.stop();
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The plane's time is up, or the work has failed: the client is told, in whatever state it is.
+async fn end_early(exchange: &Exchange, failed: bool) {
+    let (number, text, outcome) = if failed {
+        (error::INTERNAL_ERROR, "The router failed; its log has the cause.", Outcome::Rejected)
+    } else {
+        (error::SHUTTING_DOWN, "The router is shutting down.", Outcome::Rejected)
+    };
+    let refusal = Refusal::new(number, text);
+    if exchange.is_unanswered() {
+        exchange.closing.set(true);
+        exchange.refuse(&refusal, outcome).await;
+    } else {
+        exchange.cut(&refusal, outcome).await;
+        // An answer that is complete, and only has to be taken, may go on until it is cut.
+        exchange.client.flush(exchange).await;
+    }
+}

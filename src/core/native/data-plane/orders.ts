@@ -1,0 +1,62 @@
+// Packs what crosses to the native side when a request has been decided: numbers into registered
+// memory, strings into one, separated by NUL, which neither headers nor JSON text can contain.
+
+import { assert } from '#contracts/assert.js';
+import type { ForwardOrder } from '#contracts/core.js';
+import type { Endpoint } from '#contracts/endpoint.js';
+import { ATTEMPTS_MAX } from '#contracts/limits.js';
+import type { HeaderPair } from '#contracts/request.js';
+
+/** Writes the order's numbers into `numbers` and returns its strings. */
+export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
+  // More are never tried.
+  const count = Math.min(order.targets.length, ATTEMPTS_MAX);
+  assert(2 + 3 * count + 2 * order.patches.length <= numbers.length, 'an order has few patches');
+  const texts: string[] = [];
+  let at = 0;
+  numbers[at++] = count;
+  for (let position = 0; position < count; position += 1) {
+    const target = order.targets[position];
+    assert(target !== undefined, 'positions are below the count');
+    numbers[at++] = target.slot;
+    numbers[at++] = target.requestHeaders.length;
+    numbers[at++] = target.responseHeaders.length;
+    for (const [name, value] of target.requestHeaders) texts.push(name, value);
+    for (const [name, value] of target.responseHeaders) texts.push(name, value);
+  }
+  numbers[at++] = order.patches.length;
+  for (const patch of order.patches) {
+    numbers[at++] = patch.offset;
+    numbers[at++] = patch.length;
+    texts.push(patch.text);
+  }
+  return texts.join('\0');
+}
+
+export function packHeaders(headers: readonly HeaderPair[]): string {
+  return headers.flat().join('\0');
+}
+
+/** The endpoints as the native side reads them. */
+export function packEndpoints(bySlot: readonly (Endpoint | null)[]): string {
+  return JSON.stringify(
+    bySlot.map((endpoint) => {
+      if (endpoint === null) return null;
+      const url = new URL(endpoint.url);
+      const tls = url.protocol === 'https:';
+      assert(tls || url.protocol === 'http:', 'endpoints are http or https');
+      return {
+        name: endpoint.name,
+        tls,
+        host: url.hostname.replace(/^\[|\]$/g, ''),
+        port: url.port === '' ? (tls ? 443 : 80) : Number(url.port),
+        authority: url.host,
+        basePath: url.pathname === '/' ? '' : url.pathname,
+        apiKey: endpoint.security.apiKey,
+        caPem: endpoint.security.caPem,
+        dpRank: endpoint.dpRank,
+        models: endpoint.models.map(({ id }) => id),
+      };
+    }),
+  );
+}
