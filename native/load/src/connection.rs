@@ -76,11 +76,8 @@ impl Connection {
                 break found;
             }
         };
-        tally
-            .borrow_mut()
-            .first_byte(monotonic_ns().saturating_sub(started_ns));
         if head.chunked {
-            self.follow_chunks(head, tally).await?;
+            self.follow_chunks(head, started_ns, tally).await?;
         } else {
             let length = head.content_length.ok_or("an answer without a length")?;
             while self.input.len() < head.bytes + length {
@@ -93,14 +90,26 @@ impl Connection {
         Ok(!head.close)
     }
 
-    async fn follow_chunks(&mut self, head: Head, tally: &RefCell<Tally>) -> Result<(), String> {
+    async fn follow_chunks(
+        &mut self,
+        head: Head,
+        started_ns: u64,
+        tally: &RefCell<Tally>,
+    ) -> Result<(), String> {
+        let mut chunks = 0;
         let mut follower = ChunkFollower::new();
         self.payload.clear();
         self.input.drain(..head.bytes);
         loop {
             let now = monotonic_ns();
             let done = follower.follow(&self.input, &mut self.payload)?;
-            self.note_stamps(now, &mut tally.borrow_mut());
+            let more = self.note_stamps(now, &mut tally.borrow_mut());
+            if chunks == 0 && more > 0 {
+                tally
+                    .borrow_mut()
+                    .first_chunk(now.saturating_sub(started_ns));
+            }
+            chunks += more;
             if done {
                 return Ok(());
             }
@@ -109,8 +118,10 @@ impl Connection {
         }
     }
 
-    /// Takes whole stamps out of the payload; the start of one stays for the next read.
-    fn note_stamps(&mut self, now_ns: u64, tally: &mut Tally) {
+    /// Takes whole stamps out of the payload and counts them; the start of one stays for the next
+    /// read.
+    fn note_stamps(&mut self, now_ns: u64, tally: &mut Tally) -> u64 {
+        let mut found = 0;
         let mut from = 0;
         while let Some(at) = memchr::memmem::find(self.payload.get(from..).unwrap_or(&[]), STAMP) {
             let digits_at = from + at + STAMP.len();
@@ -121,10 +132,12 @@ impl Connection {
             let sent_ns = digits.iter().fold(0, decimal);
             tally.chunk(now_ns.saturating_sub(sent_ns));
             from = digits_at + STAMP_DIGITS;
+            found += 1;
         }
         tally.read();
         let kept = (STAMP.len() + STAMP_DIGITS).min(self.payload.len() - from);
         self.payload.drain(..self.payload.len() - kept);
+        found
     }
 
     async fn read(&mut self) -> Result<(), String> {

@@ -43,7 +43,8 @@ pub struct Counters {
 struct Engine {
     answers: Rc<Answers>,
     counters: Counters,
-    chunk_interval: Duration,
+    /// Common to all engines of the process; `/mock/interval/MICROSECONDS` sets it.
+    chunk_interval: Rc<Cell<Duration>>,
 }
 
 /// `mock`: serves until stdin ends, or for `--seconds`. Prints its ports first.
@@ -52,6 +53,7 @@ pub fn run(arguments: &Arguments) -> std::result::Result<(), String> {
     let seconds = arguments.number("seconds", 600, 1, 3600)?;
     let interval = arguments.number("chunk-interval-us", 0, 0, 60_000_000)?;
     let answers = Rc::new(Answers::new(arguments)?);
+    let chunk_interval = Rc::new(Cell::new(Duration::from_micros(interval)));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,7 +67,7 @@ pub fn run(arguments: &Arguments) -> std::result::Result<(), String> {
             let engine = Rc::new(Engine {
                 answers: Rc::clone(&answers),
                 counters: Counters::default(),
-                chunk_interval: Duration::from_micros(interval),
+                chunk_interval: Rc::clone(&chunk_interval),
             });
             tokio::task::spawn_local(accept(listener, engine));
         }
@@ -123,6 +125,10 @@ async fn serve_connection(mut socket: TcpStream, engine: &Engine) -> Result<()> 
         output.clear();
         match route {
             Route::Get(path) => {
+                if let Some(micros) = path.strip_prefix("/mock/interval/") {
+                    let micros = micros.parse().unwrap_or(0);
+                    engine.chunk_interval.set(Duration::from_micros(micros));
+                }
                 engine
                     .answers
                     .write_get(&path, &engine.counters, &mut output);
@@ -239,9 +245,10 @@ async fn generate(
     }
     socket.write_all(&engine.answers.stream_head).await?;
     let started = Instant::now();
+    let interval = engine.chunk_interval.get();
     for at in 0..generation.tokens {
-        if at > 0 && !engine.chunk_interval.is_zero() {
-            wait_unless_closed(socket, started + engine.chunk_interval * at).await?;
+        if at > 0 && !interval.is_zero() {
+            wait_unless_closed(socket, started + interval * at).await?;
         }
         output.clear();
         write_chunk(&engine.answers.event, monotonic_ns(), output);

@@ -64,6 +64,7 @@ impl Answers {
             ),
             "/version" => write_json("{\"version\":\"0.32.0\"}", out),
             "/metrics" => write_response("text/plain; version=0.0.4", &self.metrics(counters), out),
+            path if path.starts_with("/mock/interval/") => write_json("{}", out),
             "/mock/stats" => write_json(
                 &format!(
                     "{{\"requests\":{},\"running\":{},\"aborts\":{},\"connections\":{}}}",
@@ -122,7 +123,9 @@ impl Generation {
             let at = memchr::memmem::rfind(body, name)? + name.len();
             Some(body.get(at..)?.trim_ascii_start())
         };
-        let digits = value(b"\"max_tokens\":").map(leading_number);
+        // Some routers write the newer name for the older one.
+        let limit = value(b"\"max_tokens\":").or_else(|| value(b"\"max_completion_tokens\":"));
+        let digits = limit.map(leading_number);
         Self {
             stream: value(b"\"stream\":").is_some_and(|rest| rest.starts_with(b"true")),
             tokens: digits.unwrap_or(1).max(1),
@@ -233,6 +236,8 @@ mod tests {
         };
         assert_eq!(read("{\"max_tokens\": 12, \"stream\": true}"), all);
         assert_eq!(read("{\"stream\":true,\"x\":1,\"max_tokens\":12}"), all);
+        let newer = "{\"stream\":true,\"max_completion_tokens\":12}";
+        assert_eq!(read(newer), all);
         let none = Generation {
             stream: false,
             tokens: 1,

@@ -24,7 +24,8 @@ pub struct Tally {
     statuses: BTreeMap<u16, u64>,
     failures: BTreeMap<String, u64>,
     latency: Option<Histogram<u64>>,
-    first_byte: Option<Histogram<u64>>,
+    /// From the request to the first chunk of its stream.
+    first_chunk: Option<Histogram<u64>>,
     chunk_latency: Option<Histogram<u64>>,
 }
 
@@ -40,7 +41,7 @@ impl Tally {
             statuses: BTreeMap::new(),
             failures: BTreeMap::new(),
             latency: histogram(),
-            first_byte: histogram(),
+            first_chunk: histogram(),
             chunk_latency: histogram(),
         }
     }
@@ -54,9 +55,9 @@ impl Tally {
         }
     }
 
-    pub fn first_byte(&mut self, latency_ns: u64) {
+    pub fn first_chunk(&mut self, latency_ns: u64) {
         if self.measuring {
-            record(&mut self.first_byte, latency_ns);
+            record(&mut self.first_chunk, latency_ns);
         }
     }
 
@@ -95,7 +96,7 @@ pub fn print(tally: &Tally, elapsed_ns: u64, processes: Usage, own: Usage, idle_
     let failures = failures.map(|(reason, count)| format!("\"{}\":{count}", plain(reason)));
     println!(
         "{{\"elapsedNs\":{elapsed_ns},\"requests\":{},\"chunks\":{},\"reads\":{},\"open\":{},\
-         \"statuses\":{{{}}},\"failures\":{{{}}},\"latencyNs\":{},\"firstByteNs\":{},\
+         \"statuses\":{{{}}},\"failures\":{{{}}},\"latencyNs\":{},\"firstChunkNs\":{},\
          \"chunkLatencyNs\":{},\"cpuNs\":{},\"mainThreadNs\":{},\"residentBytes\":{},\
          \"idleResidentBytes\":{idle_bytes},\"generatorCpuNs\":{}}}",
         tally.requests,
@@ -105,7 +106,7 @@ pub fn print(tally: &Tally, elapsed_ns: u64, processes: Usage, own: Usage, idle_
         statuses.collect::<Vec<_>>().join(","),
         failures.collect::<Vec<_>>().join(","),
         percentiles(tally.latency.as_ref()),
-        percentiles(tally.first_byte.as_ref()),
+        percentiles(tally.first_chunk.as_ref()),
         percentiles(tally.chunk_latency.as_ref()),
         processes.cpu_ns,
         processes.main_thread_ns,
@@ -146,6 +147,6 @@ mod tests {
         assert_eq!((tally.requests, tally.chunks), (1, 1));
         assert_eq!(tally.failures.get("connect"), Some(&1));
         assert!(percentiles(tally.latency.as_ref()).contains("\"count\":1"));
-        assert_eq!(percentiles(tally.first_byte.as_ref()), "null");
+        assert_eq!(percentiles(tally.first_chunk.as_ref()), "null");
     }
 }

@@ -1,0 +1,33 @@
+// What stands between load and engines: a running process with a port. Every kind of contender is a
+// function that starts one, or says why it cannot.
+
+import type { Engines } from './generator.js';
+
+/** A contender that runs. */
+export interface Contender {
+  readonly name: string;
+  readonly port: number;
+  /** All its processes. */
+  readonly pids: readonly number[];
+  /** The router's admin port; null for everything else. */
+  readonly adminUrl: string | null;
+  /** Load before the first round, milliseconds: code is compiled, pools fill. */
+  readonly warmUpMs: number;
+  readonly stop: () => Promise<void>;
+}
+
+/** What contenders stand in front of. */
+export interface Field {
+  readonly engines: Engines;
+  readonly model: string;
+  /** Scratch folder of this run. */
+  readonly folder: string;
+  /** `events=…,replay=…` of each engine; empty where none publishes. */
+  readonly eventFlags: readonly string[];
+}
+
+export interface ContenderKind {
+  readonly name: string;
+  /** Starts it; rejects with a sentence when it cannot run here. */
+  readonly start: (field: Field) => Promise<Contender>;
+}
