@@ -24,6 +24,8 @@ export interface Field {
   readonly folder: string;
   /** `events=…,replay=…` of each engine; empty where none publishes. */
   readonly eventFlags: readonly string[];
+  /** Blocks that a precise router must know before it is measured. */
+  readonly residentBlocks: number;
 }
 
 export interface ContenderKind {

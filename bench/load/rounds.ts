@@ -1,4 +1,4 @@
-// Runs contenders against each other: all start, each is warmed up, then rounds alternate between
+// Runs contenders against each other: all start, each is warmed up with the load of the case, then rounds alternate between
 // them (A B C A B C …), so that a busy moment of the machine falls on all alike. Medians count; the
 // least is printed beside them.
 
@@ -26,13 +26,13 @@ export interface Stage {
 export async function withContenders(
   engines: Engines,
   kinds: readonly ContenderKind[],
-  more: { readonly model: string; readonly eventFlags?: readonly string[] },
+  more: Pick<Field, 'model'> & Partial<Field>,
   body: (stage: Stage) => Promise<void>,
 ): Promise<void> {
   const { only, installPeers: install } = loadOptions();
   if (install) installPeers();
   const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-bench-'));
-  const field: Field = { engines, model: more.model, folder, eventFlags: more.eventFlags ?? [] };
+  const field: Field = { engines, folder, eventFlags: [], residentBlocks: 0, ...more };
   // nginx is what ratios are to, so it always runs.
   const wanted = ({ name }: ContenderKind): boolean =>
     only.length === 0 || name === 'nginx' || only.some((part) => name.includes(part));
@@ -61,17 +61,13 @@ function sentence(error: unknown): string {
   return text.split('\n').slice(-1)[0]?.slice(0, 300) ?? '';
 }
 
-const warmed = new Set<Contender>();
-
-/** One case: every contender is warmed up once per run, then rounds alternate. */
+/** One case: every contender is warmed up with the very load, then rounds alternate. */
 export async function runRounds(
   contenders: readonly Contender[],
   shape: Omit<LoadShape, 'milliseconds'>,
 ): Promise<readonly Rounds[]> {
   const { rounds, roundMs } = loadOptions();
   for (const contender of contenders) {
-    if (warmed.has(contender)) continue;
-    warmed.add(contender);
     await generateLoad(contender.port, [], { ...shape, milliseconds: contender.warmUpMs });
   }
   const all = contenders.map((contender) => ({ contender, reports: [] as LoadReport[] }));

