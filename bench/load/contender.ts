@@ -13,6 +13,8 @@ export interface Contender {
   readonly adminUrl: string | null;
   /** Load before the first round, milliseconds: code is compiled, pools fill. */
   readonly warmUpMs: number;
+  /** What it has written so far. */
+  readonly output: () => string;
   readonly stop: () => Promise<void>;
 }
 
@@ -33,3 +35,18 @@ export interface ContenderKind {
   /** Starts it; rejects with a sentence when it cannot run here. */
   readonly start: (field: Field) => Promise<Contender>;
 }
+
+/** No proxy at all: what the engines and the generator can do by themselves. */
+export const direct: ContenderKind = {
+  name: 'direct',
+  start: ({ engines }) =>
+    Promise.resolve({
+      name: 'direct',
+      port: engines.ports[0] ?? 0,
+      pids: [engines.pid],
+      adminUrl: null,
+      warmUpMs: 500,
+      output: () => '',
+      stop: () => Promise.resolve(),
+    }),
+};

@@ -77,6 +77,7 @@ async function startPeer(
     pids: processTree(started.child.pid ?? 0),
     adminUrl: null,
     warmUpMs: WARM_UP_MS,
+    output: started.output,
     stop: () => stopChild(started),
   };
 }

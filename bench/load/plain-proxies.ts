@@ -42,6 +42,7 @@ async function startPlain(
     pids: processTree(started.child.pid ?? 0),
     adminUrl: null,
     warmUpMs: WARM_UP_MS,
+    output: started.output,
     stop: () => stopChild(started),
   };
 }

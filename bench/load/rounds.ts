@@ -17,6 +17,8 @@ export interface Rounds {
   readonly reports: readonly LoadReport[];
 }
 
+const BASES: readonly string[] = ['nginx', 'direct'];
+
 export interface Stage {
   readonly contenders: readonly Contender[];
   readonly field: Field;
@@ -33,9 +35,9 @@ export async function withContenders(
   if (install) installPeers();
   const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-bench-'));
   const field: Field = { engines, folder, eventFlags: [], residentBlocks: 0, ...more };
-  // nginx is what ratios are to, so it always runs.
+  // nginx and no proxy are what others are compared with, so they always run.
   const wanted = ({ name }: ContenderKind): boolean =>
-    only.length === 0 || name === 'nginx' || only.some((part) => name.includes(part));
+    only.length === 0 || BASES.includes(name) || only.some((part) => name.includes(part));
   const started = await Promise.all(kinds.filter(wanted).map((kind) => startOrSay(kind, field)));
   const contenders = started.filter((contender) => contender !== null);
   try {
@@ -78,6 +80,11 @@ export async function runRounds(
     }
   }
   return all;
+}
+
+/** One load on one contender, measured. */
+export function runOnce(contender: Contender, shape: LoadShape): Promise<LoadReport> {
+  return generateLoad(contender.port, contender.pids, shape);
 }
 
 /** Median and least of a figure over the rounds. */

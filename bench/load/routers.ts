@@ -68,6 +68,7 @@ async function startRouter(
       pids: processTree(started.child.pid ?? 0),
       adminUrl,
       warmUpMs: WARM_UP_MS,
+      output: started.output,
       stop: () => stopChild(started),
     };
   } catch (error) {
