@@ -1,7 +1,7 @@
 // Chats through the precise policy: tokenised, hashed, matched against an index of real blocks,
 // scored, forwarded. 1 KB never seen; about 32 KB seen before, with five tools, sharing four fifths
-// with one seen before, never seen. Beside it nginx, which looks at nothing, and the cache-aware
-// policies of others, which compare characters.
+// with one seen before, never seen. Beside it nginx, which looks at nothing, the cache-aware policies
+// of others, which compare characters, and vLLM's kv_aware, which asks an engine to tokenise.
 
 import { type BodyShape, corpusBodies, startEngines } from './generator.js';
 import { loadOptions } from './options.js';
@@ -49,9 +49,10 @@ const kinds = [
   ...warmpathRouters({ policy: 'precise' }),
   sglangRouter('cache_aware'),
   vllmRouter('cache_aware'),
+  vllmRouter('kv_aware'),
 ];
-const { eventFlags, blocks } = residents;
-const field = { model: MODEL, eventFlags, residentBlocks: blocks };
+const { eventSockets, blocks } = residents;
+const field = { model: MODEL, eventSockets, residentBlocks: blocks };
 await withContenders(engines, kinds, field, async ({ contenders }) => {
   for (const { name, shape } of CASES) {
     if (!name.includes(loadOptions().cases)) continue;

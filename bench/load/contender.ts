@@ -18,14 +18,20 @@ export interface Contender {
   readonly stop: () => Promise<void>;
 }
 
+/** Where an engine publishes KV events, and where it replays them. */
+export interface EventSockets {
+  readonly events: string;
+  readonly replay: string;
+}
+
 /** What contenders stand in front of. */
 export interface Field {
   readonly engines: Engines;
   readonly model: string;
   /** Scratch folder of this run. */
   readonly folder: string;
-  /** `events=…,replay=…` of each engine; empty where none publishes. */
-  readonly eventFlags: readonly string[];
+  /** Of each engine, in the order of their ports; empty where none publishes. */
+  readonly eventSockets: readonly EventSockets[];
   /** Blocks that a precise router must know before it is measured. */
   readonly residentBlocks: number;
 }

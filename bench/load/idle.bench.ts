@@ -17,9 +17,9 @@ const NEARLY_NOTHING = { model: MODEL, mode: 'open', rate: 1, connections: 1 } a
 printSetting();
 const engines = await startEngines({ engines: ENGINES, model: MODEL, 'metrics-bytes': 30_000 });
 const residents = await startResidents(ENGINES, MODEL, []);
-const { eventFlags } = residents;
+const { eventSockets } = residents;
 const kinds = warmpathRouters({ policy: 'precise' });
-await withContenders(engines, kinds, { model: MODEL, eventFlags }, async ({ contenders }) => {
+await withContenders(engines, kinds, { model: MODEL, eventSockets }, async ({ contenders }) => {
   console.log(`\n${ENGINES} engines, idle`);
   const rows: (readonly (string | number)[])[] = [];
   for (const contender of contenders) {

@@ -44,10 +44,26 @@ export function sglangRouter(policy: 'random' | 'cache_aware'): ContenderKind {
   return { name, start: (field) => startPeer(name, 'sglang-router', ['launch'], policy, field) };
 }
 
-/** vLLM's router with one of its policies. */
-export function vllmRouter(policy: 'round_robin' | 'cache_aware'): ContenderKind {
+/** vLLM's router with one of its policies; kv_aware follows the engines' events. */
+export function vllmRouter(policy: 'round_robin' | 'cache_aware' | 'kv_aware'): ContenderKind {
   const name = `vllm ${policy}`;
   return { name, start: (field) => startPeer(name, 'vllm-router', [], policy, field) };
+}
+
+function eventFlags({ engines, model, eventSockets }: Field): readonly string[] {
+  return [
+    ...['--kv-event-model', model],
+    ...engines.ports.flatMap((port, at) => {
+      const url = `http://127.0.0.1:${port}`;
+      const { events = '', replay = '' } = eventSockets[at] ?? {};
+      return [
+        '--kv-event-source',
+        `${url}=${events}`,
+        '--kv-event-replay-source',
+        `${url}=${replay}`,
+      ];
+    }),
+  ];
 }
 
 async function startPeer(
@@ -67,6 +83,7 @@ async function startPeer(
     ...command,
     ...['--host', '127.0.0.1', '--port', String(port)],
     ...['--prometheus-port', String(await freePort()), '--log-level', 'error'],
+    ...(policy === 'kv_aware' ? eventFlags(field) : []),
     ...['--policy', policy, '--worker-urls'],
     ...field.engines.ports.map((engine) => `http://127.0.0.1:${engine}`),
   ]);

@@ -13,6 +13,7 @@ import { repositoryRoot } from '#test/support/paths.js';
 import { PublishingEngine } from '#test/support/publishing-engine.js';
 import { encodeEventBatch } from '#wire/msgpack-encode.js';
 import { ENGINE_BLOCK, storedEvent } from '../support/engine-stream.js';
+import type { EventSockets } from './contender.js';
 
 /** Tokenizer files of the model that all precise scenarios serve. */
 export const TOKENIZER_DIRECTORY: string = path.join(
@@ -21,8 +22,7 @@ export const TOKENIZER_DIRECTORY: string = path.join(
 );
 
 export interface Residents {
-  /** `,events=…,replay=…` per engine, for `--endpoint`. */
-  readonly eventFlags: readonly string[];
+  readonly eventSockets: readonly EventSockets[];
   /** Distinct blocks published, and the prompt tokens they were cut from. */
   readonly blocks: number;
   readonly tokens: number;
@@ -55,9 +55,10 @@ export async function startResidents(
     await publishers[at % engines]?.publishRaw(batch);
   }
   return {
-    eventFlags: publishers.map(
-      ({ source }) => `,events=${source.address},replay=${source.replayAddress}`,
-    ),
+    eventSockets: publishers.map(({ source }) => ({
+      events: source.address,
+      replay: source.replayAddress ?? '',
+    })),
     blocks: blocks.size,
     tokens,
     stop: () => {

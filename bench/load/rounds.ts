@@ -34,7 +34,7 @@ export async function withContenders(
   const { only, installPeers: install } = loadOptions();
   if (install) installPeers();
   const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-bench-'));
-  const field: Field = { engines, folder, eventFlags: [], residentBlocks: 0, ...more };
+  const field: Field = { engines, folder, eventSockets: [], residentBlocks: 0, ...more };
   // nginx and no proxy are what others are compared with, so they always run.
   const wanted = ({ name }: ContenderKind): boolean =>
     only.length === 0 || BASES.includes(name) || only.some((part) => name.includes(part));

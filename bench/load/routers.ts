@@ -30,7 +30,7 @@ async function startRouter(
   name: string,
   core: (typeof CORES)[number],
   { policy, imports = [] }: RouterSettings,
-  { engines, model, eventFlags, residentBlocks }: Field,
+  { engines, model, eventSockets, residentBlocks }: Field,
 ): Promise<Contender> {
   const started = startChild(
     'contender',
@@ -45,9 +45,11 @@ async function startRouter(
       // Decisions are logged one line each; no contender logs here.
       '--log-level=warn',
       `--tokenizer=${model}=${TOKENIZER_DIRECTORY}`,
-      ...engines.ports.map((port, at) =>
-        ['--endpoint=http://127.0.0.1:', port, eventFlags[at] ?? ''].join(''),
-      ),
+      ...engines.ports.map((port, at) => {
+        const sockets = eventSockets[at];
+        const events = sockets && `,events=${sockets.events},replay=${sockets.replay}`;
+        return `--endpoint=http://127.0.0.1:${port}${events ?? ''}`;
+      }),
     ],
     { WARMPATH_CORE: core },
   );
