@@ -51,6 +51,7 @@ export function startChild(
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
+  endWithUs(child);
   const lines: string[] = [];
   const note = (line: string): void => {
     lines.push(line);
@@ -63,6 +64,23 @@ export function startChild(
   child.on('error', (error) => note(error.message));
   child.stdin?.on('error', () => {});
   return { child, output: () => lines.join('\n') };
+}
+
+const running = new Set<ChildProcess>();
+let watched = false;
+
+/** Nothing a run has started outlives it, however it ends. */
+function endWithUs(child: ChildProcess): void {
+  if (!watched) {
+    watched = true;
+    process.once('exit', () => {
+      for (const left of running) left.kill('SIGKILL');
+    });
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => process.exit(1));
+  }
+  running.add(child);
+  child.once('exit', () => running.delete(child));
 }
 
 /** Waits for the first line of a child's output that matches. */
