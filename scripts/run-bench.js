@@ -1,4 +1,5 @@
-// Builds, then runs the benchmarks named (`npm run bench -- micro/prompt load/run`), or all.
+// Builds, then runs the benchmarks named (`npm run bench -- micro/prompt load/proxy`), or all. Flags
+// (`--rounds 5`) go to every one of them.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -11,17 +12,27 @@ install(root);
 build(root);
 buildNative(root);
 const folder = path.join(root, 'dist/bench');
-const all = readdirSync(path.join(folder, 'micro'))
-  .filter((name) => name.endsWith('.bench.js'))
-  .map((name) => `micro/${name.replace('.bench.js', '')}`)
-  .sort();
-const names = process.argv.length > 2 ? process.argv.slice(2) : [...all, 'load/run'];
-for (const name of names) {
-  const file = name.startsWith('micro/') ? `${name}.bench.js` : `${name}.js`;
+const all = ['micro', 'load'].flatMap((kind) =>
+  readdirSync(path.join(root, 'bench', kind))
+    .filter((name) => name.endsWith('.bench.ts'))
+    .map((name) => `${kind}/${name.replace('.bench.ts', '')}`)
+    .sort(),
+);
+const words = process.argv.slice(2);
+const firstFlag = words.findIndex((word) => word.startsWith('-'));
+const names = firstFlag < 0 ? words : words.slice(0, firstFlag);
+const flags = firstFlag < 0 ? [] : words.slice(firstFlag);
+const unknown = names.filter((name) => !all.includes(name));
+if (unknown.length > 0) {
+  console.error(`no benchmark is called ${unknown.join(', ')}; there are ${all.join(', ')}`);
+  process.exit(2);
+}
+for (const name of names.length > 0 ? names : all) {
   console.log(`\n## ${name}`);
-  const result = spawnSync(process.execPath, ['--expose-gc', path.join(folder, file)], {
-    stdio: 'inherit',
-    cwd: root,
-  });
+  const result = spawnSync(
+    process.execPath,
+    ['--expose-gc', path.join(folder, `${name}.bench.js`), ...flags],
+    { stdio: 'inherit', cwd: root },
+  );
   if (result.status !== 0) process.exit(result.status ?? 1);
 }

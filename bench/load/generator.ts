@@ -1,99 +1,155 @@
-// Closed-loop HTTP load over plain sockets: each connection sends the next request when the answer
-// to the last one is complete. Cheap on purpose, so that it is never the bottleneck.
+// The face of `warmpath-load` (native/load): builds it, starts mock engines, runs one load and
+// reads its report.
 
-import { connect, type Socket } from 'node:net';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { repositoryRoot } from '#test/support/paths.js';
+import { pinned, type StartedChild, startChild, stopChild, untilOutput } from './processes.js';
 
-export interface LoadOptions {
-  readonly port: number;
-  readonly path: string;
-  readonly body: string;
-  readonly connections: number;
-  readonly seconds: number;
-}
+/** Nanoseconds by percentile; null where nothing was recorded. */
+export type Latency = Readonly<Record<string, number>> | null;
 
-export interface LoadResult {
-  readonly answers: number;
-  readonly failures: number;
-  /** Bytes `data: ` seen at line starts: chunks of streams. */
+/** One line of the generator's JSON. */
+export interface LoadReport {
+  readonly elapsedNs: number;
+  readonly requests: number;
   readonly chunks: number;
-  readonly seconds: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
+  /** Reads that chunks came in. */
+  readonly reads: number;
+  /** Requests under way at the end. */
+  readonly open: number;
+  readonly statuses: Readonly<Record<string, number>>;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly latencyNs: Latency;
+  /** From a request to the first chunk of its stream. */
+  readonly firstChunkNs: Latency;
+  readonly chunkLatencyNs: Latency;
+  /** Of the measured processes, all threads. */
+  readonly cpuNs: number;
+  readonly mainThreadNs: number;
+  readonly residentBytes: number;
+  readonly idleResidentBytes: number;
+  readonly generatorCpuNs: number;
 }
 
-const HEAD_END = Buffer.from('\r\n\r\n');
-const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n');
-const EVENT = Buffer.from('data: ');
+/** Flags of `warmpath-load generate`, and of `corpus` where they name bodies. */
+export interface BodyShape {
+  readonly model?: string;
+  readonly 'body-bytes'?: number;
+  readonly messages?: number;
+  readonly tools?: number;
+  readonly variety?: 'unseen' | 'seen' | 'shared';
+  readonly pool?: number;
+  readonly tokens?: number;
+  readonly stream?: 0 | 1;
+}
 
-/** Runs one load and reports what came back. */
-export async function generateLoad(options: LoadOptions): Promise<LoadResult> {
-  const request = Buffer.from(
-    `POST ${options.path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(options.body)}\r\n\r\n${options.body}`,
+export interface LoadShape extends BodyShape {
+  readonly mode?: 'closed' | 'open' | 'streams';
+  readonly connections?: number;
+  readonly rate?: number;
+  readonly 'warm-up-ms'?: number;
+  readonly milliseconds: number;
+}
+
+export interface EngineShape {
+  readonly engines: number;
+  readonly model: string;
+  readonly 'answer-bytes'?: number;
+  readonly 'chunk-bytes'?: number;
+  readonly 'chunk-interval-us'?: number;
+  readonly 'metrics-bytes'?: number;
+}
+
+export interface Engines {
+  readonly ports: readonly number[];
+  readonly pid: number;
+  readonly stop: () => Promise<void>;
+}
+
+/** Bodies that no earlier load of this process has sent. */
+const FIRST_STEP = 10_000_000;
+let nextFirst = 0;
+
+let binary: string | null = null;
+
+/** Path of the built program; builds it once per run. Throws when it cannot be built. */
+function program(): string {
+  if (binary !== null) return binary;
+  const sources = path.join(repositoryRoot, 'native');
+  const target = process.env['CARGO_TARGET_DIR'] ?? path.join(sources, 'target');
+  const file = path.join(target, 'release/warmpath-load');
+  const built = spawnSync(
+    'cargo',
+    ['build', '--release', '--locked', '--quiet', '--package', 'warmpath-load'],
+    { cwd: sources, stdio: ['ignore', 2, 2] },
   );
-  const started = performance.now();
-  const until = started + options.seconds * 1000;
-  const latencies: number[] = [];
-  let failures = 0;
-  let chunks = 0;
-  const lane = (): Promise<void> =>
-    new Promise((resolve) => {
-      const socket = connect(options.port, '127.0.0.1');
-      socket.setNoDelay(true);
-      let sentAt = 0;
-      let pending: Buffer = Buffer.alloc(0);
-      const send = (): void => {
-        if (performance.now() >= until) {
-          socket.destroy();
-          resolve();
-          return;
-        }
-        sentAt = performance.now();
-        socket.write(request);
-      };
-      socket.on('connect', send);
-      socket.on('data', (data) => {
-        for (let at = data.indexOf(EVENT); at >= 0; at = data.indexOf(EVENT, at + 1)) chunks += 1;
-        pending = pending.length === 0 ? data : Buffer.concat([pending, data]);
-        const length = answerLength(pending);
-        if (length < 0) return;
-        if (!pending.subarray(0, 12).equals(Buffer.from('HTTP/1.1 200'))) failures += 1;
-        else latencies.push(performance.now() - sentAt);
-        pending = Buffer.alloc(0);
-        send();
-      });
-      endLane(socket, () => {
-        failures += 1;
-        resolve();
-      });
-    });
-  await Promise.all(Array.from({ length: options.connections }, lane));
-  latencies.sort((a, b) => a - b);
+  if (built.status !== 0 || !existsSync(file)) {
+    throw new Error('the load generator could not be built: load scenarios need cargo 1.89');
+  }
+  binary = file;
+  return file;
+}
+
+/** Starts mock engines in one process. */
+export async function startEngines(shape: EngineShape): Promise<Engines> {
+  const started: StartedChild = startChild('engines', [
+    program(),
+    'mock',
+    '--seconds',
+    '3600',
+    ...flags(shape),
+  ]);
+  const line = await untilOutput(started, /^[\d,]+$/);
   return {
-    answers: latencies.length,
-    failures,
-    chunks,
-    seconds: (performance.now() - started) / 1000,
-    p50Ms: latencies[Math.floor(latencies.length / 2)] ?? Number.NaN,
-    p99Ms: latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN,
+    ports: line.split(',').map(Number),
+    pid: started.child.pid ?? 0,
+    stop: () => stopChild(started),
   };
 }
 
-function endLane(socket: Socket, failed: () => void): void {
-  socket.on('error', failed);
-  socket.on('end', failed);
+/** Sets the pace of all streams that begin from now on. */
+export async function setChunkInterval({ ports }: Engines, intervalUs: number): Promise<void> {
+  await fetch(`http://127.0.0.1:${ports[0]}/mock/interval/${intervalUs}`);
 }
 
-/** Length of the first complete answer in `data`, −1 while it is incomplete. */
-function answerLength(data: Buffer): number {
-  const head = data.indexOf(HEAD_END);
-  if (head < 0) return -1;
-  const text = data.toString('latin1', 0, head).toLowerCase();
-  const length = /content-length: (\d+)/.exec(text);
-  if (length !== null) {
-    const end = head + 4 + Number(length[1]);
-    return data.length >= end ? end : -1;
-  }
-  const end = data.indexOf(LAST_CHUNK, head);
-  return end < 0 ? -1 : end + LAST_CHUNK.length;
+/** Runs one load against `port`, measuring `pids`. */
+export function generateLoad(
+  port: number,
+  pids: readonly number[],
+  shape: LoadShape,
+): Promise<LoadReport> {
+  nextFirst += FIRST_STEP;
+  const [file = '', ...rest] = pinned('load', [
+    program(),
+    'generate',
+    ...flags({ port, pids: pids.join(','), first: nextFirst, ...shape }),
+  ]);
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.on('data', (data: Buffer) => {
+      text += data.toString();
+    });
+    child.once('error', reject);
+    child.once('close', (code) => {
+      if (code === 0) resolve(JSON.parse(text) as LoadReport);
+      else reject(new Error(`the load generator ended with ${code}`));
+    });
+  });
+}
+
+/** The first bodies that a load of this shape sends. */
+export function corpusBodies(shape: BodyShape, count: number): readonly string[] {
+  const result = spawnSync(program(), ['corpus', ...flags({ count, ...shape })], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 30,
+  });
+  if (result.status !== 0) throw new Error(`warmpath-load corpus: ${result.stderr}`);
+  return result.stdout.trimEnd().split('\n');
+}
+
+function flags(values: object): readonly string[] {
+  return Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
 }

@@ -1,23 +1,16 @@
-// What the event path does with frames, on one core: decoding alone, and decoding, keying and
-// writing into the index. Sockets are not in it. Each run applies whole streams from an empty
+// What the event path does with frames, on one processor core: decoding alone (the portable code), and
+// decoding, keying and writing into the index by each core. Sockets are not in it (load/events). Each run applies whole streams from an empty
 // publisher, as a replay does.
 
-import { createEventApplier } from '#core/portable/events/applier.js';
 import { decodeEventBatch } from '#core/portable/events/decode.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
-import { openIndexWriter } from '#core/portable/index/writer.js';
 import { decodeMsgpack } from '#wire/msgpack.js';
+import { BENCH_CORES, type BenchCore } from '../support/cores.js';
 import { ENGINE_BLOCK, goldenStreams, mixedStream } from '../support/engine-stream.js';
 import { measure, printMachine, printTable, type Task } from '../support/measure.js';
 
 const GOLDEN = ['b16-sha256cbor', 'duplicates-b16', 'hybrid-b16'] as const;
 const KEYING = { pool: 'bench', blockSize: ENGINE_BLOCK };
-
-const writer = openIndexWriter(
-  createBlockIndex({ blockCapacity: 400_000, endpointCapacity: 64 }),
-  0,
-);
-const applier = createEventApplier(writer, 1n);
 
 interface Workload {
   readonly name: string;
@@ -43,16 +36,16 @@ for (const { name, streams } of workloads) {
       `${(events / frames.length).toFixed(1)} events and ${(blocks / frames.length).toFixed(1)} stored blocks each`,
   );
   const results = measure(stages(streams), 1500);
-  const last = results.at(-1)?.runUs ?? Number.NaN;
+  const portable = results.find(({ name: stage }) => stage.endsWith(': portable'));
   printTable(
-    ['stage', 'events/CPU-s', 'stored blocks/CPU-s', 'hashes/CPU-s', 'ns/block', 'of all'],
+    ['stage', 'events/CPU-s', 'stored blocks/CPU-s', 'hashes/CPU-s', 'ns/block', 'portable : it'],
     results.map(({ name: stage, runUs }) => [
       stage,
       perSecond(events, runUs),
       perSecond(blocks, runUs),
       perSecond(hashes, runUs),
       (runUs * 1000) / blocks,
-      `${((100 * runUs) / last).toFixed(0)} %`,
+      (portable?.runUs ?? Number.NaN) / runUs,
     ]),
   );
 }
@@ -72,24 +65,30 @@ function stages(streams: readonly (readonly Uint8Array[])[]): readonly Task[] {
         for (const frame of frames) if (!decodeEventBatch(frame).ok) throw new Error('malformed');
       },
     },
-    {
-      name: 'decode, key, write',
-      before: () => {
-        for (const slot of streams.keys()) applier.open(slot, KEYING);
-      },
-      run: () => {
-        for (const [slot, own] of streams.entries()) {
-          for (const frame of own) {
-            if (applier.apply(slot, frame).status !== 'applied') throw new Error('not applied');
-          }
-        }
-      },
-      after: () => {
-        for (const slot of streams.keys()) applier.close(slot);
-        while (!applier.sweep(4096));
-      },
-    },
+    ...BENCH_CORES.map((core) => applying(core, streams)),
   ];
+}
+
+function applying(core: BenchCore, streams: readonly (readonly Uint8Array[])[]): Task {
+  const index = createBlockIndex({ blockCapacity: 400_000, endpointCapacity: 64 });
+  const { applier } = core.openApplier(index, 0);
+  return {
+    name: `decode, key, write: ${core.name}`,
+    before: () => {
+      for (const slot of streams.keys()) applier.open(slot, KEYING);
+    },
+    run: () => {
+      for (const [slot, own] of streams.entries()) {
+        for (const frame of own) {
+          if (applier.apply(slot, frame).status !== 'applied') throw new Error('not applied');
+        }
+      }
+    },
+    after: () => {
+      for (const slot of streams.keys()) applier.close(slot);
+      while (!applier.sweep(4096));
+    },
+  };
 }
 
 /** Events in all streams, blocks they store, and hashes they store or remove. */

@@ -1,17 +1,18 @@
-// The block index beside the obvious alternative, a Map of Maps, in one run: a million residencies
-// on 64 endpoints, conversations of 450 blocks (7,200 tokens), bytes held and CPU per operation;
-// then what the publishers' engine-key maps add to it. Ratios are what to read: the machine varies.
+// The block index, operated by each core, beside the obvious alternative, a Map of Maps, in one run:
+// a million residencies on 64 endpoints (`--conversations 13000` for ten), conversations of 450
+// blocks (7,200 tokens), bytes held and CPU per operation; then what the publishers' engine-key maps
+// add to it. Ratios are what to read: the machine varies.
 
+import { parseArgs } from 'node:util';
 import type { RequestKeys } from '#contracts/block.js';
-import type { MatchResult } from '#contracts/block-index.js';
+import type { BlockIndexWriter, MatchResult } from '#contracts/block-index.js';
 import { seededRandom } from '#contracts/random.js';
-import { createEventApplier } from '#core/portable/events/applier.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
-import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { chainKeys } from '#core/portable/keys.js';
 import { encodeEventBatch } from '#wire/msgpack-encode.js';
+import { BENCH_CORES, type BenchCore } from '../support/cores.js';
 import { ENGINE_BLOCK, storedEvent } from '../support/engine-stream.js';
 import {
   heldBytes,
@@ -24,7 +25,7 @@ import {
 
 const ENDPOINTS = 64;
 const BLOCKS = 450;
-const CONVERSATIONS = 1280;
+const CONVERSATIONS: number = conversationsAsked();
 /** Every conversation is on one endpoint, each second one on another too, one in 320 on all. */
 const RESIDENT_EVERYWHERE = 320;
 const GPU = 0;
@@ -51,18 +52,19 @@ const memory = createBlockIndex({
   endpointCapacity: ENDPOINTS,
 });
 const writer = openIndexWriter(memory, 0);
-const reader = openIndexReader(memory);
 const ids = Array.from({ length: ENDPOINTS }, (_, slot) => writer.openEndpoint(slot));
 let residencies = 0;
 let rejected = 0;
 for (const [at, keys] of conversations.entries()) {
-  for (const slot of holders(at)) residencies += addAll(keys, ids[slot] ?? -1);
+  for (const slot of holders(at)) residencies += addAll(writer, keys, ids[slot] ?? -1);
 }
 const { blocks, bytes } = openIndexOwner(memory).stats();
 
+/** Beyond that the Maps do not fit into the heap. */
+const withMaps = CONVERSATIONS <= 4000;
 const beforeMaps = heldBytes();
 const maps: MapIndex = new Map();
-for (const [at, keys] of conversations.entries()) {
+for (const [at, keys] of withMaps ? conversations.entries() : []) {
   const own = bigintsOf(keys);
   for (const slot of holders(at)) addToMaps(own, slot);
 }
@@ -73,35 +75,57 @@ console.log(
     `${rejected} more found no room in a table at its designed load`,
 );
 console.log('\nBytes held');
-const engineBytes = engineMapBytes();
+const perDistinct = residencies / blocks;
 printTable(
   ['', 'per (block, endpoint)', 'per distinct block'],
   [
     ['block index', bytes / residencies, bytes / blocks],
-    ['Map<bigint, Map<number, tier>>', mapBytes / residencies, mapBytes / blocks],
-    ['engine-key map of a publisher', engineBytes, (engineBytes * residencies) / blocks],
-    [
-      'block index and engine-key maps',
-      bytes / residencies + engineBytes,
-      (bytes + engineBytes * residencies) / blocks,
-    ],
+    ...(withMaps
+      ? [['Map<bigint, Map<number, tier>>', mapBytes / residencies, mapBytes / blocks]]
+      : []),
+    ...BENCH_CORES.flatMap((core) => {
+      const own = engineMapBytes(core);
+      return [
+        [`engine-key map of a publisher, ${core.name}`, own, own * perDistinct],
+        [
+          `block index and engine-key maps, ${core.name}`,
+          bytes / residencies + own,
+          bytes / blocks + own * perDistinct,
+        ],
+      ];
+    }),
   ],
 );
-console.log(`  maps : index = ${(mapBytes / bytes).toFixed(1)}`);
+if (withMaps) console.log(`  maps : index = ${(mapBytes / bytes).toFixed(1)}`);
 
 console.log(`\nCPU µs for ${BLOCKS} blocks (CPU ns per block)`);
-// Each operation on both sides, one right after the other: the machine changes within seconds.
-const theirTasks = tasksOf(mapSide());
+// Each operation on all sides, one right after the other: the machine changes within seconds.
+const sides = [
+  ...BENCH_CORES.map((core) => ({ name: core.name, tasks: tasksOf(indexSide(core)) })),
+  ...(withMaps ? [{ name: 'Map of Maps', tasks: tasksOf(mapSide()) }] : []),
+];
 printTable(
-  ['operation', 'block index', 'Map of Maps', 'maps : index'],
-  tasksOf(indexSide()).map((task, at) => {
-    const other = theirTasks[at];
-    if (other === undefined) throw new Error(`${task.name} has no counterpart`);
-    const [own, their] = measure([task, { ...other, name: 'maps' }], 500);
-    if (own === undefined || their === undefined) throw new Error(`${task.name} was not measured`);
-    return [task.name, cell(own), cell(their), (their.runUs / own.runUs).toFixed(1)];
+  ['operation', ...sides.map(({ name }) => name), 'last : first'],
+  (sides[0]?.tasks ?? []).map(({ name: operation }, at) => {
+    const tasks = sides.flatMap(({ name, tasks: own }) => {
+      const task = own[at];
+      return task === undefined ? [] : [{ ...task, name }];
+    });
+    const results = measure(tasks, 500);
+    const [first, last] = [results[0]?.runUs ?? Number.NaN, results.at(-1)?.runUs ?? Number.NaN];
+    return [operation, ...results.map(cell), (last / first).toFixed(1)];
   }),
 );
+
+function conversationsAsked(): number {
+  const { values } = parseArgs({
+    options: { conversations: { type: 'string', default: '1280' } },
+    strict: false,
+  });
+  const count = Number(values.conversations);
+  if (Number.isInteger(count) && count >= 320 && count <= 50_000) return count;
+  throw new Error('--conversations: 320 to 50000');
+}
 
 function cell({ runUs, unitNs }: Measured): string {
   return `${runUs.toFixed(0)} (${unitNs.toFixed(0)})`;
@@ -126,10 +150,10 @@ function tokensOf(conversation: number): Uint32Array {
   );
 }
 
-function addAll(keys: RequestKeys, virtualId: number): number {
+function addAll(by: BlockIndexWriter, keys: RequestKeys, virtualId: number): number {
   let added = 0;
   for (let i = 0; i < 2 * BLOCKS; i += 2) {
-    const status = writer.add(virtualId, GPU, 0, keys[i] as number, keys[i + 1] as number);
+    const status = by.add(virtualId, GPU, 0, keys[i] as number, keys[i + 1] as number);
     if (status === 'done') added += 1;
     else if (status === 'full') rejected += 1;
     else throw new Error(`add: ${status}`);
@@ -137,9 +161,9 @@ function addAll(keys: RequestKeys, virtualId: number): number {
   return added;
 }
 
-function removeAll(keys: RequestKeys, virtualId: number): void {
+function removeAll(by: BlockIndexWriter, keys: RequestKeys, virtualId: number): void {
   for (let i = 0; i < 2 * BLOCKS; i += 2) {
-    const status = writer.remove(virtualId, GPU, 0, keys[i] as number, keys[i + 1] as number);
+    const status = by.remove(virtualId, GPU, 0, keys[i] as number, keys[i + 1] as number);
     if (status === 'stuck') throw new Error('remove: stuck');
   }
 }
@@ -231,7 +255,9 @@ function tasksOf<Keys>(side: Side<Keys>): readonly Task[] {
   ];
 }
 
-function indexSide(): Side<RequestKeys> {
+function indexSide(core: BenchCore): Side<RequestKeys> {
+  const reader = core.openIndexReader(memory);
+  const ownWriter = core.openIndexWriter(memory, 1 + BENCH_CORES.indexOf(core));
   const result: MatchResult = {
     usableBlocks: new Uint32Array(ENDPOINTS),
     tierBlocks: new Uint32Array(4 * ENDPOINTS),
@@ -242,8 +268,8 @@ function indexSide(): Side<RequestKeys> {
     conversations,
     fresh,
     none: NO_KEYS,
-    add: (keys) => addAll(keys, id),
-    remove: (keys) => removeAll(keys, id),
+    add: (keys) => addAll(ownWriter, keys, id),
+    remove: (keys) => removeAll(ownWriter, keys, id),
     match: (keys, slot) => {
       reader.match(keys, BLOCKS, BLOCKS, result);
       return result.usableBlocks[slot] ?? 0;
@@ -274,14 +300,14 @@ function changing(turn: number): number {
 }
 
 /** Bytes per engine block of what the applier keeps about publishers, the index left out. */
-function engineMapBytes(): number {
+function engineMapBytes(core: BenchCore): number {
   const publishers = 4;
   const each = 100;
   const ownMemory = createBlockIndex({
     blockCapacity: publishers * each * BLOCKS,
     endpointCapacity: ENDPOINTS,
   });
-  const applier = createEventApplier(openIndexWriter(ownMemory, 0), 1n);
+  const { applier, bytesHeld } = core.openApplier(ownMemory, 0);
   const before = heldBytes();
   let engineBlocks = 0;
   for (let slot = 0; slot < publishers; slot += 1) {
@@ -297,7 +323,7 @@ function engineMapBytes(): number {
       engineBlocks += blocksStored;
     }
   }
-  const grown = heldBytes() - before;
+  const grown = bytesHeld() ?? heldBytes() - before;
   // Keeps the applier alive until here.
   applier.sweep(1);
   return grown / engineBlocks;

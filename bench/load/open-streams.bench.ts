@@ -1,0 +1,54 @@
+// Thousands of open streams that say something every two seconds: resident memory per stream, and
+// what they cost by being there.
+
+import { printTable } from '../support/measure.js';
+import { setChunkInterval, startEngines } from './generator.js';
+import { sglangRouter, vllmRouter } from './peers.js';
+import { haproxy, nginx } from './plain-proxies.js';
+import { cpuPerChunk, failuresOf, over, runOnce, withContenders } from './rounds.js';
+import { warmpathRouters } from './routers.js';
+import { latencyUs, printSetting } from './tables.js';
+
+const MODEL = 'Qwen/Qwen2.5-7B-Instruct';
+const STREAMS = 5000;
+const OPENING_MS = 8000;
+
+printSetting();
+const engines = await startEngines({ engines: 4, model: MODEL });
+const kinds = [
+  nginx,
+  haproxy,
+  ...warmpathRouters({ policy: 'load-aware' }),
+  vllmRouter('round_robin'),
+  sglangRouter('random'),
+];
+const shape = { model: MODEL, mode: 'streams', stream: 1, variety: 'seen' } as const;
+await withContenders(engines, kinds, { model: MODEL }, async ({ contenders }) => {
+  console.log(`\n${STREAMS} open streams, a chunk every 2 s`);
+  // Code is compiled and heaps have grown before anything is counted.
+  await setChunkInterval(engines, 10_000);
+  for (const contender of contenders) {
+    await runOnce(contender, { ...shape, connections: 100, tokens: 20, milliseconds: 3000 });
+  }
+  await setChunkInterval(engines, 2_000_000);
+  const rows: (readonly (string | number)[])[] = [];
+  for (const contender of contenders) {
+    const load = { ...shape, connections: STREAMS, tokens: 100, 'warm-up-ms': OPENING_MS };
+    const report = await runOnce(contender, { ...load, milliseconds: 4000 });
+    const rounds = { contender, reports: [report] };
+    const grown = report.residentBytes - report.idleResidentBytes;
+    rows.push([
+      contender.name,
+      report.open,
+      grown / report.open / 1024,
+      report.residentBytes / 2 ** 20,
+      over(rounds, cpuPerChunk).median,
+      latencyUs(rounds, 'chunkLatencyNs', '50'),
+      failuresOf(rounds),
+    ]);
+  }
+  printTable(
+    ['contender', 'open', 'KiB each', 'RSS MiB', 'CPU µs/chunk', 'one way p50 µs', 'failed'],
+    rows,
+  );
+});
