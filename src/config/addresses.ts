@@ -54,6 +54,9 @@ function baseUrl(text: string): string | null {
   return bare ? origin : null;
 }
 
+/** Nothing can be dialled there. */
+const WILDCARD = /^tcp:\/\/(?:\*|0\.0\.0\.0|\[::\]):/;
+
 /** One ZMQ address as the router uses it. */
 export interface SocketAddress {
   readonly address: string;
@@ -61,12 +64,12 @@ export interface SocketAddress {
 }
 
 /**
- * Reads a ZMQ address into one per port. The router binds where the address says `*` or begins
+ * Reads a ZMQ address into one per port. The router binds where the address is a wildcard or begins
  * with `bind:` (the engine then connects, as vLLM does with an address without `*`), else it dials.
  */
 export function socketAddresses(text: string): readonly SocketAddress[] | AddressFault {
   const bare = text.replace(/^bind:/, '');
-  const mode = bare !== text || bare.includes('*') ? 'bind' : 'dial';
+  const mode = bare !== text || WILDCARD.test(bare) ? 'bind' : 'dial';
   if (/^ipc:\/\/.+/.test(bare)) return [{ address: bare, mode }];
   const match = /^(tcp:\/\/(?:\[[^\]]+\]|[^/:]+)):(\d+)(?:-(\d+))?$/.exec(bare);
   if (match === null) {

@@ -25,6 +25,9 @@ import { SecretFiles } from './secret-files.js';
 import type { Environment, YamlFile } from './yaml-file.js';
 import { readYaml } from './yaml-file.js';
 
+/** The index takes endpoints in steps of this; its widths are whole words. */
+const ENDPOINTS_STEP = 64;
+
 export interface ConfigurationInput {
   /** Path of the YAML file; null for none. */
   readonly file: string | null;
@@ -138,12 +141,13 @@ function endpointCapacity(
   count: number,
   report: (finding: Finding) => void,
 ): number {
-  const steps = Math.ceil((configured ?? Math.max(1, 2 * count)) / 64);
   if (configured !== undefined && count > configured) {
     const text = `${count} endpoints are configured, more than that`;
     report({ path: ['index', 'endpointCapacity'], at: 'value', text });
   }
-  return Math.min(ENDPOINTS_MAX, 64 * steps);
+  // A few more than asked for cost nothing.
+  const steps = Math.ceil((configured ?? 2 * count) / ENDPOINTS_STEP);
+  return Math.min(ENDPOINTS_MAX, Math.max(1, steps) * ENDPOINTS_STEP);
 }
 
 function models(

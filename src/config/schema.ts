@@ -75,7 +75,7 @@ const endpoint = z.union([
         .optional()
         .describe(
           'ZMQ address of its KV events, for engines that do not tell (vLLM < 0.31): ' +
-            '`tcp://host:5557`; with `*` or a leading `bind:` the router listens and the engine ' +
+            '`tcp://host:5557`; with a wildcard (`*`, `0.0.0.0`, `[::]`) or a leading `bind:` the router listens and the engine ' +
             'connects; a range of ports goes with a range in `url`.',
         ),
       replay: z.string().optional().describe('ZMQ address of its replay socket.'),

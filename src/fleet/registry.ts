@@ -94,6 +94,8 @@ export class FleetRegistry implements Fleet {
     }
     const added: number[] = [];
     const refused: string[] = [];
+    // Before the new ones look for a slot: a full fleet may still swap one endpoint for another.
+    this.#freeSlots.push(...removed);
     for (const draft of wanted.values()) {
       const slot = this.#freeSlots.shift();
       if (slot === undefined) refused.push(draft.name);
@@ -102,7 +104,6 @@ export class FleetRegistry implements Fleet {
         added.push(slot);
       }
     }
-    this.#freeSlots.push(...removed);
     if (changed || added.length > 0) {
       this.#snapshot = { epoch: this.#snapshot.epoch + 1, bySlot };
     }

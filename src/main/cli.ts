@@ -2,6 +2,7 @@
 // (0 fine, 1 a check failed, 2 bad flags or configuration). The work is in commands/.
 
 import { Command, CommanderError, Option } from 'commander';
+import { suggestion } from '#config/nearest-name.js';
 import { packageVersion } from '#core/package-version.js';
 import { doctor } from './commands/doctor.js';
 import { type EngineSimOptions, engineSim } from './commands/engine-sim.js';
@@ -29,6 +30,14 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const program = buildProgram((code) => {
     exitCode = code;
   });
+  const commands = [...program.commands.map((command) => command.name()), 'help'];
+  const [first = '-'] = argv;
+  // Commander would call it one argument too many for the default command.
+  if (!first.startsWith('-') && !commands.includes(first)) {
+    const hint = suggestion(first, commands);
+    process.stderr.write(`unknown command \`${first}\`${hint} (${commands.join(', ')})\n`);
+    return 2;
+  }
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {

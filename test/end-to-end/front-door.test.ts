@@ -77,7 +77,9 @@ test('each model goes to its own engines, ranks included', async () => {
   const [engine] = large.engines;
   const ranks = [`${engine?.name}|0`, `${engine?.name}|1`];
   // Equal ranks are drawn at random, so requests one after the other may all meet the same one. A
-  // stream in flight makes the draw: whatever it got, the next request goes to the other rank.
+  // stream in flight makes the draw: whatever it got, the next request goes to the other rank. It
+  // cannot end before that, however slow this machine is.
+  engine?.setFaults({ stallStreams: { afterTokens: 3 } });
   const held = await post(
     '/v1/completions',
     JSON.stringify({ model: 'large', prompt: 'held', max_tokens: 2000, stream: true }),
@@ -88,6 +90,7 @@ test('each model goes to its own engines, ranks included', async () => {
   assert.equal(next.status, 200, await next.text());
   const names = [held, next].map((answer) => answer.headers.get('x-warmpath-endpoint') ?? '');
   await held.body?.cancel();
+  engine?.setFaults({});
   assert.deepEqual(names.sort(), ranks);
   const other = await post('/v1/completions', '{"model":"small","prompt":"x","max_tokens":1}');
   const chosen = other.headers.get('x-warmpath-endpoint');

@@ -74,12 +74,17 @@ test("llm-d's quickstart works with our address", async () => {
   );
 });
 
-test('an unknown subcommand flag and a bad endpoint say what to do', () => {
+test('an unknown command, flag and a bad endpoint say what to do', () => {
   const unknown = spawnSync(process.execPath, ['scripts/warmpath.js', 'serve', '--endpint=x'], {
     encoding: 'utf8',
   });
   assert.equal(unknown.status, 2);
   assert.match(unknown.stderr, /--endpoint/);
+  const mistyped = spawnSync(process.execPath, ['scripts/warmpath.js', 'docter'], {
+    encoding: 'utf8',
+  });
+  assert.equal(mistyped.status, 2);
+  assert.match(mistyped.stderr, /unknown command `docter`; did you mean `doctor`\?/);
   const bad = spawnSync(
     process.execPath,
     ['scripts/warmpath.js', 'validate', '--endpoint=ftp://x'],

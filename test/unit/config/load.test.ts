@@ -9,6 +9,7 @@ import { after, test } from 'node:test';
 import type { Configuration, ConfigurationFlags } from '#config/configuration.js';
 import { ConfigurationError } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
+import { indexLayout } from '#contracts/index-layout.js';
 import { repositoryRoot } from '#test/support/paths.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-config-'));
@@ -65,8 +66,19 @@ test('nothing at all is a configuration', () => {
   assert.equal(configuration.timeouts.drainMs, 30_000);
   assert.equal(configuration.headers.decision, true);
   assert.equal(configuration.index.endpointCapacity, 64);
-  assert.equal(load('endpoints: ["http://a:1-100"]\n').index.endpointCapacity, 256);
-  assert.equal(load('index: {endpointCapacity: 65}\n').index.endpointCapacity, 128);
+  for (const [text, capacity] of [
+    ['endpoints: ["http://a:1-32"]\n', 64],
+    ['endpoints: ["http://a:1-33"]\n', 128],
+    ['endpoints: ["http://a:1-100"]\n', 256],
+    ['endpoints: ["http://a:1-1000"]\n', 1024],
+    ['index: {endpointCapacity: 1}\n', 64],
+    ['index: {endpointCapacity: 100}\n', 128],
+  ] as const) {
+    const { index } = load(text);
+    assert.equal(index.endpointCapacity, capacity, text);
+    // What the index can be laid out for.
+    indexLayout({ endpointCapacity: index.endpointCapacity, blockCapacity: 100_000_000 });
+  }
   assert.deepEqual(load('# only a comment\n'), configuration);
 });
 
@@ -128,6 +140,22 @@ test('units, variables, ranges and sockets are resolved', () => {
   assert.equal(configuration.events.shards, 3);
   assert.deepEqual(configuration.scrape, { intervalMs: 250, timeoutMs: 2000, staleAfterMs: 1500 });
   assert.deepEqual(configuration.models, { 'org/model-a': { tokenizer: null, blockSize: 32 } });
+});
+
+test('the router listens for events at every spelling of a wildcard, else it dials', () => {
+  for (const [events, mode] of [
+    ['tcp://*:5557', 'bind'],
+    ['tcp://0.0.0.0:5557', 'bind'],
+    ['tcp://[::]:5557', 'bind'],
+    ['bind:tcp://10.0.0.1:5557', 'bind'],
+    ['tcp://10.0.0.1:5557', 'dial'],
+    ['tcp://[fd00::1]:5557', 'dial'],
+    ['ipc:///run/events', 'dial'],
+  ] as const) {
+    const { endpoints } = load(`endpoints: [{url: "http://a:1", events: "${events}"}]\n`);
+    assert.deepEqual(endpoints[0]?.events?.mode, mode, events);
+    assert.equal(endpoints[0]?.events?.address, events.replace('bind:', ''));
+  }
 });
 
 test('flags win over the file', () => {

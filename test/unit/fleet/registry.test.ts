@@ -96,6 +96,19 @@ test('freed slots are used last, and a full fleet refuses', () => {
   assert.deepEqual(change, { added: [0], removed: [], refused: ['c|1'] });
 });
 
+test('in a full fleet an address may become its ranks, as many as slots are left', () => {
+  const fleet = registry(3);
+  fleet.replaceAddress('http://a', [draft('a')]);
+  fleet.replaceAddress('http://b', [draft('b', 'http://b')]);
+  const ranks = [0, 1].map((dpRank) => ({ ...draft(`b|${dpRank}`, 'http://b'), dpRank }));
+  const change = fleet.replaceAddress('http://b', ranks);
+  assert.deepEqual(change, { added: [2, 1], removed: [1], refused: [] });
+  assert.deepEqual(
+    fleet.states().map(({ endpoint }) => endpoint.name),
+    ['a', 'b|1', 'b|0'],
+  );
+});
+
 test('a decision about a free slot is a bug; a late report about one is not', () => {
   const reports: string[] = [];
   const fleet = new FleetRegistry({
