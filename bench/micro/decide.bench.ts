@@ -27,6 +27,7 @@ const BATCH = 16;
 const idlePlane: DataPlane = {
   start: async () => ({ address: '', port: 0 }),
   setEndpoints: () => {},
+  setUsable: () => {},
   forward: () => true,
   reject: () => true,
   respond: () => true,

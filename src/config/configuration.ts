@@ -80,6 +80,12 @@ export interface Configuration {
     readonly firstByteMs: number;
     readonly stallMs: number;
     readonly drainMs: number;
+    readonly decideMs: number;
+  };
+  readonly dataPlane: {
+    /** Threads of the native data plane; null: by the number of processors. */
+    readonly threads: number | null;
+    readonly accept: 'shared' | 'least-loaded';
   };
   readonly headers: { readonly decision: boolean };
   readonly log: { readonly level: LogLevel };

@@ -92,7 +92,7 @@ function settle(
     (...at: ConfigurationPath) =>
     (text: string): void =>
       report({ path: at, at: 'value', text });
-  const { scrape, timeouts, index } = file;
+  const { scrape, timeouts, index, dataPlane } = file;
   const endpoints = expandEndpoints(file.endpoints, files, report);
   return {
     listen: listen(file.listen, ALL_INTERFACES, reportAt('listen')),
@@ -119,7 +119,9 @@ function settle(
       firstByteMs: timeouts.firstByte,
       stallMs: timeouts.stall,
       drainMs: timeouts.drain,
+      decideMs: timeouts.decide,
     },
+    dataPlane: { threads: dataPlane.threads ?? null, accept: dataPlane.accept },
     headers: file.headers,
     log: file.log,
   };

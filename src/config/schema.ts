@@ -49,6 +49,11 @@ export interface FileConfiguration {
     readonly firstByte: number;
     readonly stall: number;
     readonly drain: number;
+    readonly decide: number;
+  };
+  readonly dataPlane: {
+    readonly threads?: number | undefined;
+    readonly accept: 'shared' | 'least-loaded';
   };
   readonly headers: { readonly decision: boolean };
   readonly log: { readonly level: LogLevel };
@@ -170,6 +175,13 @@ const timeouts = z.strictObject({
     otherwise: '30s',
     sentence: 'Time that running requests have to finish after SIGTERM.',
   }),
+  decide: duration({
+    least: '10ms',
+    most: '1m',
+    otherwise: '200ms',
+    sentence:
+      'Longest wait for the policy before the native core sends a request to the endpoint with the fewest in flight.',
+  }),
 });
 
 /** Schema of the file. */
@@ -276,6 +288,24 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     .prefault({})
     .describe('The block index.'),
   timeouts: timeouts.prefault({}).describe('Towards endpoints.'),
+  dataPlane: z
+    .strictObject({
+      threads: z
+        .number()
+        .int()
+        .min(1)
+        .max(64)
+        .optional()
+        .describe('Threads that carry bytes in the native core; half of the cores when not given.'),
+      accept: z
+        .enum(['shared', 'least-loaded'])
+        .default('shared')
+        .describe(
+          'Who takes a new client connection in the native core: `shared` leaves it to the kernel, `least-loaded` suits few clients with many streams each.',
+        ),
+    })
+    .prefault({})
+    .describe('Sockets and streams.'),
   headers: z
     .strictObject({
       decision: z.boolean().default(true).describe('Whether answers carry `x-warmpath-*` headers.'),

@@ -1,7 +1,7 @@
 // What must be fast, and therefore exists twice (native, portable) behind one contract each:
 // RequestStore, DataPlane, PromptEncoder, BlockIndex (block-index.ts) and EventApplier.
 
-import type { BlockIndexGeometry, BlockIndexStats } from './block-index.js';
+import type { BlockIndexStats } from './block-index.js';
 import type { Clock } from './clock.js';
 import type { AttemptOutcome, Endpoint, EndpointSecurity } from './endpoint.js';
 import type { ErrorCode, RouterError } from './errors.js';
@@ -106,6 +106,8 @@ export interface DataPlane {
   start(handler: DataPlaneHandler): Promise<{ readonly address: string; readonly port: number }>;
   /** Replaces what each slot means. Running requests keep the connection they have. */
   setEndpoints(bySlot: readonly (Endpoint | null)[]): void;
+  /** Whether the plane's own pick, which replaces a policy that misses its limit, may use a slot. */
+  setUsable(slot: number, usable: boolean): void;
   /** Forwards. False when the handle is stale (the client has gone). */
   forward(handle: RequestHandle, order: ForwardOrder): boolean;
   /** Refuses with the error's status and OpenAI body. */
@@ -260,6 +262,14 @@ export interface CoreOptions {
     readonly connectMs: number;
     readonly firstByteMs: number;
     readonly idleMs: number;
+    /** For the policy to decide, where the core has a pick of its own to replace it with. */
+    readonly decideMs: number;
+  };
+  /** Of a core whose data plane has threads of its own. */
+  readonly dataPlane: {
+    readonly threads: number;
+    /** Who takes a new connection: whom the kernel chooses, or the least loaded thread. */
+    readonly accept: 'shared' | 'least-loaded';
   };
 }
 
@@ -273,10 +283,6 @@ export interface CoreParts {
 /** One implementation of everything that must be fast. */
 export interface Core {
   readonly name: CoreName;
-  /** Allocates an empty block index; pages are lazy. */
-  createBlockIndex(geometry: BlockIndexGeometry): SharedArrayBuffer;
   openIndexOwner(index: SharedArrayBuffer): BlockIndexOwner;
-  /** Allocates the memory of requests for that many endpoint slots; pages are lazy. */
-  createRequestMemory(endpointCapacity: number): SharedArrayBuffer;
   createParts(options: CoreOptions): CoreParts;
 }

@@ -36,6 +36,8 @@ export interface FleetListener {
   blockSizeChanged(pool: string, blockSize: number): void;
   /** The engine behind the slot is another process than before. */
   engineRestarted(slot: number): void;
+  /** Whether new requests may go to the endpoint in `slot`. */
+  healthChanged(slot: number, healthy: boolean): void;
 }
 
 export interface FleetManagerOptions {
@@ -86,6 +88,7 @@ export class FleetManager {
       intervalMs: timings.probeIntervalMs,
       fastMs: timings.probeFastMs,
       failuresMax: timings.probeFailures,
+      onHealth: (slot, healthy) => options.listener.healthChanged(slot, healthy),
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
       onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
     });
@@ -221,6 +224,7 @@ export class FleetManager {
     for (const slot of change?.removed ?? []) {
       this.#health.forget(slot);
       this.#eventBlockSizes.delete(slot);
+      this.#options.listener.healthChanged(slot, false);
     }
     if (change !== null && change.refused.length > 0) {
       this.#options.logger.error(

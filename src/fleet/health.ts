@@ -38,6 +38,8 @@ export interface FleetHealthOptions {
   /** Spacing of probes while a verdict is due. */
   readonly fastMs: number;
   /** Real traffic failed: the address should be probed at once. */
+  /** An endpoint's health has changed. */
+  readonly onHealth: (slot: number, healthy: boolean) => void;
   readonly onSuspect: (url: string) => void;
   /** The address answers again after an outage, maybe as another process. */
   readonly onRecovered: (url: string) => void;
@@ -113,6 +115,7 @@ export class FleetHealth {
       const now = healthy[index] === true;
       if (state.healthy === now) continue;
       state.healthy = now;
+      this.#options.onHealth(state.endpoint.slot, now);
       const { slot, name } = state.endpoint;
       const fields = { endpoint: name, slot, ...this.detail(slot) };
       if (now) this.#options.logger.info(fields, 'endpoint is healthy');

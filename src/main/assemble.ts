@@ -17,6 +17,8 @@ import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
+import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createRequestMemory } from '#core/portable/request-store.js';
 import { findTokenizer } from '#core/tokenizer-source.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
 import { DecisionRing } from '#observability/decision-log.js';
@@ -32,7 +34,7 @@ import { indexGeometry } from './index-geometry.js';
 import { localHandlers } from './local-handlers.js';
 import { ModelCoordinator } from './models.js';
 import { type RouterReports, routerReports } from './reports.js';
-import { promptWorkerCount } from './start-up.js';
+import { dataPlaneThreadCount, promptWorkerCount } from './start-up.js';
 
 const PROMPT_WORKER_URL: URL = new URL('../workers/prompt.worker.js', import.meta.url);
 /** A publisher whose connection is down for longer no longer counts. */
@@ -84,12 +86,12 @@ export function assemble(input: AssemblyInput): Assembly {
   };
 }
 
-function allocate({ configuration, chosen: { core }, fleet }: AssemblyInput): SharedMemory {
+function allocate({ configuration, fleet }: AssemblyInput): SharedMemory {
   const { endpointCapacity, blockCapacity } = configuration.index;
   const geometry = indexGeometry(fleet.registry.snapshot(), endpointCapacity, blockCapacity);
   return {
-    index: core.createBlockIndex(geometry),
-    requests: core.createRequestMemory(endpointCapacity),
+    index: createBlockIndex(geometry),
+    requests: createRequestMemory(endpointCapacity),
     publishers: new SharedArrayBuffer(publisherMemoryBytes(endpointCapacity)),
   };
 }
@@ -144,7 +146,7 @@ function createParts(
   memory: SharedMemory,
   hashSecret: bigint,
 ): CoreParts {
-  const { listen, timeouts, prompts } = configuration;
+  const { listen, timeouts, prompts, dataPlane } = configuration;
   return core.createParts({
     memory,
     hashSecret,
@@ -157,6 +159,11 @@ function createParts(
       connectMs: timeouts.connectMs,
       firstByteMs: timeouts.firstByteMs,
       idleMs: timeouts.stallMs,
+      decideMs: timeouts.decideMs,
+    },
+    dataPlane: {
+      threads: dataPlaneThreadCount(dataPlane.threads),
+      accept: dataPlane.accept,
     },
   });
 }

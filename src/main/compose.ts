@@ -125,6 +125,7 @@ export class ComposedRouter {
   #attach({ plane, models, eventWorkers }: Assembly): void {
     this.#relay.attach({
       setEndpoints: (bySlot) => plane.setEndpoints(bySlot),
+      setUsable: (slot, usable) => plane.setUsable(slot, usable),
       setModels: (list, blockSizes, bySlot) => models.update(list, blockSizes, bySlot),
       subscribe: (subscription) => eventWorkers.subscribe(subscription),
       unsubscribe: (slot) => eventWorkers.unsubscribe(slot),

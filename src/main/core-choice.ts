@@ -2,6 +2,8 @@
 // portable core by accident costs tenfold and more, so the reason is kept and shown everywhere.
 
 import type { Core } from '#contracts/core.js';
+import { loadAddon } from '#core/native/addon.js';
+import { nativeCore } from '#core/native/core.js';
 import { portableCore } from '#core/portable/core.js';
 
 /** The core, and why it is not the native one (null when it is, or was asked for). */
@@ -19,9 +21,10 @@ export function chooseCore(wanted: string): ChosenCore | string {
   if (!['', 'auto', 'native'].includes(wanted)) {
     return `${VARIABLE} is "${wanted}"; it must be native, portable or auto`;
   }
-  const reason = 'this version has no native core';
-  if (wanted === 'native') return `${VARIABLE} asks for the native core, but ${reason}`;
-  return { core: portableCore, reason };
+  const loaded = loadAddon();
+  if (loaded.ok) return { core: nativeCore(loaded.addon), reason: null };
+  if (wanted === 'native') return `${VARIABLE} asks for the native core, but ${loaded.reason}`;
+  return { core: portableCore, reason: loaded.reason };
 }
 
 /** The core this process's environment asks for; null, and said on stderr, when there is none. */

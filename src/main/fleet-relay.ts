@@ -19,11 +19,13 @@ export interface FleetSinks {
   unsubscribe(slot: number): void;
   setBlockSize(pool: string, blockSize: number): void;
   engineRestarted(slot: number): void;
+  setUsable(slot: number, usable: boolean): void;
 }
 
 /** Remembers the fleet's state until `attach`, passes changes on from then. */
 export class FleetRelay implements FleetListener {
   readonly #publishers = new Map<number, Subscription>();
+  readonly #healthy = new Set<number>();
   #endpoints: readonly (Endpoint | null)[] = [];
   #models: readonly FleetModel[] = [];
   #blockSizes: ReadonlyMap<string, number> = new Map();
@@ -31,14 +33,14 @@ export class FleetRelay implements FleetListener {
 
   attach(sinks: FleetSinks): void {
     this.#sinks = sinks;
-    sinks.setEndpoints(this.#endpoints);
+    this.#passEndpoints(sinks);
     sinks.setModels(this.#models, this.#blockSizes, this.#endpoints);
     for (const subscription of this.#publishers.values()) sinks.subscribe(subscription);
   }
 
   membershipChanged(snapshot: FleetSnapshot): void {
     this.#endpoints = snapshot.bySlot.map((state) => state?.endpoint ?? null);
-    this.#sinks?.setEndpoints(this.#endpoints);
+    if (this.#sinks !== null) this.#passEndpoints(this.#sinks);
     this.#sinks?.setModels(this.#models, this.#blockSizes, this.#endpoints);
   }
 
@@ -67,5 +69,19 @@ export class FleetRelay implements FleetListener {
 
   engineRestarted(slot: number): void {
     this.#sinks?.engineRestarted(slot);
+  }
+
+  healthChanged(slot: number, healthy: boolean): void {
+    if (healthy) this.#healthy.add(slot);
+    else this.#healthy.delete(slot);
+    this.#sinks?.setUsable(slot, healthy);
+  }
+
+  /** All slots are usable after `setEndpoints`, until told otherwise. */
+  #passEndpoints(sinks: FleetSinks): void {
+    sinks.setEndpoints(this.#endpoints);
+    for (const [slot, endpoint] of this.#endpoints.entries()) {
+      if (endpoint !== null && !this.#healthy.has(slot)) sinks.setUsable(slot, false);
+    }
   }
 }

@@ -36,3 +36,8 @@ async function patiently(limitMs: number, done: () => boolean): Promise<void> {
 export function promptWorkerCount(configured: number | null): number {
   return configured ?? Math.min(PROMPT_WORKERS_MAX, Math.max(2, availableParallelism() - 1));
 }
+
+/** Threads that carry bytes: half of the cores, the rest is for policy, prompts and events. */
+export function dataPlaneThreadCount(configured: number | null): number {
+  return configured ?? Math.max(1, Math.floor(availableParallelism() / 2));
+}

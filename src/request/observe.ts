@@ -37,6 +37,13 @@ export function endAttempt(request: ActiveRequest): void {
   request.token = null;
 }
 
+/** The order was not carried out: nothing of it counts. */
+export function takeBack(ports: RequestPorts, request: ActiveRequest): void {
+  endAttempt(request);
+  withdraw(ports, request);
+  request.target = null;
+}
+
 /** An endpoint gave no answer: its load moves to the one that is tried next. */
 export function onAttemptFailed(
   ports: RequestPorts,

@@ -18,7 +18,14 @@ import { explain, scoreLogFields } from './explain.js';
 import { forwardOrder, planTargets } from './forward.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
-import { beginAttempt, endAttempt, onAttemptFailed, onDone, onFirstByte } from './observe.js';
+import {
+  beginAttempt,
+  endAttempt,
+  onAttemptFailed,
+  onDone,
+  onFirstByte,
+  takeBack,
+} from './observe.js';
 import type { ScheduleCycle } from './schedule.js';
 import { schedule, scheduleCycle } from './schedule.js';
 
@@ -203,8 +210,8 @@ export class RequestPipeline implements DataPlaneHandler {
     const shown = this.#decisionHeaders ? overheadMicros : null;
     const order = forwardOrder(request, context, this.#cycle, shown);
     const decision = this.#record(request, context, encoded, model);
-    // False: the client has gone, and the record that says so is on its way.
-    if (!ports.plane.forward(request.head.handle, order)) endAttempt(request);
+    // False: the client has gone, or the plane could not wait; the record of it is on its way.
+    if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
     request.settled = true;
     ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
     ports.observer.stage('total', decision.overheadMicros);

@@ -218,6 +218,7 @@ function planeOf(world: Parts): DataPlane {
   return {
     start: async (_handler: DataPlaneHandler) => ({ address: '127.0.0.1', port: 1 }),
     setEndpoints: () => {},
+    setUsable: () => {},
     forward: (handle, order) => end(handle, { kind: 'forward', order }),
     reject: (handle, error) => end(handle, { kind: 'reject', error }),
     respond: (handle, status, _headers, body) =>

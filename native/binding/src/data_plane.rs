@@ -14,6 +14,7 @@ use warmpath_core::prepare::Prepare;
 use warmpath_core::store::Handle;
 
 use crate::registry::Local;
+use crate::prompt;
 use crate::store::STORES;
 
 /// A plane, and the memory it shares with the thread that made it.
@@ -34,10 +35,12 @@ fn with<R>(plane: u32, act: impl FnOnce(&mut Face) -> Result<R>) -> Result<R> {
     PLANES.with(|planes| planes.with(plane, act))
 }
 
-/// Has the plane's prompts encoded before JavaScript hears of their requests; on its thread.
-pub fn attach_prepare(plane: u32, prepare: Option<Arc<dyn Prepare>>) -> Result<()> {
+/// Has the plane's prompts encoded before JavaScript hears of their requests.
+#[napi(catch_unwind)]
+pub fn plane_attach_encoder(plane: u32, encoder: u32) -> Result<()> {
+    let prepare: Arc<dyn Prepare> = prompt::encoder(encoder)?;
     with(plane, |face| {
-        face.plane.set_prepare(prepare);
+        face.plane.set_prepare(Some(prepare));
         Ok(())
     })
 }

@@ -3,16 +3,13 @@
 
 import type { Core } from '#contracts/core.js';
 import { createDataPlane } from './data-plane/data-plane.js';
-import { createBlockIndex } from './index/memory.js';
 import { openIndexOwner } from './index/owner.js';
 import { createPromptEncoder } from './prompt/prompt-encoder.js';
-import { createRequestMemory, openRequestStore } from './request-store.js';
+import { openRequestStore } from './request-store.js';
 
 export const portableCore: Core = {
   name: 'portable',
-  createBlockIndex,
   openIndexOwner,
-  createRequestMemory,
   createParts: ({ memory, hashSecret, clock, logger, listen, timeouts, ...prompts }) => {
     const store = openRequestStore(memory.requests);
     return {

@@ -53,6 +53,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
       publisherGone() {},
       publisherFound() {},
       blockSizeChanged() {},
+      healthChanged(): void {},
       engineRestarted() {},
     },
   });

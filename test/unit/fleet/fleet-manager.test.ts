@@ -42,6 +42,7 @@ class Rig {
         publisherFound: (found) =>
           this.told.push(`found ${found.slot} ${found.source.address} ${found.blockSize}`),
         blockSizeChanged: (pool, size) => this.told.push(`size ${pool} ${size}`),
+        healthChanged: () => {},
         engineRestarted: (slot) => this.told.push(`restarted ${slot}`),
       },
     });

@@ -11,6 +11,8 @@ export interface PlaneAddon {
     orders: Uint32Array,
   ): number;
   /** Address and port, separated by a blank; throws when it cannot listen. */
+  /** Prompts are encoded before their requests are announced. */
+  planeAttachEncoder(plane: number, encoder: number): void;
   planeStart(plane: number): string;
   planeSetEndpoints(plane: number, endpoints: string): void;
   planeSetUsable(plane: number, slot: number, usable: boolean): void;

@@ -101,6 +101,9 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     for (const upstream of before) if (!current.has(upstream)) upstream?.retire();
   }
 
+  /** A blocked main thread blocks this plane too, so it has no pick of its own. */
+  setUsable(_slot: number, _usable: boolean): void {}
+
   forward(handle: RequestHandle, order: ForwardOrder): boolean {
     assert(order.targets.length > 0, 'an order has a target');
     const exchange = this.#deciding(handle);

@@ -1,0 +1,38 @@
+// The native core as main takes it: faces over the addon. Its data plane has prompts encoded on
+// native threads before the main thread hears of their requests.
+
+import type { Core } from '#contracts/core.js';
+import type { Addon } from './addon.js';
+import { createDataPlane } from './data-plane/data-plane.js';
+import { openIndexOwner } from './index/owner.js';
+import { createPromptEncoder } from './prompt-encoder.js';
+import { createRequestStore } from './request-store.js';
+
+export function nativeCore(addon: Addon): Core {
+  return {
+    name: 'native',
+    openIndexOwner: (index) => openIndexOwner(addon, index),
+    createParts: ({ memory, hashSecret, clock, logger, ...options }) => {
+      const store = createRequestStore(addon);
+      const encoder = createPromptEncoder({
+        addon,
+        store,
+        memory,
+        hashSecret,
+        threads: options.promptThreads,
+        clock,
+        logger,
+      });
+      const plane = createDataPlane(addon, {
+        store,
+        clock,
+        logger,
+        ...options.listen,
+        ...options.dataPlane,
+        timeouts: options.timeouts,
+      });
+      addon.planeAttachEncoder(plane.id, encoder.id);
+      return { store, encoder, plane };
+    },
+  };
+}
