@@ -96,7 +96,8 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
   const model = settledStatus.models.find(({ adapter }) => adapter === '')?.id ?? '';
   const text = probeText();
   const cold = await sendProbe(router.url, model, text);
-  await settled(status, (now) => hasApplied(now, new Set([cold.endpoint])));
+  const before = storedBy(settledStatus);
+  await settled(status, (now) => hasApplied(now, before, new Set([cold.endpoint])));
   const warm = await sendProbe(router.url, model, text);
   const asked = new Set([cold.endpoint, warm.endpoint]);
   for (let round = 0; round < RANK_ROUNDS_MAX; round += 1) {
@@ -104,7 +105,7 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
     if (asked.size >= ranks) break;
     for (const endpoint of await probeTogether(router, model, ranks)) asked.add(endpoint);
   }
-  const last = await settled(status, (now) => hasApplied(now, asked));
+  const last = await settled(status, (now) => hasApplied(now, before, asked));
   return [
     reachable,
     ...checkModels(last),
@@ -138,11 +139,20 @@ async function settled(
   return current;
 }
 
+/** Blocks told so far, by endpoint: a replay tells what was there before any probe. */
+function storedBy({ endpoints }: DoctorStatus): ReadonlyMap<string, number> {
+  return new Map(endpoints.map(({ endpoint, events }) => [endpoint, events?.blocksStored ?? 0]));
+}
+
 /** The blocks of those who were asked have come back as events, or there is nothing to come. */
-function hasApplied({ endpoints }: DoctorStatus, asked: ReadonlySet<string>): boolean {
+function hasApplied(
+  { endpoints }: DoctorStatus,
+  before: ReadonlyMap<string, number>,
+  asked: ReadonlySet<string>,
+): boolean {
   return endpoints
     .filter(({ endpoint, events }) => asked.has(endpoint) && events !== null)
-    .every(({ events }) => (events?.blocksStored ?? 0) > 0);
+    .every(({ endpoint, events }) => (events?.blocksStored ?? 0) > (before.get(endpoint) ?? 0));
 }
 
 /** Text no cache has seen, some 600 tokens long: more than two blocks of any usual size. */
