@@ -96,8 +96,7 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
   const model = settledStatus.models.find(({ adapter }) => adapter === '')?.id ?? '';
   const text = probeText();
   const cold = await sendProbe(router.url, model, text);
-  const before = storedBy(settledStatus);
-  await settled(status, (now) => hasApplied(now, before, new Set([cold.endpoint])));
+  await settled(status, arrivals(settledStatus, new Set([cold.endpoint])));
   const warm = await sendProbe(router.url, model, text);
   const asked = new Set([cold.endpoint, warm.endpoint]);
   for (let round = 0; round < RANK_ROUNDS_MAX; round += 1) {
@@ -105,7 +104,7 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
     if (asked.size >= ranks) break;
     for (const endpoint of await probeTogether(router, model, ranks)) asked.add(endpoint);
   }
-  const last = await settled(status, (now) => hasApplied(now, before, asked));
+  const last = await settled(status, arrivals(settledStatus, asked));
   return [
     reachable,
     ...checkModels(last),
@@ -139,20 +138,28 @@ async function settled(
   return current;
 }
 
-/** Blocks told so far, by endpoint: a replay tells what was there before any probe. */
-function storedBy({ endpoints }: DoctorStatus): ReadonlyMap<string, number> {
-  return new Map(endpoints.map(({ endpoint, events }) => [endpoint, events?.blocksStored ?? 0]));
-}
-
-/** The blocks of those who were asked have come back as events, or there is nothing to come. */
-function hasApplied(
-  { endpoints }: DoctorStatus,
-  before: ReadonlyMap<string, number>,
+/**
+ * Tells when the blocks of those who were asked have come as events: more than there were before,
+ * and no more since the look before. Endpoints without events have nothing to come.
+ */
+function arrivals(
+  before: DoctorStatus,
   asked: ReadonlySet<string>,
-): boolean {
-  return endpoints
-    .filter(({ endpoint, events }) => asked.has(endpoint) && events !== null)
-    .every(({ endpoint, events }) => (events?.blocksStored ?? 0) > (before.get(endpoint) ?? 0));
+): (status: DoctorStatus) => boolean {
+  const counts = ({ endpoints }: DoctorStatus): readonly (number | null)[] =>
+    endpoints
+      .filter(({ endpoint }) => asked.has(endpoint))
+      .map(({ events }) => (events === null ? null : events.blocksStored));
+  const had = counts(before);
+  let seen: readonly (number | null)[] = [];
+  return (status) => {
+    const now = counts(status);
+    const settledNow = now.every(
+      (count, at) => count === null || (count > (had[at] ?? 0) && count === seen[at]),
+    );
+    seen = now;
+    return settledNow;
+  };
 }
 
 /** Text no cache has seen, some 600 tokens long: more than two blocks of any usual size. */
