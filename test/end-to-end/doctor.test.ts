@@ -7,7 +7,7 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
-import { startFastSims } from '#test/support/engine-sims.js';
+import { post, startFastSims } from '#test/support/engine-sims.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import { startProcess } from '#test/support/processes.js';
 import { endpointFlags } from '#test/support/sims.js';
@@ -58,6 +58,19 @@ test('an engine that has everything passes every check', async () => {
     );
     assert.equal(checks.length, 7);
     assert.equal(code, 0);
+  });
+});
+
+test('what a replay tells is not taken for the probe’s own blocks', async () => {
+  await withEngines({}, async (engines) => {
+    const [engine] = engines.engines;
+    const prompt = 'already in the cache before anybody looks '.repeat(20);
+    const body = { model: engine?.modelId, prompt, max_tokens: 1 };
+    assert.equal((await post(`${engine?.url}/v1/completions`, body)).status, 200);
+    // The probe's events come late: whoever does not wait for them predicts nothing.
+    engine?.setFaults({ delayEvents: { delayMs: 1500 } });
+    const { code, checks } = await doctor(endpointFlags(engines));
+    assert.deepEqual([code, verdicts(checks)['prediction']], [0, 'PASS'], JSON.stringify(checks));
   });
 });
 
