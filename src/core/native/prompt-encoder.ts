@@ -101,6 +101,8 @@ class FacedPromptEncoder implements NativePromptEncoder {
   });
   readonly #tickets = new Tickets();
   #models: readonly ModelDescriptor[] = [];
+  /** Resolves when the newest models can be used. */
+  #modelsSet: Promise<void> = Promise.resolve();
   #state: 'new' | 'running' | 'stopped' = 'new';
 
   constructor(options: NativePromptEncoderOptions) {
@@ -139,10 +141,12 @@ class FacedPromptEncoder implements NativePromptEncoder {
       ...model,
       tokenizer: tokenizer?.kind === 'engine' ? { kind: 'engine' } : tokenizer,
     }));
-    await this.#tickets.wait((ticket) => {
+    const set = this.#tickets.wait((ticket) => {
       this.#options.addon.promptSetModels(this.id, JSON.stringify(described), ticket);
       return false;
     });
+    this.#modelsSet = set.catch(() => {});
+    await set;
   }
 
   isEncoded(handle: RequestHandle): boolean {
@@ -166,6 +170,7 @@ class FacedPromptEncoder implements NativePromptEncoder {
     this.#assertRunning();
     const { addon } = this.#options;
     const bytes = Buffer.from(body, 'utf8');
+    await this.#modelsSet;
     let taken = 0;
     await this.#tickets.wait((ticket) => {
       taken = ticket;

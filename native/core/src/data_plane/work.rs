@@ -25,7 +25,8 @@ async fn drive(exchange: Rc<Exchange>) {
     let mut interrupt = interruptible(&exchange, work(&exchange), |_| true).await;
     if matches!(interrupt, Some(Interrupt::Terminate | Interrupt::Failed)) {
         let ending = end_early(&exchange, interrupt == Some(Interrupt::Failed));
-        interrupt = interruptible(&exchange, ending, |interrupt| interrupt == Interrupt::Gone).await;
+        interrupt =
+            interruptible(&exchange, ending, |interrupt| interrupt == Interrupt::Gone).await;
     }
     match interrupt {
         None => exchange.settle(),
@@ -49,7 +50,11 @@ async fn interruptible(
         match poll_caught(work.as_mut(), context) {
             Ok(polled) => polled.map(|()| None),
             Err(_) => {
-                exchange.trouble("the router failed while handling a request", "", "it unwound");
+                exchange.trouble(
+                    "the router failed while handling a request",
+                    "",
+                    "it unwound",
+                );
                 Poll::Ready(Some(Interrupt::Failed))
             }
         }
@@ -69,7 +74,11 @@ async fn work(exchange: &Exchange) {
     match decision(exchange).await {
         Decision::Forward(order) => forward(exchange, order).await,
         Decision::Reject(refusal) => exchange.refuse(&refusal, Outcome::Rejected).await,
-        Decision::Respond { status, headers, body } => {
+        Decision::Respond {
+            status,
+            headers,
+            body,
+        } => {
             exchange.respond(status, &headers, &body).await;
         }
     }
@@ -105,9 +114,17 @@ async fn decision(exchange: &Exchange) -> Decision {
 /// The plane's time is up, or the work has failed: the client is told, in whatever state it is.
 async fn end_early(exchange: &Exchange, failed: bool) {
     let (number, text, outcome) = if failed {
-        (error::INTERNAL_ERROR, "The router failed; its log has the cause.", Outcome::Rejected)
+        (
+            error::INTERNAL_ERROR,
+            "The router failed; its log has the cause.",
+            Outcome::Rejected,
+        )
     } else {
-        (error::SHUTTING_DOWN, "The router is shutting down.", Outcome::Rejected)
+        (
+            error::SHUTTING_DOWN,
+            "The router is shutting down.",
+            Outcome::Rejected,
+        )
     };
     let refusal = Refusal::new(number, text);
     if exchange.is_unanswered() {
