@@ -54,6 +54,7 @@ class FacedDataPlane implements NativeDataPlane {
   readonly #heads: (LazyRequestHead | null)[] = new Array(REQUESTS_IN_FLIGHT_MAX).fill(null);
   /** Generation of the request announced last in each slot, while the batch is taken. */
   readonly #announced = new Uint32Array(REQUESTS_IN_FLIGHT_MAX);
+  readonly #listen: { readonly address: string; readonly port: number };
   #handler: DataPlaneHandler | null = null;
   #drained: Promise<void> | null = null;
   #onIdle: (() => void) | null = null;
@@ -66,6 +67,7 @@ class FacedDataPlane implements NativeDataPlane {
     this.#addon = addon;
     this.#clock = options.clock;
     this.#logger = options.logger;
+    this.#listen = { address: host, port };
     this.id = addon.planeCreate(
       store.id,
       JSON.stringify({ host, port, threads, accept, timeouts, manualClock }),
@@ -79,8 +81,12 @@ class FacedDataPlane implements NativeDataPlane {
     handler: DataPlaneHandler,
   ): Promise<{ readonly address: string; readonly port: number }> {
     this.#handler = handler;
-    const [address = '', port = ''] = this.#addon.planeStart(this.id).split(' ');
-    return { address, port: Number(port) };
+    try {
+      const [address = '', port = ''] = this.#addon.planeStart(this.id).split(' ');
+      return { address, port: Number(port) };
+    } catch (error) {
+      throw listenError(error, this.#listen);
+    }
   }
 
   setEndpoints(bySlot: readonly (Endpoint | null)[]): void {
@@ -250,4 +256,11 @@ class FacedDataPlane implements NativeDataPlane {
   #checkIdle(): void {
     if (this.#onIdle !== null && this.#addon.planeIsIdle(this.id)) this.#onIdle();
   }
+}
+
+/** The system's reason with what Node's own sockets put beside it. */
+function listenError(error: unknown, listen: { address: string; port: number }): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = /^(E[A-Z]+):/.exec(error.message)?.[1];
+  return code === undefined ? error : Object.assign(new Error(error.message), { code, ...listen });
 }
