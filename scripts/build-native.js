@@ -19,7 +19,7 @@ export function buildNative(root) {
   const sources = path.join(root, 'native');
   // An installed package has no sources: what it carries is of its own version.
   if (!existsSync(path.join(sources, 'Cargo.toml'))) return;
-  if (existsSync(file) && statSync(file).mtimeMs >= newestMs(sources)) return;
+  if (existsSync(file) && statSync(file).mtimeMs >= newestSourceMs(sources)) return;
   const missing = cargoProblem();
   if (missing !== null) {
     if (process.env.WARMPATH_CORE === 'native') {
@@ -57,6 +57,17 @@ export function cargoProblem() {
   const [wantedMajor, wantedMinor] = CARGO_MINIMUM;
   const fine = major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
   return fine ? null : `cargo ${major}.${minor} is older than 1.89`;
+}
+
+/** Of the addon alone: the load generator and the benchmarks are no part of it. */
+function newestSourceMs(native) {
+  const files = ['Cargo.toml', 'Cargo.lock'].map(
+    (name) => statSync(path.join(native, name)).mtimeMs,
+  );
+  return Math.max(
+    ...files,
+    ...['core', 'binding'].map((name) => newestMs(path.join(native, name))),
+  );
 }
 
 function newestMs(folder) {

@@ -111,7 +111,11 @@ export class RouterError extends Error {
   readonly param: string | null;
 
   constructor(code: ErrorCode, message: string, options: { param?: string; cause?: unknown } = {}) {
+    // Refusals come by the thousand and are never looked up by their stack.
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(message, { cause: options.cause });
+    Error.stackTraceLimit = limit;
     this.name = 'RouterError';
     this.code = code;
     this.param = options.param ?? null;
