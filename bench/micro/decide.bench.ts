@@ -10,6 +10,7 @@ import { DECISIONS_KEPT } from '#contracts/limits.js';
 import { seededRandom } from '#contracts/random.js';
 import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
 import { FleetRegistry } from '#fleet/registry.js';
+import { isoNow } from '#main/iso-time.js';
 import { DecisionRing } from '#observability/decision-log.js';
 import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
@@ -98,9 +99,9 @@ function createPipeline(
         processMetrics: false,
       }),
       decisions: new DecisionRing(DECISIONS_KEPT),
-      logger: createLogger({ level, destination: createWriteStream('/dev/null') }),
+      logger: createLogger({ level, destination: createWriteStream('/dev/null'), isoNow }),
       clock: processClock,
-      isoNow: () => new Date().toISOString(),
+      isoNow,
       defer: setImmediate,
     },
   });

@@ -63,7 +63,8 @@ export interface SchedulingContext {
   readonly model: string;
   readonly pool: string;
   readonly adapter: string;
-  readonly headers: Readonly<Record<string, string>>;
+  /** Lower-case names. A call, because most policies never look and making them costs. */
+  readonly headers: () => Readonly<Record<string, string>>;
   readonly priority: number;
   readonly promptTokens: number;
   /** Full blocks of the prompt; 0 when nothing was matched. */

@@ -31,6 +31,7 @@ import { tokenizerEnvironment } from './configuration.js';
 import type { ChosenCore } from './core-choice.js';
 import { EventWorkers, eventWorkerUrl } from './event-workers.js';
 import { indexGeometry } from './index-geometry.js';
+import { isoNow } from './iso-time.js';
 import { localHandlers } from './local-handlers.js';
 import { ModelCoordinator } from './models.js';
 import { type RouterReports, routerReports } from './reports.js';
@@ -189,7 +190,7 @@ function createPipeline(
       decisions,
       logger,
       clock: processClock,
-      isoNow: () => new Date().toISOString(),
+      isoNow,
       defer: setImmediate,
     },
     profile: buildProfile(configuration.profile, {

@@ -16,6 +16,7 @@ import { type Assembly, assemble } from './assemble.js';
 import type { ChosenCore } from './core-choice.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
+import { isoNow } from './iso-time.js';
 import { LogOutput } from './log-output.js';
 import { untilDiscovered, untilProven } from './start-up.js';
 
@@ -42,6 +43,7 @@ export class ComposedRouter {
     this.#logger = createLogger({
       level: configuration.log.level,
       destination: new LogOutput(),
+      isoNow,
     });
     this.#random = seededRandom(seed);
     this.#metrics = new RouterMetrics({

@@ -6,6 +6,8 @@ import type { LogFields, Logger } from '#contracts/logger.js';
 
 export interface LoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
+  /** Wall-clock time of a line, ISO 8601. */
+  readonly isoNow: () => string;
   /** Where lines go. */
   readonly destination: { write(line: string): void };
 }
@@ -16,7 +18,7 @@ export function createLogger(options: LoggerOptions): Logger {
     level: options.level,
     base: null,
     messageKey: 'message',
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: () => `,"time":"${options.isoNow()}"`,
     formatters: { level: (label: string): object => ({ level: label }) },
     serializers: { error: describeError },
   };

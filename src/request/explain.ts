@@ -45,32 +45,65 @@ export interface Explained {
 
 /** Records the decision of the cycle that has just run. `candidates` is built when first read. */
 export function explain(explained: Explained): Decision {
-  const { context, encoded, model, cycle, targets, at, overheadMicros } = explained;
-  let candidates: readonly DecisionCandidate[] | null = null;
-  const build = keepCandidates(context, cycle);
-  return {
-    requestId: context.requestId,
-    at,
-    model: context.model,
-    resolvedTargetModel: model.id,
-    priority: context.priority,
-    profile: cycle.profile.name,
-    chosen: targets[0]?.name ?? null,
-    fallbacks: targets.slice(1).map((target) => target.name),
-    promptTokens: context.promptTokens,
-    totalBlocks: context.totalBlocks,
-    blockSize: context.blockSize,
-    predictedCachedTokens: targets[0]?.predictedTokens ?? 0,
-    noMatchReason: context.noMatchReason ?? emptyMatchReason(context, model),
-    fleetEpoch: context.fleet.epoch,
-    indexEpoch: encoded.indexEpoch,
-    get candidates() {
-      candidates ??= build();
-      return candidates;
-    },
-    encodeMicros: { ...encoded.micros },
-    overheadMicros,
-  };
+  return new KeptDecision(explained);
+}
+
+class KeptDecision implements Decision {
+  readonly requestId: string;
+  readonly at: string;
+  readonly model: string;
+  readonly resolvedTargetModel: string;
+  readonly priority: number;
+  readonly profile: string;
+  readonly chosen: string | null;
+  readonly promptTokens: number;
+  readonly totalBlocks: number;
+  readonly blockSize: number;
+  readonly predictedCachedTokens: number;
+  readonly noMatchReason: NoMatchReason | null;
+  readonly fleetEpoch: number;
+  readonly indexEpoch: number;
+  readonly encodeMicros: Decision['encodeMicros'];
+  readonly overheadMicros: number;
+  readonly #targets: readonly PlannedTarget[];
+  readonly #build: () => readonly DecisionCandidate[];
+  #candidates: readonly DecisionCandidate[] | null = null;
+
+  constructor({ context, encoded, model, cycle, targets, at, overheadMicros }: Explained) {
+    const [first] = targets;
+    this.requestId = context.requestId;
+    this.at = at;
+    this.model = context.model;
+    this.resolvedTargetModel = model.id;
+    this.priority = context.priority;
+    this.profile = cycle.profile.name;
+    this.chosen = first?.name ?? null;
+    this.promptTokens = context.promptTokens;
+    this.totalBlocks = context.totalBlocks;
+    this.blockSize = context.blockSize;
+    this.predictedCachedTokens = first?.predictedTokens ?? 0;
+    this.noMatchReason = context.noMatchReason ?? emptyMatchReason(context, model);
+    this.fleetEpoch = context.fleet.epoch;
+    this.indexEpoch = encoded.indexEpoch;
+    this.encodeMicros = encoded.micros;
+    this.overheadMicros = overheadMicros;
+    this.#targets = targets;
+    this.#build = keepCandidates(context, cycle);
+  }
+
+  get fallbacks(): readonly string[] {
+    return this.#targets.slice(1).map((target) => target.name);
+  }
+
+  get candidates(): readonly DecisionCandidate[] {
+    this.#candidates ??= this.#build();
+    return this.#candidates;
+  }
+
+  /** Getters are no own properties, which is all that JSON looks at. */
+  toJSON(): object {
+    return { ...this, fallbacks: this.fallbacks, candidates: this.candidates };
+  }
 }
 
 /** Copies what may change; returns the function that makes objects of it. */

@@ -177,12 +177,13 @@ export class RequestPipeline implements DataPlaneHandler {
     model: ResolvedModel,
   ): SchedulingContext {
     const matched = encoded.noMatchReason === null;
+    const { head } = request;
     return {
-      requestId: request.head.requestId,
+      requestId: head.requestId,
       model: model.id,
       pool: model.pool,
       adapter: model.adapter,
-      headers: request.head.headers,
+      headers: () => head.headers,
       priority: encoded.priority,
       promptTokens: encoded.promptTokens,
       totalBlocks: matched ? encoded.totalBlocks : 0,

@@ -89,7 +89,7 @@ export function schedulingContext(
     model: 'model-a',
     pool: 'model-a',
     adapter: '',
-    headers: {},
+    headers: () => ({}),
     priority: 0,
     promptTokens: 0,
     totalBlocks: 0,

@@ -12,7 +12,10 @@ function capture(level: 'debug' | 'info' | 'warn'): {
       lines.push(line);
     },
   };
-  return { lines, logger: createLogger({ level, destination }) };
+  return {
+    lines,
+    logger: createLogger({ level, destination, isoNow: () => new Date().toISOString() }),
+  };
 }
 
 test('a line is one JSON object with level, time, message and fields', () => {
