@@ -86,6 +86,7 @@ function tokenizerOf(id: string): (body: string) => Promise<Uint32Array> {
     adapter: '',
     tokenizer: { kind: 'configured', directory: TOKENIZER_DIRECTORY },
     proven: true,
+    matched: true,
     blockSize: ENGINE_BLOCK,
     maxModelLen: null,
   };

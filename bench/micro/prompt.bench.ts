@@ -54,6 +54,7 @@ const model: ModelDescriptor = {
   adapter: '',
   tokenizer: { kind: 'configured', directory },
   proven: true,
+  matched: true,
   blockSize: 16,
   maxModelLen: null,
 };

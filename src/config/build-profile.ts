@@ -53,6 +53,13 @@ function picker({ type, parameters }: PluginSettings, host: PluginHost): Profile
   return { type, plugin: definition.create(definition.parameters.parse(parameters), host) };
 }
 
+/** Whether any plugin of the profile looks at matched prefixes. */
+export function looksAtPrefixes({ filters, scorers, picker }: ProfileSettings): boolean {
+  return [...filters, ...scorers, picker].some(({ type }) =>
+    CATALOGUE.find((known) => known.type === type)?.consumes.includes('prefix-match'),
+  );
+}
+
 function definitionOf<K extends Kind>(
   kind: K,
   type: string,

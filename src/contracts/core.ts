@@ -151,6 +151,8 @@ export interface ModelDescriptor {
   readonly tokenizer: TokenizerSource | null;
   /** False until probe chats gave the engine's own token ids. */
   readonly proven: boolean;
+  /** False where no plugin of the policy looks at prefixes: prompts are not even tokenised. */
+  readonly matched: boolean;
   /** Canonical block size of the pool, null until known. */
   readonly blockSize: number | null;
   readonly maxModelLen: number | null;

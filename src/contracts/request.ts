@@ -39,8 +39,8 @@ export interface BodyPatch {
 }
 
 /**
- * Why nothing was matched. The encoder gives none of the last two: they are what a decision says
- * when matching took place and nobody holds any of the prompt. Order is its number; append only.
+ * Why nothing was matched. The encoder never gives `index-cold` and `no-match`: they are what a
+ * decision says when matching took place and nobody holds any of the prompt. Order is its number; append only.
  */
 export const NO_MATCH_REASONS = [
   'no-tokenizer',
@@ -55,6 +55,8 @@ export const NO_MATCH_REASONS = [
   /** No endpoint serving the model is followed live yet. */
   'index-cold',
   'no-match',
+  /** No plugin of the policy looks at prefixes. */
+  'policy-without-prefixes',
 ] as const;
 export type NoMatchReason = (typeof NO_MATCH_REASONS)[number];
 

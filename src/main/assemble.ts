@@ -2,7 +2,7 @@
 // encoder, event workers, data plane, pipeline, admin port. Called once by compose.ts; starts nothing.
 
 import { randomBytes } from 'node:crypto';
-import { buildProfile } from '#config/build-profile.js';
+import { buildProfile, looksAtPrefixes } from '#config/build-profile.js';
 import type { Configuration } from '#config/configuration.js';
 import type {
   BlockIndexOwner,
@@ -128,6 +128,7 @@ function createModelCoordinator(
   }
   const environment = tokenizerEnvironment();
   return new ModelCoordinator({
+    matchesPrompts: looksAtPrefixes(configuration.profile),
     encoder,
     client,
     clock: processClock,

@@ -28,6 +28,8 @@ export interface TokenizerStatus {
 }
 
 export interface ModelCoordinatorOptions {
+  /** Whether the policy looks at prefixes at all. */
+  readonly matchesPrompts: boolean;
   readonly encoder: PromptEncoder;
   readonly client: EngineClient;
   readonly clock: Clock;
@@ -131,6 +133,7 @@ export class ModelCoordinator {
       adapter: model.adapter,
       tokenizer: status?.source ?? null,
       proven: trusted,
+      matched: this.#options.matchesPrompts,
       blockSize: this.#blockSizes.get(model.pool) ?? null,
       maxModelLen: model.maxModelLen,
     };

@@ -110,6 +110,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
       adapter: '',
       tokenizer: { kind: 'configured', directory },
       proven: true,
+      matched: true,
       blockSize: BLOCK,
       maxModelLen: 4000,
       ...changes,
@@ -121,6 +122,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     model(1, 'adapter', { adapter: 'lora-a' }),
     model(2, 'no-files', { tokenizer: null }),
     model(3, 'unproven', { proven: false }),
+    model(9, 'unmatched', { matched: false }),
     model(4, 'no-blocks', { blockSize: null }),
     model(5, 'broken', { tokenizer: { kind: 'configured', directory: '/nowhere' } }),
   ];
@@ -214,6 +216,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     const cases: readonly (readonly [object, Route, string])[] = [
       [chat(WORDS, { model: 'no-files' }), 'chat-completions', 'no-tokenizer'],
       [chat(WORDS, { model: 'unproven' }), 'chat-completions', 'tokenizer-unproven'],
+      [chat(WORDS, { model: 'unmatched' }), 'chat-completions', 'policy-without-prefixes'],
       [chat(WORDS, { model: 'no-blocks' }), 'chat-completions', 'block-size-unknown'],
       [chat(WORDS, { model: 'broken' }), 'chat-completions', 'no-tokenizer'],
       [{ model: 'qwen', messages: [image] }, 'chat-completions', 'extra-keys'],

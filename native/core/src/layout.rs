@@ -190,7 +190,7 @@ pub mod index {
 pub const ROUTES: [&str; 4] = ["chat-completions", "completions", "passthrough", "local"];
 
 /// Reasons by their number.
-pub const NO_MATCH_REASONS: [&str; 11] = [
+pub const NO_MATCH_REASONS: [&str; 12] = [
     "no-tokenizer",
     "tokenizer-unproven",
     "block-size-unknown",
@@ -202,6 +202,7 @@ pub const NO_MATCH_REASONS: [&str; 11] = [
     "not-a-prompt",
     "index-cold",
     "no-match",
+    "policy-without-prefixes",
 ];
 
 /// One row of the error table (`errors.ts`); `kind` is `error.type` of the body.

@@ -57,6 +57,7 @@ function rig(options: { readonly files: TokenizerSource | null; readonly dead: S
   };
   const quiet = (): void => {};
   const coordinator = new ModelCoordinator({
+    matchesPrompts: true,
     encoder: encoder as unknown as PromptEncoder,
     client,
     clock,

@@ -109,6 +109,9 @@ fn encodable<'m>(
         return Err(reason);
     }
     let model = model.ok_or(NoMatch::NoTokenizer)?;
+    if !model.matched {
+        return Err(NoMatch::PolicyWithoutPrefixes);
+    }
     if !matches!(request.prompt, Prompt::Tokens(_)) {
         if matches!(model.tokenizing, Tokenizing::Unknown) {
             return Err(NoMatch::NoTokenizer);

@@ -29,6 +29,8 @@ pub struct ModelDescriptor {
     pub adapter: String,
     pub tokenizer: Option<TokenizerSource>,
     pub proven: bool,
+    /// False where no plugin of the policy looks at prefixes.
+    pub matched: bool,
     pub block_size: Option<usize>,
     pub max_model_len: Option<u64>,
 }
@@ -77,6 +79,8 @@ pub struct Model {
     pub adapter: String,
     pub tokenizing: Tokenizing,
     pub proven: bool,
+    /// False where no plugin of the policy looks at prefixes.
+    pub matched: bool,
     pub block_size: Option<usize>,
     pub max_model_len: Option<u64>,
     /// Key of the chain of a request without cache salt.
@@ -157,6 +161,7 @@ impl ModelLoader {
             adapter: descriptor.adapter,
             tokenizing,
             proven: descriptor.proven,
+            matched: descriptor.matched,
             block_size: descriptor.block_size.filter(|size| *size > 0),
             max_model_len: descriptor.max_model_len,
         }

@@ -11,6 +11,7 @@ pub enum NoMatch {
     BelowOneBlock = 6,
     EncoderFailed = 7,
     NotAPrompt = 8,
+    PolicyWithoutPrefixes = 11,
 }
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests {
             (NoMatch::BelowOneBlock, "below-one-block"),
             (NoMatch::EncoderFailed, "encoder-failed"),
             (NoMatch::NotAPrompt, "not-a-prompt"),
+            (NoMatch::PolicyWithoutPrefixes, "policy-without-prefixes"),
         ];
         for (reason, name) in named {
             assert_eq!(NO_MATCH_REASONS[reason as usize], name);

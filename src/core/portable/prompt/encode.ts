@@ -101,6 +101,7 @@ export class RequestEncoder {
     const { prompt } = request;
     if (prompt.kind === 'none') return stop(outcome, prompt.reason);
     if (model === undefined) return stop(outcome, 'no-tokenizer');
+    if (!model.matched) return stop(outcome, 'policy-without-prefixes');
     if (prompt.kind !== 'tokens') {
       if (model.tokenizer === null) return stop(outcome, 'no-tokenizer');
       if (!model.proven) return stop(outcome, 'tokenizer-unproven');

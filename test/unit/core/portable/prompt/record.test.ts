@@ -139,6 +139,7 @@ test('a request no worker could encode keeps its model', () => {
     adapter: '',
     tokenizer: null,
     proven: false,
+    matched: true,
     blockSize: null,
     maxModelLen: null,
   };
