@@ -1,7 +1,7 @@
 // What stands between load and engines: a running process with a port. Every kind of contender is a
 // function that starts one, or says why it cannot.
 
-import type { Engines } from './generator.js';
+import { type Engines, startEngines } from './generator.js';
 
 /** A contender that runs. */
 export interface Contender {
@@ -42,17 +42,29 @@ export interface ContenderKind {
   readonly start: (field: Field) => Promise<Contender>;
 }
 
-/** No proxy at all: what the engines and the generator can do by themselves. */
+/** No proxy at all, but the engines of the run: what they and the generator can do by themselves. */
 export const direct: ContenderKind = {
   name: 'direct',
-  start: ({ engines }) =>
-    Promise.resolve({
-      name: 'direct',
-      port: engines.ports[0] ?? 0,
-      pids: [engines.pid],
-      adminUrl: null,
-      warmUpMs: 500,
-      output: () => '',
-      stop: () => Promise.resolve(),
-    }),
+  start: ({ engines }) => Promise.resolve(directTo(engines, () => Promise.resolve())),
 };
+
+/** No proxy, but an engine where proxies run: the way to another core and back is in it. */
+export const directElsewhere: ContenderKind = {
+  name: 'direct',
+  start: async ({ model }) => {
+    const engines = await startEngines({ engines: 1, model }, 'contender');
+    return directTo(engines, engines.stop);
+  },
+};
+
+function directTo(engines: Engines, stop: () => Promise<void>): Contender {
+  return {
+    name: 'direct',
+    port: engines.ports[0] ?? 0,
+    pids: [engines.pid],
+    adminUrl: null,
+    warmUpMs: 500,
+    output: () => '',
+    stop,
+  };
+}

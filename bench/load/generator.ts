@@ -5,7 +5,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { repositoryRoot } from '#test/support/paths.js';
-import { pinned, type StartedChild, startChild, stopChild, untilOutput } from './processes.js';
+import {
+  type Place,
+  pinned,
+  type StartedChild,
+  startChild,
+  stopChild,
+  untilOutput,
+} from './processes.js';
 
 /** Nanoseconds by percentile; null where nothing was recorded. */
 export type Latency = Readonly<Record<string, number>> | null;
@@ -93,8 +100,8 @@ function program(): string {
 }
 
 /** Starts mock engines in one process. */
-export async function startEngines(shape: EngineShape): Promise<Engines> {
-  const started: StartedChild = startChild('engines', [
+export async function startEngines(shape: EngineShape, place: Place = 'engines'): Promise<Engines> {
+  const started: StartedChild = startChild(place, [
     program(),
     'mock',
     '--seconds',

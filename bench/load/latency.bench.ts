@@ -2,8 +2,7 @@
 // of the load it can carry, by an open loop whose latency counts from the time a request was due.
 
 import { printTable } from '../support/measure.js';
-import type { Contender } from './contender.js';
-import { direct } from './contender.js';
+import { type Contender, directElsewhere } from './contender.js';
 import { type LoadReport, startEngines } from './generator.js';
 import { loadOptions } from './options.js';
 import { sglangRouter, vllmRouter } from './peers.js';
@@ -26,7 +25,7 @@ const SHAPE = { model: MODEL, 'body-bytes': 1024, variety: 'seen' } as const;
 printSetting();
 const engines = await startEngines({ engines: 4, model: MODEL });
 const kinds = [
-  direct,
+  directElsewhere,
   nginx,
   haproxy,
   ...warmpathRouters({ policy: 'load-aware' }),

@@ -92,7 +92,8 @@ export function over(
   { reports }: Rounds,
   figure: (report: LoadReport) => number,
 ): { readonly median: number; readonly least: number } {
-  const values = reports.map(figure);
+  // A machine that is not ours may give a process nothing for a whole round: `failuresOf` says so.
+  const values = reports.map(figure).filter(Number.isFinite);
   return { median: median(values), least: Math.min(...values) };
 }
 
@@ -114,6 +115,8 @@ export function failuresOf({ reports }: Rounds): string {
       if (reason !== '200') counts.set(reason, (counts.get(reason) ?? 0) + count);
     }
   }
+  const empty = reports.filter(({ requests, chunks }) => requests + chunks === 0).length;
+  if (empty > 0) counts.set('rounds without an answer', empty);
   return counts.size === 0 ? '0' : [...counts].map(([why, count]) => `${count} ${why}`).join(', ');
 }
 
