@@ -6,9 +6,13 @@ mod content_format;
 pub mod encode;
 pub mod encoder;
 mod fallback;
+mod fast_chat;
+#[cfg(test)]
+mod fast_chat_tests;
 pub mod json_scan;
 pub mod json_tape;
 pub mod json_text;
+mod literals;
 pub mod messages;
 pub mod models;
 pub mod no_match;
