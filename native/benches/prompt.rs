@@ -41,7 +41,7 @@ fn main() {
     let models = load(&directory);
     let reference = tokenizers_reference::Tokenizer::from_file(directory.join("tokenizer.json"))
         .expect("the tokenizer of the package");
-    println!("{family}; CPU µs per request, mean of {ROUNDS}");
+    println!("{family}; µs per request: median of each stage, mean CPU of all; {ROUNDS} chats");
     println!("chat                         bytes tokens  parse render token.  hash   all | 0.23");
     for (name, messages, bytes, tools) in [
         ("1 KB", 2, 450, false),
@@ -101,7 +101,11 @@ impl Chat {
 fn body_of(messages: &[String], tools: bool) -> String {
     let mut body = r#"{"model":"m","stream":true,"temperature":0.7,"messages":["#.to_owned();
     for (at, text) in messages.iter().enumerate() {
-        let role = if at % 2 == 0 { "user" } else { "assistant" };
+        let role = match at {
+            0 => "system",
+            at if at % 2 == 1 => "user",
+            _ => "assistant",
+        };
         let comma = if at == 0 { "" } else { "," };
         let text = serde_json::Value::from(text.as_str());
         let _ = write!(body, r#"{comma}{{"role":"{role}","content":{text}}}"#);
@@ -170,7 +174,7 @@ impl<'m> Bench<'m> {
     }
 
     fn run(&mut self, name: &str, bodies: &[String], reference: Option<f64>) {
-        let mut sums = [0.0; 4];
+        let mut stages: [Vec<u32>; 4] = Default::default();
         let mut tokens = 0;
         let started = thread_micros();
         for body in bodies {
@@ -190,9 +194,9 @@ impl<'m> Bench<'m> {
             );
             assert_eq!(run, Ok(Progress::Matched));
             let micros = outcome.micros;
-            let stages = [micros.parse, micros.render, micros.tokenize, micros.hash];
-            for (sum, stage) in sums.iter_mut().zip(stages) {
-                *sum += f64::from(stage);
+            let spent = [micros.parse, micros.render, micros.tokenize, micros.hash];
+            for (stage, spent) in stages.iter_mut().zip(spent) {
+                stage.push(spent);
             }
             tokens += outcome.prompt_tokens;
             black_box(&self.space.keyed.keys);
@@ -200,10 +204,14 @@ impl<'m> Bench<'m> {
         let count = bodies.len() as f64;
         let all = (thread_micros() - started) / count;
         let bytes: usize = bodies.iter().map(String::len).sum();
-        let [parse, render, tokenize, hash] = sums.map(|sum| sum / count);
+        // Wall time, so the median: other processes take their share of some rounds.
+        let [parse, render, tokenize, hash] = stages.map(|mut stage| {
+            stage.sort_unstable();
+            stage[stage.len() / 2]
+        });
         let old = reference.map_or(String::new(), |old| format!("| {old:.0} tokenising"));
         println!(
-            "{name:28} {:5.0} {:6} {parse:6.1} {render:6.1} {tokenize:6.1} {hash:5.1} {all:5.0} {old}",
+            "{name:28} {:5.0} {:6} {parse:6} {render:6} {tokenize:6} {hash:5} {all:5.0} {old}",
             bytes as f64 / count,
             tokens / bodies.len(),
         );

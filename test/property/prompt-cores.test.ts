@@ -4,23 +4,20 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import type { ModelDescriptor, SharedMemory } from '#contracts/core.js';
-import type { Logger } from '#contracts/logger.js';
+import type { ModelDescriptor } from '#contracts/core.js';
 import { seededRandom } from '#contracts/random.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
-import { createPromptEncoder, type NativePromptEncoder } from '#core/native/prompt-encoder.js';
-import { createRequestStore, type NativeRequestStore } from '#core/native/request-store.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import type { NativePromptEncoder } from '#core/native/prompt-encoder.js';
+import type { NativeRequestStore } from '#core/native/request-store.js';
 import { type ParseResult, parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { TemplateRefusal } from '#core/portable/prompt/template-runtime.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
-import { createRequestMemory } from '#core/portable/request-store.js';
 import { byteTokenizerDirectory, textOfBytes } from '#test/support/byte-tokenizer.js';
-import { nativeAddon, nativeSkip } from '#test/support/native-addon.js';
+import { nativeSkip } from '#test/support/native-addon.js';
+import { nativeEncoder } from '#test/support/native-encoder.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import { RandomBodies } from '#test/support/random-bodies.js';
-import { processClock } from '#workers/process-clock.js';
 
 const SEED = Number(process.env['WARMPATH_TEST_SEED'] ?? 20261124);
 const ROUNDS = 4000;
@@ -54,29 +51,13 @@ const specials = { bos_token: '<s>', eos_token: '</s>' };
 const renderers = TEMPLATES.map(
   (text) => new ChatRenderer({ text, toolUse: null }, specials, () => new Date()),
 );
-const quiet = (): void => {};
-const logger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 let directories: readonly string[] = [];
 let store: NativeRequestStore;
 let encoder: NativePromptEncoder;
 
 before(async () => {
   if (nativeSkip !== false) return;
-  const memory: SharedMemory = {
-    index: createBlockIndex({ blockCapacity: 64, endpointCapacity: 64 }),
-    requests: createRequestMemory(64),
-    publishers: new SharedArrayBuffer(64),
-  };
-  store = createRequestStore(nativeAddon());
-  encoder = createPromptEncoder({
-    addon: nativeAddon(),
-    store,
-    memory,
-    hashSecret: 1n,
-    threads: 1,
-    clock: processClock,
-    logger,
-  });
+  ({ store, encoder } = nativeEncoder(1));
   directories = TEMPLATES.map(byteTokenizerDirectory);
   await encoder.start();
   await encoder.setModels(directories.map(modelOf));

@@ -127,6 +127,8 @@ test('names the field that has the wrong type', () => {
     ['{"messages":["x"]}', 'messages[0]'],
     ['{"messages":[{"content":"x"}]}', 'messages[0].role'],
     ['{"messages":[{"role":"user","content":5}]}', 'messages[0].content'],
+    ['{"messages":[{"role":1.0,"content":"x"}]}', 'messages[0].role'],
+    ['{"messages":[{"role":"user","content":1e5}]}', 'messages[0].content'],
     [`{"model":5,${MESSAGES}}`, 'model'],
     [`{"stream":"yes",${MESSAGES}}`, 'stream'],
     [`{"priority":1.5,${MESSAGES}}`, 'priority'],
