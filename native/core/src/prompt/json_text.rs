@@ -29,7 +29,7 @@ pub fn has_lone_surrogates() -> bool {
 /// The surrogate a character stands for.
 pub fn lone_surrogate(character: char) -> Option<u32> {
     let code = u32::from(character);
-    (HAS_LONE.get() && code >= LONE_FIRST && code < LONE_FIRST + SURROGATES)
+    (HAS_LONE.get() && (LONE_FIRST..LONE_FIRST + SURROGATES).contains(&code))
         .then(|| code - LONE_FIRST + SURROGATE_FIRST)
 }
 
