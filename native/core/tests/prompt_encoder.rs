@@ -1,5 +1,7 @@
 //! The encoder as a whole: threads, panics, engines that are asked, stopping.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 

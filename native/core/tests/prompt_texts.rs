@@ -1,5 +1,7 @@
 //! Reading and rendering of single bodies: what is refused, and what templates print.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use warmpath_core::layout::ERRORS;
 use warmpath_core::prepare::Route;
 use warmpath_core::prompt::json_tape::Tape;
