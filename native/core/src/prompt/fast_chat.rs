@@ -6,7 +6,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::Value;
@@ -20,10 +20,14 @@ use super::prefix_cuts::TokenFinder;
 use super::render::ChatRenderer;
 use crate::prepare::Route;
 
-/// Frames kept; one is a system prompt and tools with what the template makes of them.
-const FRAMES_MAX: usize = 256;
+/// Bytes of all frames kept; one is a system prompt and tools with what the template makes of them.
+const FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of the longest system prompt with tools whose frame is kept.
 const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Messages from which on learning a frame costs less than running the template once.
+const LEARNED_AT_ONCE: usize = 8;
+/// System prompts remembered as seen once, so that those of one request only are not learned.
+const SEEN_MAX: usize = 4096;
 /// Texts that no template looks for, and that trimming leaves alone.
 const PROBES: [&str; 3] = ["Zq1kProbe", "Zq2kProbe", "Zq3kProbe"];
 
@@ -50,7 +54,36 @@ pub struct FastChat {
     /// What the template looks for in texts.
     contained: TokenFinder,
     compared: Vec<String>,
-    frames: Mutex<HashMap<u64, Arc<Frame>>>,
+    /// Turns from which on a frame is learned when it is first asked for.
+    learned_at_once: usize,
+    frames: Mutex<Frames>,
+}
+
+#[derive(Default)]
+struct Frames {
+    known: HashMap<u64, Arc<Frame>>,
+    bytes: usize,
+    seen: HashSet<u64>,
+}
+
+impl Frames {
+    /// Whether a frame was asked for before.
+    fn was_seen(&mut self, hash: u64) -> bool {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        !self.seen.insert(hash)
+    }
+
+    fn insert(&mut self, hash: u64, frame: Arc<Frame>) {
+        let bytes = frame.key.len() + frame.head.len();
+        if self.bytes + bytes > FRAMES_BYTES_MAX {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        self.known.insert(hash, frame);
+    }
 }
 
 /// A plain chat on the tape: user and assistant in turn, the user last.
@@ -58,6 +91,7 @@ struct Turns {
     system: Option<u32>,
     /// Position of the first turn among the messages.
     first: usize,
+    count: usize,
 }
 
 impl FastChat {
@@ -78,6 +112,7 @@ impl FastChat {
             },
             contained,
             compared: literals.compared,
+            learned_at_once: 0,
             frames: Mutex::default(),
         };
         for (with_tools, trimmed) in [(true, false), (true, true), (false, false), (false, true)] {
@@ -86,6 +121,7 @@ impl FastChat {
                 with_tools,
             };
             if fast.is_confirmed(renderer) {
+                fast.learned_at_once = LEARNED_AT_ONCE;
                 return Some(fast);
             }
         }
@@ -101,7 +137,7 @@ impl FastChat {
             && chat.template_arguments.is_none()
             && (self.rule.with_tools || chat.tools.is_none());
         let turns = plain_turns(source, chat.messages).filter(|_| is_plain)?;
-        let frame = self.frame(slow, source, chat, turns.system)?;
+        let frame = self.frame(slow, source, chat, &turns)?;
         let mut out = String::with_capacity(source.text.len() + frame.head.len());
         out.push_str(&frame.head);
         for (at, message) in source
@@ -144,8 +180,9 @@ impl FastChat {
         slow: &ChatRenderer,
         source: Source<'_>,
         chat: &Chat,
-        system: Option<u32>,
+        turns: &Turns,
     ) -> Option<Arc<Frame>> {
+        let system = turns.system;
         let raw = |at: Option<u32>| at.map_or("", |at| source.tape.raw(source.text, at));
         let (tools, prompt) = (raw(chat.tools), raw(system));
         if tools.len() + prompt.len() > FRAME_BYTES_MAX {
@@ -159,23 +196,24 @@ impl FastChat {
                 .and_then(|rest| rest.strip_prefix(tools));
             rest == Some(prompt)
         };
-        let known = lock(&self.frames).get(&hash).cloned();
-        if let Some(known) = known.filter(|known| is_key(&known.key)) {
-            return Some(known);
+        let mut frames = lock(&self.frames);
+        let known = frames.known.get(&hash).filter(|known| is_key(&known.key));
+        if let Some(known) = known {
+            return Some(Arc::clone(known));
         }
+        if turns.count < self.learned_at_once && !frames.was_seen(hash) {
+            return None;
+        }
+        drop(frames);
         let key = [kind, tools, prompt].concat().into_boxed_str();
         let frame = Arc::new(learn_frame(slow, source, chat, system, key)?);
-        let mut frames = lock(&self.frames);
-        if frames.len() >= FRAMES_MAX {
-            frames.clear();
-        }
-        frames.insert(hash, Arc::clone(&frame));
+        lock(&self.frames).insert(hash, Arc::clone(&frame));
         Some(frame)
     }
 
     /// Renders chats both ways; every one that is put together must come out equal.
     fn is_confirmed(&self, slow: &ChatRenderer) -> bool {
-        lock(&self.frames).clear();
+        *lock(&self.frames) = Frames::default();
         let mut confirmed = 0;
         for round in 0..TEST_CHATS {
             let body = test_chat(round);
@@ -262,6 +300,7 @@ fn plain_turns(source: Source<'_>, messages: u32) -> Option<Turns> {
     (count % 2 == 1).then_some(Turns {
         system,
         first: usize::from(system.is_some()),
+        count,
     })
 }
 
