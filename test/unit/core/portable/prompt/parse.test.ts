@@ -44,7 +44,8 @@ test('reads the fields routing depends on', () => {
 });
 
 test('refuses what is not JSON, not UTF-8, or begins with a byte order mark', () => {
-  for (const body of ['', '{', '{"a":1,}', '{"a":01}', `{${MESSAGES}`, 'nonsense']) {
+  const misspelt = '{"messages":[{"role":"user","content":"x","n":0..1}]}';
+  for (const body of ['', '{', '{"a":1,}', '{"a":01}', `{${MESSAGES}`, 'nonsense', misspelt]) {
     assert.equal(refused(body), 'invalid_json', body);
   }
   for (const body of ['[1]', '"x"', 'null']) assert.equal(refused(body), 'invalid_body', body);
