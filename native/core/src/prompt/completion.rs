@@ -5,7 +5,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::json_tape::{Kind, Tape};
-use super::json_text::Reading;
+use super::json_text::{Reading, well_formed};
 use super::no_match::NoMatch;
 use super::parse::{Body, Prompt, invalid, kind_name};
 use super::refusal::Refusal;
@@ -21,7 +21,7 @@ pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Ref
     let kind = prompt.map(|at| body.tape.node(at).kind);
     let at = prompt.unwrap_or_default();
     if kind == Some(Kind::Text) {
-        let text = body.tape.text(body.text, at);
+        let text = well_formed(body.tape.text(body.text, at));
         return Ok(Prompt::Text {
             text,
             add_special_tokens,
@@ -59,7 +59,7 @@ pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Ref
     // It was read once, so it can be read again.
     let _ = tape.read_value(first);
     Ok(Prompt::Text {
-        text: tape.text(first, 0),
+        text: well_formed(tape.text(first, 0)),
         add_special_tokens,
     })
 }

@@ -5,32 +5,21 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::encode::{Context, EngineAnswer, Progress, Workspace, encode_body, token_ids};
-use super::fallback::fallback_outcome;
-use super::json_tape::Tape;
-use super::models::{ModelDescriptor, ModelLoader, Models};
-use super::no_match::NoMatch;
-use super::prefix_store::Keyed;
-use super::record::{Outcome, RecordTable};
-use crate::layout::limits::REQUESTS_IN_FLIGHT_MAX;
-use crate::matching::{Matcher, PromptMatch};
+use super::encode::EngineAnswer;
+use super::encoder_shared::{Job, Shared, lock};
+use super::models::{ModelDescriptor, ModelLoader};
+use super::record::RecordTable;
+use crate::matching::Matcher;
 use crate::prepare::{Prepare, Ready, Route};
 use crate::store::{Handle, RequestStore};
 
 /// Bodies up to this are encoded where they are. Unseen text of this length takes about half a
 /// millisecond and the worst there is 5 ms, which a stream on the same thread does not notice.
 const HERE_BYTES_MAX: usize = 48 * 1024;
-/// Jobs that wait; beyond it the thread that has one more does it itself.
-const QUEUED_MAX: usize = REQUESTS_IN_FLIGHT_MAX;
-/// Workspaces kept for threads outside the pool.
-const SPACES_KEPT: usize = 64;
-
 /// Makes one thread's matcher.
 pub type MatcherFactory = Box<dyn Fn() -> Box<dyn Matcher> + Send + Sync>;
 /// Given the ids of a body, null when the model's engine must be asked, or why there are none.
@@ -63,35 +52,6 @@ pub struct EncoderStats {
     pub chunks_looked_up: u64,
 }
 
-enum Job {
-    Encode(Handle, Route, Ready),
-    Tokenize(u32, Route, Vec<u8>, Tokenized),
-    SetModels(Vec<ModelDescriptor>, Ready),
-}
-
-/// Jobs for one kind of thread.
-#[derive(Default)]
-struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
-    changed: Condvar,
-}
-
-struct Shared {
-    options: EncoderOptions,
-    models: RwLock<Arc<Models>>,
-    spaces: Mutex<Vec<Workspace>>,
-    /// Requests whose engine is being asked.
-    asked: Mutex<HashMap<Handle, Vec<Ready>>>,
-    prompts: Queue,
-    loads: Queue,
-    stopping: AtomicBool,
-    /// Held for reading while shared memory may be touched: `stop` waits for it.
-    active: RwLock<()>,
-    panics: AtomicU64,
-    found: AtomicU64,
-    looked_up: AtomicU64,
-}
-
 pub struct Encoder {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -102,19 +62,7 @@ impl Encoder {
     pub fn start(options: EncoderOptions) -> Result<Self, String> {
         let count = options.threads;
         let secret = options.secret;
-        let shared = Arc::new(Shared {
-            options,
-            models: RwLock::default(),
-            spaces: Mutex::default(),
-            asked: Mutex::default(),
-            prompts: Queue::default(),
-            loads: Queue::default(),
-            stopping: AtomicBool::new(false),
-            active: RwLock::default(),
-            panics: AtomicU64::new(0),
-            found: AtomicU64::new(0),
-            looked_up: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(options));
         let encoder = Self {
             shared,
             threads: Mutex::default(),
@@ -232,185 +180,4 @@ impl Prepare for Encoder {
             self.submit(handle, route, ready);
         }
     }
-}
-
-impl Job {
-    fn abandon(self) {
-        match self {
-            Self::Encode(_, _, ready) | Self::SetModels(_, ready) => ready(),
-            Self::Tokenize(_, _, _, done) => done(Err("the prompt encoder was stopped".to_owned())),
-        }
-    }
-}
-
-impl Shared {
-    fn push(&self, queue: &Queue, job: Job) {
-        let mut jobs = lock(&queue.jobs);
-        if self.stopping.load(Relaxed) {
-            drop(jobs);
-            return job.abandon();
-        }
-        if jobs.len() >= QUEUED_MAX {
-            drop(jobs);
-            return self.run(job, None);
-        }
-        jobs.push_back(job);
-        drop(jobs);
-        queue.changed.notify_one();
-    }
-
-    fn work(&self, queue: &Queue, loader: Option<&Mutex<ModelLoader>>) {
-        loop {
-            let mut jobs = lock(&queue.jobs);
-            while jobs.is_empty() && !self.stopping.load(Relaxed) {
-                jobs = queue
-                    .changed
-                    .wait(jobs)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            if self.stopping.load(Relaxed) {
-                return;
-            }
-            let job = jobs.pop_front();
-            drop(jobs);
-            if let Some(job) = job {
-                self.run(job, loader);
-            }
-        }
-    }
-
-    fn run(&self, job: Job, loader: Option<&Mutex<ModelLoader>>) {
-        match job {
-            Job::Encode(handle, route, ready) => self.encode(handle, route, ready),
-            Job::Tokenize(model, route, body, done) => done(self.token_ids(model, route, &body)),
-            Job::SetModels(descriptors, ready) => {
-                if let Some(loader) = loader {
-                    let tell = |problem| self.options.listener.problem(problem);
-                    let models = Arc::new(lock(loader).load(descriptors, &tell));
-                    *self.models.write().unwrap_or_else(PoisonError::into_inner) = models;
-                }
-                ready();
-            }
-        }
-    }
-
-    fn token_ids(&self, index: u32, route: Route, body: &[u8]) -> Result<Option<Vec<u32>>, String> {
-        let models = self.models();
-        let model = models
-            .at(index)
-            .ok_or("the model to tokenize for is not known")?;
-        let run = AssertUnwindSafe(|| token_ids(model, route, body));
-        catch_unwind(run).unwrap_or_else(|_| Err("tokenizing panicked".to_owned()))
-    }
-
-    fn models(&self) -> Arc<Models> {
-        Arc::clone(&self.models.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn encode(&self, handle: Handle, route: Route, ready: Ready) {
-        let progress = self.encode_with(handle, route, EngineAnswer::NotAsked);
-        let Progress::AskEngine(model) = progress else {
-            return ready();
-        };
-        let mut asked = lock(&self.asked);
-        if self.stopping.load(Relaxed) {
-            drop(asked);
-            return ready();
-        }
-        let waiting = asked.entry(handle).or_default();
-        waiting.push(ready);
-        let is_first = waiting.len() == 1;
-        drop(asked);
-        if is_first {
-            self.options.listener.engine_wanted(handle, route, model);
-        }
-    }
-
-    /// Encodes and writes the record, unless the engine must be asked first.
-    fn encode_with(&self, handle: Handle, route: Route, answer: EngineAnswer<'_>) -> Progress {
-        let _active = self.active.read().unwrap_or_else(PoisonError::into_inner);
-        if self.stopping.load(Relaxed) {
-            return Progress::Unmatched;
-        }
-        let Some(body) = self.options.store.body(handle) else {
-            return Progress::Unmatched;
-        };
-        let models = self.models();
-        let context = Context {
-            models: &models,
-            secret: self.options.secret,
-            answer,
-        };
-        let mut space = self.take_space();
-        let mut outcome = Outcome::default();
-        let run =
-            AssertUnwindSafe(|| encode_body(&body, route, &context, &mut space, &mut outcome));
-        let records = &self.options.records;
-        let progress = match catch_unwind(run) {
-            Ok(Ok(progress @ Progress::AskEngine(_))) => progress,
-            Ok(Ok(progress)) => {
-                let matched = (progress == Progress::Matched).then_some(&space.matched);
-                records.write(
-                    &self.options.store,
-                    handle,
-                    &outcome,
-                    matched,
-                    &space.keyed.keys,
-                );
-                self.count(&space);
-                progress
-            }
-            Ok(Err(problem)) => {
-                outcome.no_match = Some(NoMatch::EncoderFailed);
-                records.write(&self.options.store, handle, &outcome, None, &[]);
-                self.options.listener.problem(problem);
-                Progress::Unmatched
-            }
-            Err(_) => {
-                self.encode_panicked(handle, &body, &models);
-                // What the panic left behind in the workspace is not used again.
-                return Progress::Unmatched;
-            }
-        };
-        let mut spaces = lock(&self.spaces);
-        if spaces.len() < SPACES_KEPT {
-            spaces.push(space);
-        }
-        progress
-    }
-
-    fn encode_panicked(&self, handle: Handle, body: &[u8], models: &Models) {
-        self.panics.fetch_add(1, Relaxed);
-        let fallback = catch_unwind(AssertUnwindSafe(|| fallback_outcome(body, models)));
-        let outcome = fallback.unwrap_or_else(|_| Outcome {
-            no_match: Some(NoMatch::EncoderFailed),
-            ..Outcome::default()
-        });
-        self.options
-            .records
-            .write(&self.options.store, handle, &outcome, None, &[]);
-        let bytes = body.len();
-        let problem = format!("encoding a body of {bytes} bytes panicked; it is routed by load");
-        self.options.listener.problem(problem);
-    }
-
-    fn count(&self, space: &Workspace) {
-        self.looked_up.fetch_add(space.keyed.chunks as u64, Relaxed);
-        self.found.fetch_add(space.keyed.hits as u64, Relaxed);
-    }
-
-    fn take_space(&self) -> Workspace {
-        let kept = lock(&self.spaces).pop();
-        kept.unwrap_or_else(|| Workspace {
-            tape: Tape::default(),
-            keyed: Keyed::default(),
-            matched: PromptMatch::new(self.options.records.endpoint_capacity),
-            matcher: (self.options.matchers)(),
-        })
-    }
-}
-
-/// Everything behind these locks is whole between two calls, whatever unwound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 /// Stands in Rust text for a lone surrogate, which UTF-8 cannot hold: U+D800 + n is U+10F800 + n of
@@ -28,17 +29,25 @@ pub fn has_lone_surrogates() -> bool {
 /// The surrogate a character stands for.
 pub fn lone_surrogate(character: char) -> Option<u32> {
     let code = u32::from(character);
-    (HAS_LONE.get() && code >= LONE_FIRST && code < LONE_FIRST + SURROGATES)
+    (HAS_LONE.get() && (LONE_FIRST..LONE_FIRST + SURROGATES).contains(&code))
         .then(|| code - LONE_FIRST + SURROGATE_FIRST)
 }
 
 /// Replaces what stands for lone surrogates, as an encoder to UTF-8 does.
 pub fn without_lone_surrogates(text: String) -> String {
+    match well_formed(Cow::Owned(text)) {
+        Cow::Owned(text) => text,
+        Cow::Borrowed(text) => text.to_owned(),
+    }
+}
+
+/// The same of a text that may be part of the body.
+pub fn well_formed(text: Cow<'_, str>) -> Cow<'_, str> {
     if !HAS_LONE.get() {
         return text;
     }
     let replace = |c: char| lone_surrogate(c).map_or(c, |_| char::REPLACEMENT_CHARACTER);
-    text.chars().map(replace).collect()
+    Cow::Owned(text.chars().map(replace).collect())
 }
 
 /// A place in bytes from which strings and numbers are read.

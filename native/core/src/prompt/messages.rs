@@ -161,6 +161,18 @@ fn content_of(source: Source<'_>, message: u32, joined: bool) -> Value {
     Value::from(parts)
 }
 
+/// A message of role and text alone, as `normalize_messages` would make it.
+pub fn plain_message(role: &str, text: Value, format: ContentFormat) -> Value {
+    let mut message = JsonMap::with_capacity(2);
+    message.set("role", Value::from(role));
+    let content = match format {
+        ContentFormat::Text => text,
+        ContentFormat::Parts => Value::from(vec![text_part(text)]),
+    };
+    message.set("content", content);
+    Value::from_object(message)
+}
+
 fn text_part(text: Value) -> Value {
     let mut part = JsonMap::with_capacity(2);
     part.set("type", Value::from("text"));

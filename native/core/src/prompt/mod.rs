@@ -5,10 +5,16 @@ mod completion;
 mod content_format;
 pub mod encode;
 pub mod encoder;
+mod encoder_shared;
 mod fallback;
+mod fast_chat;
+#[cfg(test)]
+mod fast_chat_tests;
+mod json_reader;
 pub mod json_scan;
 pub mod json_tape;
 pub mod json_text;
+mod literals;
 pub mod messages;
 pub mod models;
 pub mod no_match;

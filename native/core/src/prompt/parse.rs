@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::completion::read_completion;
 use super::json_scan::{not_plain_utf8, push_cuts, refusal_of};
 use super::json_tape::{Kind, Plan, Tape};
-use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length};
+use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length, well_formed};
 use super::no_match::NoMatch;
 use super::refusal::Refusal;
 use crate::layout::error;
@@ -158,7 +158,7 @@ impl<'b> Body<'b, '_> {
             model_bytes: member.map_or(0, |member| member.end - member.value_start),
             stream,
             priority,
-            cache_salt: cache_salt.unwrap_or_default(),
+            cache_salt: well_formed(cache_salt.unwrap_or_default()),
             cuts: self.cuts(),
             prompt: match route {
                 Route::ChatCompletions => self.chat()?,

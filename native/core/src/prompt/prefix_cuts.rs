@@ -132,9 +132,11 @@ fn is_letter(c: char) -> bool {
 
 /// All added tokens, found by their bytes: leftmost first, the longest of those.
 #[derive(Default)]
-struct TokenFinder {
+pub(super) struct TokenFinder {
     nodes: Vec<TrieNode>,
     firsts: Vec<u8>,
+    /// Bit of each byte in `firsts`.
+    first_bits: [u64; 4],
 }
 
 #[derive(Default)]
@@ -145,12 +147,15 @@ struct TrieNode {
 }
 
 impl TokenFinder {
-    fn add(&mut self, token: &[u8], cuttable: bool) {
+    pub(super) fn add(&mut self, token: &[u8], cuttable: bool) {
         if self.nodes.is_empty() {
             self.nodes.push(TrieNode::default());
         }
         if let Some(first) = token.first().filter(|first| !self.firsts.contains(first)) {
             self.firsts.push(*first);
+            if let Some(bits) = self.first_bits.get_mut(usize::from(*first >> 6)) {
+                *bits |= 1 << (first & 63);
+            }
         }
         let mut at = 0_u32;
         for byte in token {
@@ -170,6 +175,24 @@ impl TokenFinder {
         if let Some(node) = self.nodes.get_mut(at as usize) {
             node.cuttable = Some(cuttable);
         }
+    }
+
+    /// Whether any of the tokens is in `bytes`.
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..)
+            && let Some(place) = self.first_place(rest)
+        {
+            at += place;
+            if self
+                .longest_at(bytes.get(at..).unwrap_or_default())
+                .is_some()
+            {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 
     /// End of the first cuttable token that ends in [from, end]. Scans from a cut, so none is
@@ -201,7 +224,10 @@ impl TokenFinder {
             [a] => memchr::memchr(a, bytes),
             [a, b] => memchr::memchr2(a, b, bytes),
             [a, b, c] => memchr::memchr3(a, b, c, bytes),
-            _ => bytes.iter().position(|byte| self.firsts.contains(byte)),
+            _ => bytes.iter().position(|byte| {
+                let bits = self.first_bits.get(usize::from(byte >> 6));
+                bits.is_some_and(|bits| bits >> (byte & 63) & 1 == 1)
+            }),
         }
     }
 

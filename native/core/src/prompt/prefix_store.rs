@@ -22,6 +22,8 @@ const CHUNK_BYTES: usize = 1024;
 /// Bytes a node is counted with besides its arrays: map entry and headers.
 const NODE_BYTES: usize = 96;
 const SHARDS: usize = 64;
+/// Tokens and keys a workspace keeps room for between two prompts.
+const WORDS_KEPT: usize = 64 * 1024;
 
 /// What is keyed.
 #[derive(Clone, Copy)]
@@ -63,6 +65,9 @@ impl Keyed {
     /// Starts a chain.
     fn begin(&mut self, seed: u64) {
         self.keys.clear();
+        self.keys.shrink_to(WORDS_KEPT);
+        self.tokens.shrink_to(WORDS_KEPT);
+        self.joined.shrink_to(WORDS_KEPT);
         self.leftover.clear();
         self.prompt_tokens = 0;
         self.parent = seed;

@@ -6,9 +6,11 @@
 use minijinja::Value;
 
 use super::content_format::{ContentFormat, content_format};
+use super::fast_chat::FastChat;
 use super::json_tape::Kind;
 use super::json_text::without_lone_surrogates;
-use super::messages::{Source, normalize_messages, normalize_tools};
+use super::literals::{Literals, literals};
+use super::messages::{Source, normalize_messages, normalize_tools, plain_message};
 use super::parse::Chat;
 use super::python_print::text_of;
 use super::python_strings::{Side, strip};
@@ -45,6 +47,8 @@ pub struct ChatRenderer {
     main: Template,
     tool_use: Option<Template>,
     special_tokens: Vec<(String, Value)>,
+    /// Null when every chat goes through the template.
+    fast: Option<FastChat>,
 }
 
 impl ChatRenderer {
@@ -54,19 +58,35 @@ impl ChatRenderer {
         special_tokens: &[(String, String)],
         now: fn() -> LocalTime,
     ) -> Result<Self, String> {
-        let compile = |source: &str| -> Result<Template, String> {
+        let mut looked_for = Literals::default();
+        let mut compile = |source: &str| -> Result<Template, String> {
             let mut format = ContentFormat::Text;
             let compiled = CompiledTemplate::compile(source, now, |tree| {
                 format = content_format(tree);
+                looked_for.add(literals(tree));
             })?;
             Ok(Template { compiled, format })
         };
         let named = |(name, text): &(String, String)| (name.clone(), Value::from(text.as_str()));
-        Ok(Self {
+        let mut renderer = Self {
             main: compile(&templates.text)?,
-            tool_use: templates.tool_use.as_deref().map(compile).transpose()?,
+            tool_use: templates
+                .tool_use
+                .as_deref()
+                .map(&mut compile)
+                .transpose()?,
             special_tokens: special_tokens.iter().map(named).collect(),
-        })
+            fast: None,
+        };
+        let sources = [Some(&templates.text), templates.tool_use.as_ref()];
+        let source: String = sources.into_iter().flatten().map(String::as_str).collect();
+        renderer.fast = FastChat::learn(&renderer, &source, looked_for);
+        Ok(renderer)
+    }
+
+    /// Whether plain chats are put together without the template.
+    pub fn is_fast(&self) -> bool {
+        self.fast.is_some()
     }
 
     fn template(&self, has_tools: bool) -> &Template {
@@ -78,6 +98,42 @@ impl ChatRenderer {
 
     /// Renders a client's chat.
     pub fn render_chat(&self, source: Source<'_>, chat: &Chat) -> Result<String, RenderFailure> {
+        let fast = self
+            .fast
+            .as_ref()
+            .and_then(|fast| fast.render(self, source, chat));
+        match fast {
+            Some(text) => Ok(without_lone_surrogates(text)),
+            None => self.render_by_template(source, chat),
+        }
+    }
+
+    /// Renders plain turns; contents are given as texts, whatever form the template wants.
+    pub(super) fn render_texts(
+        &self,
+        source: Source<'_>,
+        tools: Option<u32>,
+        turns: &[(&str, Value)],
+    ) -> Result<String, RenderFailure> {
+        let format = self.template(tools.is_some()).format;
+        let message = |(role, text): &(&str, Value)| plain_message(role, text.clone(), format);
+        self.render(RenderInput {
+            messages: turns.iter().map(message).collect(),
+            tools: tools.map(|tools| normalize_tools(source, tools)),
+            documents: None,
+            add_generation_prompt: true,
+            continue_final_message: false,
+            variables: JsonMap::default(),
+            size_hint: 1024,
+        })
+    }
+
+    /// Renders a client's chat by the template, whatever it is.
+    pub(super) fn render_by_template(
+        &self,
+        source: Source<'_>,
+        chat: &Chat,
+    ) -> Result<String, RenderFailure> {
         let format = self.template(chat.tools.is_some()).format;
         let effort = chat.reasoning_effort.map(|at| effort_value(source, at));
         let mut variables = JsonMap::with_capacity(12);

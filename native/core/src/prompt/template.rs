@@ -139,11 +139,9 @@ fn without_generation(source: &str) -> String {
         out.push_str(before);
         let name_at = tag_name_at(tag);
         let (open, named) = tag.split_at(name_at);
-        let word = ["generation", "endgeneration"].into_iter().find(|word| {
-            named
-                .strip_prefix(word)
-                .is_some_and(|after| closes_tag(after))
-        });
+        let word = ["generation", "endgeneration"]
+            .into_iter()
+            .find(|word| named.strip_prefix(word).is_some_and(closes_tag));
         out.push_str(open);
         rest = match word {
             Some(word) => {

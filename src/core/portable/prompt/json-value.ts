@@ -8,6 +8,7 @@ import { isRefusal, type JsonScan, scanJson } from './json-scan.js';
 // Noncharacters: legal in JSON, meaningless in text. A body that has one is parsed without marks.
 const NUMBER_MARK = '\ufdd0';
 const KEY_MARK = '\ufdd1';
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 const MARK_IN_TEXT = /[\ufdd0\ufdd1]|\\u[fF][dD][dD][01]/;
 
 /** The number's own spelling when `text` is a marked number, else null. */
@@ -39,7 +40,7 @@ export function parseMarked(
   if (MARK_IN_TEXT.test(text(0, bytes.length))) {
     return JSON.parse(text(0, bytes.length)) as JsonValue;
   }
-  const edits = editsWithin(scan, within);
+  const edits = editsWithin(buffer, scan, within);
   let out = '';
   let done = 0;
   for (const { start, end } of edits) {
@@ -69,10 +70,16 @@ interface Edit {
   readonly end: number;
 }
 
-function editsWithin(scan: JsonScan, within: ReadonlySet<string> | null): readonly Edit[] {
+function editsWithin(
+  bytes: Buffer,
+  scan: JsonScan,
+  within: ReadonlySet<string> | null,
+): readonly Edit[] {
   const edits: Edit[] = [];
   for (let i = 0; i < scan.oddNumbers.length; i += 2) {
-    edits.push({ start: scan.oddNumbers[i] ?? 0, end: scan.oddNumbers[i + 1] ?? 0 });
+    const [start = 0, end = 0] = scan.oddNumbers.slice(i, i + 2);
+    // What is no number stays, for JSON.parse to refuse: marked, it would pass as a string.
+    if (NUMBER.test(bytes.toString('latin1', start, end))) edits.push({ start, end });
   }
   for (const start of scan.oddKeys) edits.push({ start, end: -1 });
   edits.sort((a, b) => a.start - b.start);

@@ -44,7 +44,8 @@ test('reads the fields routing depends on', () => {
 });
 
 test('refuses what is not JSON, not UTF-8, or begins with a byte order mark', () => {
-  for (const body of ['', '{', '{"a":1,}', '{"a":01}', `{${MESSAGES}`, 'nonsense']) {
+  const misspelt = '{"messages":[{"role":"user","content":"x","n":0..1}]}';
+  for (const body of ['', '{', '{"a":1,}', '{"a":01}', `{${MESSAGES}`, 'nonsense', misspelt]) {
     assert.equal(refused(body), 'invalid_json', body);
   }
   for (const body of ['[1]', '"x"', 'null']) assert.equal(refused(body), 'invalid_body', body);
@@ -127,6 +128,8 @@ test('names the field that has the wrong type', () => {
     ['{"messages":["x"]}', 'messages[0]'],
     ['{"messages":[{"content":"x"}]}', 'messages[0].role'],
     ['{"messages":[{"role":"user","content":5}]}', 'messages[0].content'],
+    ['{"messages":[{"role":1.0,"content":"x"}]}', 'messages[0].role'],
+    ['{"messages":[{"role":"user","content":1e5}]}', 'messages[0].content'],
     [`{"model":5,${MESSAGES}}`, 'model'],
     [`{"stream":"yes",${MESSAGES}}`, 'stream'],
     [`{"priority":1.5,${MESSAGES}}`, 'priority'],
