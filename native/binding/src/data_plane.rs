@@ -9,7 +9,9 @@ use napi::Status;
 use napi::bindgen_prelude::{Env, Error, Float64Array, Function, Result, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
-use warmpath_core::data_plane::{DataPlane, Decision, Headers, Options, Order, Patch, Refusal, Target};
+use warmpath_core::data_plane::{
+    DataPlane, Decision, Headers, Options, Order, Patch, Refusal, Target,
+};
 use warmpath_core::prepare::Prepare;
 use warmpath_core::store::Handle;
 
@@ -61,7 +63,13 @@ pub fn plane_create(
         let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
     });
     let plane = DataPlane::new(options, STORES.get(store)?, call);
-    Ok(PLANES.with(|planes| planes.insert(Face { plane, records, orders })))
+    Ok(PLANES.with(|planes| {
+        planes.insert(Face {
+            plane,
+            records,
+            orders,
+        })
+    }))
 }
 
 /// Begins to serve; address and port, separated by a blank.
@@ -119,7 +127,9 @@ pub fn plane_head<'env>(
     slot: u32,
     generation: u32,
 ) -> Result<Option<napi::JsString<'env>>> {
-    let text = with(plane, |face| Ok(face.plane.head_text(Handle { slot, generation })))?;
+    let text = with(plane, |face| {
+        Ok(face.plane.head_text(Handle { slot, generation }))
+    })?;
     text.map(|text| env.create_string_latin1(text)).transpose()
 }
 
@@ -130,16 +140,26 @@ pub fn plane_head<'env>(
 pub fn plane_forward(plane: u32, slot: u32, generation: u32, text: String) -> Result<bool> {
     with(plane, |face| {
         let order = read_order(&face.orders, &text).ok_or_else(|| invalid("an order"))?;
-        Ok(face.plane.decide(Handle { slot, generation }, Decision::Forward(order)))
+        Ok(face
+            .plane
+            .decide(Handle { slot, generation }, Decision::Forward(order)))
     })
 }
 
 /// Refuses with an error's number and its body.
 #[napi(catch_unwind)]
-pub fn plane_reject(plane: u32, slot: u32, generation: u32, error: u32, body: String) -> Result<bool> {
+pub fn plane_reject(
+    plane: u32,
+    slot: u32,
+    generation: u32,
+    error: u32,
+    body: String,
+) -> Result<bool> {
     let refusal = Refusal::with_body(error as usize, body);
     with(plane, |face| {
-        Ok(face.plane.decide(Handle { slot, generation }, Decision::Reject(refusal)))
+        Ok(face
+            .plane
+            .decide(Handle { slot, generation }, Decision::Reject(refusal)))
     })
 }
 
@@ -152,13 +172,21 @@ pub fn plane_respond(
     headers: String,
     body: &[u8],
 ) -> Result<bool> {
-    let status = u16::try_from(status).ok().filter(|status| (200..=999).contains(status));
+    let status = u16::try_from(status)
+        .ok()
+        .filter(|status| (200..=999).contains(status));
     let mut parts = headers.split('\0').filter(|_| !headers.is_empty());
     let count = headers.split('\0').count() / 2;
     let headers = read_headers(&mut parts, count).ok_or_else(|| invalid("a header"))?;
     let status = status.ok_or_else(|| invalid("a status"))?;
-    let decision = Decision::Respond { status, headers, body: body.to_vec() };
-    with(plane, |face| Ok(face.plane.decide(Handle { slot, generation }, decision)))
+    let decision = Decision::Respond {
+        status,
+        headers,
+        body: body.to_vec(),
+    };
+    with(plane, |face| {
+        Ok(face.plane.decide(Handle { slot, generation }, decision))
+    })
 }
 
 /// Lines about requests gone wrong, four strings each: sentence, request id, endpoint, error.
@@ -167,7 +195,14 @@ pub fn plane_troubles(plane: u32) -> Result<Vec<String>> {
     with(plane, |face| {
         let troubles = face.plane.take_troubles().into_iter();
         Ok(troubles
-            .flat_map(|one| [one.sentence.to_owned(), one.request_id, one.endpoint, one.error])
+            .flat_map(|one| {
+                [
+                    one.sentence.to_owned(),
+                    one.request_id,
+                    one.endpoint,
+                    one.error,
+                ]
+            })
             .collect())
     })
 }
@@ -253,7 +288,11 @@ fn read_order(numbers: &[u32], text: &str) -> Option<Order> {
     }
     for _ in 0..numbers.next()? {
         let (offset, length) = (numbers.next()?, numbers.next()?);
-        order.patches.push(Patch { offset, length, text: parts.next()?.to_owned() });
+        order.patches.push(Patch {
+            offset,
+            length,
+            text: parts.next()?.to_owned(),
+        });
     }
     Some(order)
 }
@@ -264,7 +303,10 @@ fn read_headers<'a>(parts: &mut impl Iterator<Item = &'a str>, count: usize) -> 
     for _ in 0..count {
         let (name, value) = (parts.next()?, parts.next()?);
         let sendable = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        let is_name = !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b':');
         if !is_name || !value.as_bytes().iter().all(sendable) {
             return None;
         }
@@ -274,5 +316,7 @@ fn read_headers<'a>(parts: &mut impl Iterator<Item = &'a str>, count: usize) -> 
 }
 
 fn invalid(what: impl std::fmt::Display) -> Error {
-    Error::from_reason(format!("the data plane was given something invalid: {what}"))
+    Error::from_reason(format!(
+        "the data plane was given something invalid: {what}"
+    ))
 }

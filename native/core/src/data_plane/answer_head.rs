@@ -80,7 +80,13 @@ pub fn read_answer(bytes: &[u8], asked_head: bool) -> Result<AnswerHead, Malform
         None => BodyFraming::Close,
     };
     let keeps = !close && (!http_1_0 || keep_alive) && framing != BodyFraming::Close;
-    Ok(AnswerHead { status, reason: reason_at..line.len(), lines, framing, keeps })
+    Ok(AnswerHead {
+        status,
+        reason: reason_at..line.len(),
+        lines,
+        framing,
+        keeps,
+    })
 }
 
 fn status_line(line: &[u8]) -> Result<(u16, usize, bool), Malformed> {
@@ -91,7 +97,9 @@ fn status_line(line: &[u8]) -> Result<(u16, usize, bool), Malformed> {
         _ => return Err("not an HTTP/1.1 answer"),
     };
     let digits = rest.strip_prefix(b" ").and_then(|rest| rest.get(..3));
-    let status = digits.and_then(fields::decimal).ok_or("an invalid status")? as u16;
+    let status = digits
+        .and_then(fields::decimal)
+        .ok_or("an invalid status")? as u16;
     if status < 100 {
         return Err("an invalid status");
     }
@@ -104,7 +112,9 @@ fn status_line(line: &[u8]) -> Result<(u16, usize, bool), Malformed> {
 
 fn parts<'a>(bytes: &'a [u8], line: &Line) -> (&'a [u8], &'a [u8]) {
     let part = |range: &Range<u32>| {
-        bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
+        bytes
+            .get(range.start as usize..range.end as usize)
+            .unwrap_or_default()
     };
     (part(&line.name), part(&line.value))
 }
@@ -139,7 +149,9 @@ pub fn relayed_head(
     for line in &answer.lines {
         let (name, value) = parts(bytes, line);
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        if DROPPED.iter().any(|dropped| is(dropped)) || added.iter().any(|(one, _)| is(one.as_bytes())) {
+        if DROPPED.iter().any(|dropped| is(dropped))
+            || added.iter().any(|(one, _)| is(one.as_bytes()))
+        {
             continue;
         }
         if is(b"date") {
@@ -161,17 +173,29 @@ pub fn relayed_head(
         push_line(&mut head.lines, name.as_bytes(), value.as_bytes());
     }
     let reason = bytes.get(answer.reason.clone()).unwrap_or_default();
-    if reason.iter().all(|&byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
+    if reason
+        .iter()
+        .all(|&byte| byte == b'\t' || (0x20..0x7f).contains(&byte))
+    {
         head.reason = reason.to_vec();
     }
     head
 }
 
 /// The head of an answer the router gives itself.
-pub fn own_head(status: u16, added: &[(String, String)], body_bytes: usize, request_id: &[u8]) -> ClientHead {
+pub fn own_head(
+    status: u16,
+    added: &[(String, String)],
+    body_bytes: usize,
+    request_id: &[u8],
+) -> ClientHead {
     let mut lines = Vec::with_capacity(192);
     push_line(&mut lines, b"x-request-id", request_id);
-    push_line(&mut lines, b"content-length", body_bytes.to_string().as_bytes());
+    push_line(
+        &mut lines,
+        b"content-length",
+        body_bytes.to_string().as_bytes(),
+    );
     for (name, value) in added {
         if name != "content-length" && name != "x-request-id" {
             push_line(&mut lines, name.as_bytes(), value.as_bytes());
@@ -198,7 +222,9 @@ fn content_of(value: &[u8]) -> Option<Kind> {
     if essence.eq_ignore_ascii_case(b"text/event-stream") {
         return Some(Kind::Events);
     }
-    essence.eq_ignore_ascii_case(b"application/json").then_some(Kind::Json)
+    essence
+        .eq_ignore_ascii_case(b"application/json")
+        .then_some(Kind::Json)
 }
 
 #[cfg(test)]
@@ -213,8 +239,14 @@ mod tests {
     fn framing_follows_the_rules_of_rfc_9112() {
         let framing = |text: &str| answer(text).unwrap().framing;
         assert_eq!(framing("HTTP/1.1 200\r\n\r\n"), BodyFraming::Close);
-        assert_eq!(framing("HTTP/1.1 204 No\r\ncontent-length: 3\r\n\r\n"), BodyFraming::None);
-        assert_eq!(framing("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"), BodyFraming::Length(3));
+        assert_eq!(
+            framing("HTTP/1.1 204 No\r\ncontent-length: 3\r\n\r\n"),
+            BodyFraming::None
+        );
+        assert_eq!(
+            framing("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"),
+            BodyFraming::Length(3)
+        );
         let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n";
         assert_eq!(framing(chunked), BodyFraming::Chunked);
         for bad in [

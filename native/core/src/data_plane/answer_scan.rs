@@ -15,7 +15,11 @@ pub struct Usage {
     pub cached_tokens: i64,
 }
 
-pub const NO_USAGE: Usage = Usage { prompt_tokens: -1, completion_tokens: -1, cached_tokens: -1 };
+pub const NO_USAGE: Usage = Usage {
+    prompt_tokens: -1,
+    completion_tokens: -1,
+    cached_tokens: -1,
+};
 
 /// Usage follows the text of a JSON answer; 16 KiB hold it with room for trailing fields.
 const JSON_TAIL_BYTES: usize = 16 * 1024;
@@ -88,7 +92,9 @@ impl AnswerScan {
         let tail = self.last();
         let mut end = tail.len();
         for _ in 0..MENTIONS_MAX {
-            let Some(at) = memmem::rfind(tail.get(..end).unwrap_or_default(), USAGE) else { break };
+            let Some(at) = memmem::rfind(tail.get(..end).unwrap_or_default(), USAGE) else {
+                break;
+            };
             let rest = tail.get(at + USAGE.len()..).unwrap_or_default();
             if let Some(usage) = read_usage(rest) {
                 return usage;
@@ -121,7 +127,8 @@ impl AnswerScan {
             self.tail.reserve_exact(max + max / 4 - self.tail.len());
         }
         let from = chunk.len().saturating_sub(max);
-        self.tail.extend_from_slice(chunk.get(from..).unwrap_or_default());
+        self.tail
+            .extend_from_slice(chunk.get(from..).unwrap_or_default());
     }
 
     /// Counts the first `data:` line of every event; lines may be cut anywhere.
@@ -160,7 +167,10 @@ impl AnswerScan {
 
 /// Reads the object after `"usage"`; `None` when it is none, cut, or quoted text.
 fn read_usage(rest: &[u8]) -> Option<Usage> {
-    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let rest = rest
+        .trim_ascii_start()
+        .strip_prefix(b":")?
+        .trim_ascii_start();
     let end = object_end(rest)?;
     let usage: Value = serde_json::from_slice(rest.get(..end)?).ok()?;
     let details = usage.get("prompt_tokens_details");
@@ -199,7 +209,9 @@ fn object_end(text: &[u8]) -> Option<usize> {
 fn count(value: Option<&Value>) -> i64 {
     const SAFE_MAX: f64 = 9_007_199_254_740_991.0;
     match value.and_then(Value::as_f64) {
-        Some(number) if number >= 0.0 && number <= SAFE_MAX && number.fract() == 0.0 => number as i64,
+        Some(number) if number >= 0.0 && number <= SAFE_MAX && number.fract() == 0.0 => {
+            number as i64
+        }
         _ => -1,
     }
 }
@@ -226,7 +238,11 @@ mod tests {
             let scan = scan(Kind::Events, text, cut);
             assert_eq!(scan.chunks(), 4, "cut {cut}");
             assert!(scan.at_event_boundary());
-            let expected = Usage { prompt_tokens: 70, completion_tokens: 3, cached_tokens: 64 };
+            let expected = Usage {
+                prompt_tokens: 70,
+                completion_tokens: 3,
+                cached_tokens: 64,
+            };
             assert_eq!(scan.usage(), expected);
         }
     }
@@ -241,7 +257,11 @@ mod tests {
         ] {
             assert_eq!(scan(Kind::Json, text, 7).usage(), NO_USAGE, "{text}");
         }
-        let odd = scan(Kind::Json, r#"{"usage":{"prompt_tokens":1.5,"completion_tokens":-1}}"#, 9);
+        let odd = scan(
+            Kind::Json,
+            r#"{"usage":{"prompt_tokens":1.5,"completion_tokens":-1}}"#,
+            9,
+        );
         assert_eq!(odd.usage(), NO_USAGE);
     }
 

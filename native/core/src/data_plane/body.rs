@@ -38,7 +38,11 @@ mod tests {
     fn apply(body: &str, patches: &[(usize, usize, &str)]) -> Option<String> {
         let mut patches: Vec<Patch> = patches
             .iter()
-            .map(|&(offset, length, text)| Patch { offset, length, text: text.to_owned() })
+            .map(|&(offset, length, text)| Patch {
+                offset,
+                length,
+                text: text.to_owned(),
+            })
             .collect();
         let slices = patched(&Bytes::from(body.to_owned()), &mut patches)?;
         assert!(slices.iter().all(|slice| !slice.is_empty()));
@@ -50,7 +54,10 @@ mod tests {
         let patched = apply("0123456789", &[(5, 3, "NEW TEXT"), (0, 1, "")]);
         assert_eq!(patched.as_deref(), Some("1234NEW TEXT89"));
         assert_eq!(apply("0123", &[(0, 4, "")]).as_deref(), Some(""));
-        assert_eq!(apply("0123", &[(4, 0, "x"), (0, 0, "y")]).as_deref(), Some("y0123x"));
+        assert_eq!(
+            apply("0123", &[(4, 0, "x"), (0, 0, "y")]).as_deref(),
+            Some("y0123x")
+        );
         assert_eq!(apply("0123", &[(0, 2, ""), (1, 1, "")]), None);
         assert_eq!(apply("0123", &[(3, 2, "")]), None);
         assert_eq!(apply("0123", &[(usize::MAX, 2, "")]), None);

@@ -66,7 +66,11 @@ impl Chunked {
                 return self.trailers(bytes, at);
             }
             let Some(&byte) = bytes.get(at) else {
-                return Ok(if self.state == State::End { Piece::End(at) } else { Piece::More });
+                return Ok(if self.state == State::End {
+                    Piece::End(at)
+                } else {
+                    Piece::More
+                });
             };
             match self.state {
                 State::Data => {
@@ -81,7 +85,11 @@ impl Chunked {
                 State::Extension => self.extension(byte)?,
                 State::SizeEnd => {
                     expect(byte, b'\n')?;
-                    self.state = if self.left == 0 { State::Trailers } else { State::Data };
+                    self.state = if self.left == 0 {
+                        State::Trailers
+                    } else {
+                        State::Data
+                    };
                 }
                 State::DataCr => {
                     expect(byte, b'\r')?;
@@ -153,7 +161,11 @@ impl Chunked {
 }
 
 fn expect(byte: u8, expected: u8) -> Result<(), Malformed> {
-    if byte == expected { Ok(()) } else { Err("a chunk does not end where its size says") }
+    if byte == expected {
+        Ok(())
+    } else {
+        Err("a chunk does not end where its size says")
+    }
 }
 
 fn check_trailers(trailers: &[u8]) -> Result<(), Malformed> {

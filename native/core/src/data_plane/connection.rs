@@ -66,7 +66,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(shard: &Rc<Shard>, stream: TcpStream) -> Rc<Self> {
-        shard.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        shard
+            .shared
+            .counters
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
         shard.inbox().load.fetch_add(1, Ordering::Relaxed);
         Rc::new(Self {
             shard: Rc::clone(shard),
@@ -103,7 +107,9 @@ impl Connection {
 
     pub fn is_turn_of(&self, exchange: &Exchange) -> bool {
         let exchanges = self.exchanges.borrow();
-        exchanges.front().is_some_and(|front| std::ptr::eq(Rc::as_ptr(front), exchange))
+        exchanges
+            .front()
+            .is_some_and(|front| std::ptr::eq(Rc::as_ptr(front), exchange))
     }
 
     /// The socket, for a protocol of its own.
@@ -141,7 +147,9 @@ impl Connection {
         self.shard.with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             let mut stream = self.stream.borrow_mut();
-            let Some(stream) = stream.as_mut() else { return Poll::Ready(Read::Gone) };
+            let Some(stream) = stream.as_mut() else {
+                return Poll::Ready(Read::Gone);
+            };
             match ready!(Pin::new(stream).poll_read(context, &mut buffer)) {
                 Err(_) => Poll::Ready(Read::Gone),
                 Ok(()) if buffer.filled().is_empty() => Poll::Ready(Read::End),
@@ -158,7 +166,11 @@ impl Connection {
     pub async fn until(&self, condition: impl Fn() -> bool) {
         poll_fn(|context| {
             self.keep_reader(context);
-            if self.over().is_some() || condition() { Poll::Ready(()) } else { Poll::Pending }
+            if self.over().is_some() || condition() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
@@ -166,8 +178,12 @@ impl Connection {
     /// Writes the head of an answer, to be sent with its first bytes.
     pub fn begin(&self, exchange: &Exchange, head: ClientHead) {
         let framing = match head {
-            ClientHead { has_body: false, .. } => ClientFraming::None,
-            ClientHead { length: Some(_), .. } => ClientFraming::Length,
+            ClientHead {
+                has_body: false, ..
+            } => ClientFraming::None,
+            ClientHead {
+                length: Some(_), ..
+            } => ClientFraming::Length,
             _ if exchange.head.http_1_0 => ClientFraming::Close,
             _ => ClientFraming::Chunked,
         };
@@ -276,7 +292,9 @@ impl Connection {
     /// Bytes the socket took at once; errors are seen by `flush`.
     fn try_write(&self, bytes: &[u8]) -> usize {
         let stream = self.stream.borrow();
-        stream.as_ref().map_or(0, |stream| stream.try_write(bytes).unwrap_or(0))
+        stream
+            .as_ref()
+            .map_or(0, |stream| stream.try_write(bytes).unwrap_or(0))
     }
 
     fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -364,7 +382,11 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shard.shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shard
+            .shared
+            .counters
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
         self.shard.inbox().load.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -378,7 +400,9 @@ fn push_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.push(b' ');
     if reason.is_empty() {
         let usual = hyper::StatusCode::from_u16(status).ok();
-        let words = usual.and_then(|status| status.canonical_reason()).unwrap_or("Unknown");
+        let words = usual
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Unknown");
         out.extend_from_slice(words.as_bytes());
     } else {
         out.extend_from_slice(reason);

@@ -24,7 +24,9 @@ pub struct PlaneClock {
 
 impl PlaneClock {
     pub fn new(manual: bool) -> Self {
-        Self { manual: manual.then(|| AtomicU64::new(0.0_f64.to_bits())) }
+        Self {
+            manual: manual.then(|| AtomicU64::new(0.0_f64.to_bits())),
+        }
     }
 
     pub fn now_ms(&self) -> f64 {
@@ -58,7 +60,9 @@ impl Deadline {
         self.fired.set(false);
         self.limit_ms.set(limit_ms);
         self.touched_ms.set(now_ms);
-        if limit_ms > 0.0 && let Some(deadlines) = self.deadlines.upgrade() {
+        if limit_ms > 0.0
+            && let Some(deadlines) = self.deadlines.upgrade()
+        {
             deadlines.expires_at(now_ms + limit_ms);
         }
     }
@@ -79,7 +83,10 @@ impl Deadline {
             return Poll::Ready(());
         }
         let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|one| one.will_wake(context.waker())) {
+        if !waker
+            .as_ref()
+            .is_some_and(|one| one.will_wake(context.waker()))
+        {
             *waker = Some(context.waker().clone());
         }
         Poll::Pending
@@ -119,7 +126,10 @@ impl Deadlines {
     }
 
     pub fn deadline(self: &Rc<Self>) -> Rc<Deadline> {
-        let deadline = Rc::new(Deadline { deadlines: Rc::downgrade(self), ..Deadline::default() });
+        let deadline = Rc::new(Deadline {
+            deadlines: Rc::downgrade(self),
+            ..Deadline::default()
+        });
         let mut all = self.all.borrow_mut();
         if all.len() >= self.compact_at.get() {
             all.retain(|weak| weak.strong_count() > 0);
@@ -143,7 +153,9 @@ impl Deadlines {
         }
         let mut earliest = f64::INFINITY;
         self.all.borrow_mut().retain(|weak| {
-            let Some(deadline) = weak.upgrade() else { return false };
+            let Some(deadline) = weak.upgrade() else {
+                return false;
+            };
             let limit = deadline.limit_ms.get();
             if limit > 0.0 && !deadline.fired.get() {
                 let expires = deadline.touched_ms.get() + limit;

@@ -82,7 +82,12 @@ impl EngineConnection {
     }
 
     /// Sends a request and reads the head of its answer; an answer may come before all is sent.
-    pub async fn ask(&mut self, head: Bytes, body: &[Bytes], asked_head: bool) -> Result<ReadAnswer, Failure> {
+    pub async fn ask(
+        &mut self,
+        head: Bytes,
+        body: &[Bytes],
+        asked_head: bool,
+    ) -> Result<ReadAnswer, Failure> {
         let mut slices: Vec<Bytes> = Vec::with_capacity(1 + body.len());
         slices.push(head);
         slices.extend_from_slice(body);
@@ -124,7 +129,11 @@ impl EngineConnection {
 
     /// Takes the next final answer's head from the buffer; 1xx answers are between the engine and
     /// this router.
-    fn next_answer(&mut self, seen: &mut usize, asked_head: bool) -> Result<Option<ReadAnswer>, Malformed> {
+    fn next_answer(
+        &mut self,
+        seen: &mut usize,
+        asked_head: bool,
+    ) -> Result<Option<ReadAnswer>, Malformed> {
         loop {
             let early = self.buffer.get(..5).is_some_and(|start| start != b"HTTP/");
             if early {
@@ -182,12 +191,17 @@ impl EngineConnection {
             }
             let filled = buffer.filled();
             let used = take(filled).map_err(Failure::BadResponse)?;
-            self.buffer.extend_from_slice(filled.get(used..).unwrap_or_default());
+            self.buffer
+                .extend_from_slice(filled.get(used..).unwrap_or_default());
             Poll::Ready(Ok(()))
         })
     }
 
-    fn poll_read_into(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_into(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -195,7 +209,12 @@ impl EngineConnection {
     }
 
     /// Writes slices from `first` on; ready when all are written.
-    fn poll_write(&mut self, context: &mut Context<'_>, slices: &mut [Bytes], first: &mut usize) -> Poll<io::Result<()>> {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &mut [Bytes],
+        first: &mut usize,
+    ) -> Poll<io::Result<()>> {
         loop {
             let rest = slices.get_mut(*first..).unwrap_or_default();
             if rest.is_empty() {
@@ -256,20 +275,30 @@ impl BodyDecoder {
 
     /// Appends the ranges of payload in `bytes` to `pieces`. No bytes mean that the engine has
     /// closed its connection, which is the proper end of some bodies and the loss of others.
-    pub fn decode(&mut self, bytes: &[u8], pieces: &mut Vec<Range<usize>>) -> Result<Option<Decoded>, Malformed> {
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        pieces: &mut Vec<Range<usize>>,
+    ) -> Result<Option<Decoded>, Malformed> {
         match self {
             Self::Close => {
                 if !bytes.is_empty() {
                     pieces.push(0..bytes.len());
                 }
-                Ok(Some(Decoded { used: bytes.len(), ended: bytes.is_empty() }))
+                Ok(Some(Decoded {
+                    used: bytes.len(),
+                    ended: bytes.is_empty(),
+                }))
             }
             _ if bytes.is_empty() => Ok(None),
             Self::Length(left) => {
                 let length = (*left).min(bytes.len() as u64);
                 *left -= length;
                 pieces.push(0..length as usize);
-                Ok(Some(Decoded { used: length as usize, ended: *left == 0 }))
+                Ok(Some(Decoded {
+                    used: length as usize,
+                    ended: *left == 0,
+                }))
             }
             Self::Chunked(chunked) => {
                 let mut at = 0;
@@ -279,8 +308,18 @@ impl BodyDecoder {
                             at = range.end;
                             pieces.push(range);
                         }
-                        Piece::End(end) => return Ok(Some(Decoded { used: end, ended: true })),
-                        Piece::More => return Ok(Some(Decoded { used: bytes.len(), ended: false })),
+                        Piece::End(end) => {
+                            return Ok(Some(Decoded {
+                                used: end,
+                                ended: true,
+                            }));
+                        }
+                        Piece::More => {
+                            return Ok(Some(Decoded {
+                                used: bytes.len(),
+                                ended: false,
+                            }));
+                        }
                     }
                 }
             }

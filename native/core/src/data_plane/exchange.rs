@@ -77,7 +77,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(shard: &Rc<Shard>, client: Client, head: Arc<Head>, handle: Option<Handle>) -> Rc<Self> {
+    pub fn new(
+        shard: &Rc<Shard>,
+        client: Client,
+        head: Arc<Head>,
+        handle: Option<Handle>,
+    ) -> Rc<Self> {
         let request_id = match head.request_id() {
             Some(id) => Arc::from(String::from_utf8_lossy(id).as_ref()),
             None => shard.new_request_id(),
@@ -101,7 +106,10 @@ impl Exchange {
             interrupt: Cell::new(None),
             driven: Cell::new(false),
             waker: RefCell::new(None),
-            ending: Cell::new(Ending { outcome: Outcome::ClientGone, error: None }),
+            ending: Cell::new(Ending {
+                outcome: Outcome::ClientGone,
+                error: None,
+            }),
             slot: Cell::new(-1),
             status: Cell::new(0),
             first_byte_ms: Cell::new(-1.0),
@@ -118,7 +126,10 @@ impl Exchange {
 
     /// True when nothing of an answer has been sent.
     pub fn is_unanswered(&self) -> bool {
-        matches!(self.state.get(), State::Reading | State::Deciding | State::Forwarding)
+        matches!(
+            self.state.get(),
+            State::Reading | State::Deciding | State::Forwarding
+        )
     }
 
     /// True for the first caller, who must see to it that the exchange's task runs.
@@ -134,7 +145,10 @@ impl Exchange {
 
     pub fn keep_waker(&self, context: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|one| one.will_wake(context.waker())) {
+        if !waker
+            .as_ref()
+            .is_some_and(|one| one.will_wake(context.waker()))
+        {
             *waker = Some(context.waker().clone());
         }
     }
@@ -153,14 +167,21 @@ impl Exchange {
 
     /// Answers with an error of the table.
     pub async fn refuse(&self, refusal: &Refusal, outcome: Outcome) {
-        let ending = Ending { outcome, error: Some(refusal.number) };
+        let ending = Ending {
+            outcome,
+            error: Some(refusal.number),
+        };
         let body = refusal.body.as_bytes();
-        self.answer(refusal.status(), &refusal.headers(), body, ending).await;
+        self.answer(refusal.status(), &refusal.headers(), body, ending)
+            .await;
     }
 
     /// Answers with JavaScript's own response.
     pub async fn respond(&self, status: u16, headers: &[(String, String)], body: &[u8]) {
-        let ending = Ending { outcome: Outcome::AnsweredLocally, error: None };
+        let ending = Ending {
+            outcome: Outcome::AnsweredLocally,
+            error: None,
+        };
         self.answer(status, headers, body, ending).await;
     }
 
@@ -172,7 +193,11 @@ impl Exchange {
         self.status.set(status);
         self.complete(ending);
         self.turn().await;
-        let body = if self.head.method() == b"HEAD" { &[][..] } else { body };
+        let body = if self.head.method() == b"HEAD" {
+            &[][..]
+        } else {
+            body
+        };
         self.response_bytes.set(body.len() as u64);
         self.client.begin(self, head);
         self.client.send(self, &[body], true);
@@ -186,9 +211,16 @@ impl Exchange {
         self.status.set(head.status);
         self.first_byte_ms.set(self.elapsed_ms());
         *self.scan.borrow_mut() = head.content.map(AnswerScan::new);
-        self.is_open_stream.set(head.content == Some(Kind::Events) && head.length.is_none());
+        self.is_open_stream
+            .set(head.content == Some(Kind::Events) && head.length.is_none());
         if let Some(handle) = self.handle {
-            self.shard.report(Record { handle, event: Event::FirstByte { slot, status: head.status } });
+            self.shard.report(Record {
+                handle,
+                event: Event::FirstByte {
+                    slot,
+                    status: head.status,
+                },
+            });
         }
         self.turn().await;
         self.client.begin(self, head);
@@ -198,13 +230,17 @@ impl Exchange {
     pub fn relay(&self, pieces: &[&[u8]], last: bool) {
         let mut scan = self.scan.borrow_mut();
         for piece in pieces {
-            self.response_bytes.set(self.response_bytes.get() + piece.len() as u64);
+            self.response_bytes
+                .set(self.response_bytes.get() + piece.len() as u64);
             if let Some(scan) = scan.as_mut() {
                 scan.push(piece);
             }
         }
         if last {
-            self.complete(Ending { outcome: Outcome::Completed, error: None });
+            self.complete(Ending {
+                outcome: Outcome::Completed,
+                error: None,
+            });
         }
         self.client.send(self, pieces, last);
     }
@@ -214,13 +250,20 @@ impl Exchange {
         if self.state.get() != State::Relaying {
             return;
         }
-        self.complete(Ending { outcome, error: Some(refusal.number) });
+        self.complete(Ending {
+            outcome,
+            error: Some(refusal.number),
+        });
         if !self.is_open_stream.get() {
             self.settle();
             self.client.break_off();
             return;
         }
-        let at_boundary = self.scan.borrow().as_ref().is_none_or(AnswerScan::at_event_boundary);
+        let at_boundary = self
+            .scan
+            .borrow()
+            .as_ref()
+            .is_none_or(AnswerScan::at_event_boundary);
         // Without `[DONE]`, and with the connection closed behind it.
         self.closing.set(true);
         self.turn().await;
@@ -232,7 +275,10 @@ impl Exchange {
     pub fn client_gone(&self) {
         let ending = self.ending.get();
         if self.state.get() != State::Flushing || ending.outcome == Outcome::Completed {
-            self.ending.set(Ending { outcome: Outcome::ClientGone, error: None });
+            self.ending.set(Ending {
+                outcome: Outcome::ClientGone,
+                error: None,
+            });
         }
         self.settle();
     }
@@ -245,7 +291,14 @@ impl Exchange {
 
     /// Waits until answers of earlier requests of the connection have been sent.
     async fn turn(&self) {
-        poll_fn(|_| if self.client.is_turn_of(self) { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| {
+            if self.client.is_turn_of(self) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     pub fn elapsed_ms(&self) -> f64 {

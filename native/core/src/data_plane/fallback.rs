@@ -24,7 +24,9 @@ const LEFT_TO_JAVASCRIPT: [&str; 5] = [
 
 /// True once JavaScript knows of the request, so that the limit is its own.
 pub fn is_due(exchange: &Exchange) -> bool {
-    exchange.handle.is_some_and(|handle| exchange.shard.shared.is_announced(handle))
+    exchange
+        .handle
+        .is_some_and(|handle| exchange.shard.shared.is_announced(handle))
 }
 
 /// Takes the decision from JavaScript and makes it; `None` leaves it there.
@@ -33,7 +35,11 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     let handle = exchange.handle?;
     prompt_route(&exchange.head)?;
     let body = shared.store.body(handle)?;
-    let Fields { model: Some(model), plain: true } = serde_json::from_slice(&body).ok()? else {
+    let Fields {
+        model: Some(model),
+        plain: true,
+    } = serde_json::from_slice(&body).ok()?
+    else {
         return None;
     };
     let endpoints = shared.endpoints();
@@ -53,7 +59,11 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
         return None;
     }
     count(&shared.counters.policy_missed);
-    exchange.trouble("the policy missed its limit; picked by fewest in flight", "", "");
+    exchange.trouble(
+        "the policy missed its limit; picked by fewest in flight",
+        "",
+        "",
+    );
     let target = |&(_, slot): &(u32, usize)| {
         let rank = endpoints.get(slot).and_then(|one| one.as_ref()?.dp_rank);
         let header = |rank: u32| ("x-data-parallel-rank".to_owned(), rank.to_string());
@@ -63,7 +73,10 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
             response_headers: Vec::new(),
         }
     };
-    Some(Order { targets: candidates.iter().map(target).collect(), patches: Vec::new() })
+    Some(Order {
+        targets: candidates.iter().map(target).collect(),
+        patches: Vec::new(),
+    })
 }
 
 /// What the pick must know of a body.
@@ -89,7 +102,10 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = Fields { model: None, plain: true };
+        let mut fields = Fields {
+            model: None,
+            plain: true,
+        };
         let mut seen: Vec<String> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             fields.plain &= !seen.contains(&name) && !LEFT_TO_JAVASCRIPT.contains(&name.as_str());

@@ -99,7 +99,9 @@ fn trim_start(value: &[u8]) -> &[u8] {
 
 fn trim_end(value: &[u8]) -> &[u8] {
     let blanks = value.iter().rev().take_while(|&&byte| is_blank(byte));
-    value.get(..value.len() - blanks.count()).unwrap_or_default()
+    value
+        .get(..value.len() - blanks.count())
+        .unwrap_or_default()
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -108,12 +110,16 @@ fn is_blank(byte: u8) -> bool {
 
 /// Field values: visible characters, blanks, and bytes above 127 (RFC 9110 §5.5).
 fn is_value(byte: u8) -> bool {
-    CLASSES.get(byte as usize).is_some_and(|class| class & VALUE != 0)
+    CLASSES
+        .get(byte as usize)
+        .is_some_and(|class| class & VALUE != 0)
 }
 
 /// Token characters (RFC 9110 §5.6.2).
 pub fn is_token(byte: u8) -> bool {
-    CLASSES.get(byte as usize).is_some_and(|class| class & TOKEN != 0)
+    CLASSES
+        .get(byte as usize)
+        .is_some_and(|class| class & TOKEN != 0)
 }
 
 const TOKEN: u8 = 1;
@@ -130,8 +136,20 @@ const fn classes() -> [u8; 256] {
         let token = character.is_ascii_alphanumeric()
             || matches!(
                 character,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
-                    | b'`' | b'|' | b'~'
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
             );
         table[byte] = (token as u8) * TOKEN + (value as u8) * VALUE;
         byte += 1;
@@ -161,7 +179,10 @@ mod tests {
         let text = |range: &Range<u32>| {
             String::from_utf8_lossy(&bytes[range.start as usize..range.end as usize]).into_owned()
         };
-        Ok(lines.iter().map(|line| (text(&line.name), text(&line.value))).collect())
+        Ok(lines
+            .iter()
+            .map(|line| (text(&line.name), text(&line.value)))
+            .collect())
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
@@ -44,24 +44,44 @@ pub async fn forward(exchange: &Exchange, mut order: Order) {
     exchange.state.set(State::Forwarding);
     let shared = &exchange.shard.shared;
     shared.budget.deposit();
-    let stored = exchange.handle.and_then(|handle| shared.store.body(handle)).unwrap_or_default();
+    let stored = exchange
+        .handle
+        .and_then(|handle| shared.store.body(handle))
+        .unwrap_or_default();
     let Some(body) = patched(&stored, &mut order.patches) else {
-        exchange.trouble("a request could not be sent", "", "patches do not fit the body");
+        exchange.trouble(
+            "a request could not be sent",
+            "",
+            "patches do not fit the body",
+        );
         let text = "The router could not send the request.";
-        exchange.refuse(&Refusal::new(error::INTERNAL_ERROR, text), Outcome::Rejected).await;
+        exchange
+            .refuse(
+                &Refusal::new(error::INTERNAL_ERROR, text),
+                Outcome::Rejected,
+            )
+            .await;
         return;
     };
     drop(stored);
     let mut position = 0;
     while let Some(target) = order.targets.get(position) {
-        let forwarding = Forwarding { exchange, order: &order, position, target, body: &body };
+        let forwarding = Forwarding {
+            exchange,
+            order: &order,
+            position,
+            target,
+            body: &body,
+        };
         let upstream = exchange.shard.upstream(target.slot);
         let attempt = match &upstream {
             Some(upstream) => forwarding.attempt(upstream).await,
             None => Attempt::Failed(left_the_fleet()),
         };
         exchange.deadline.stop();
-        let name = upstream.as_ref().map_or("", |upstream| upstream.endpoint.name.as_str());
+        let name = upstream
+            .as_ref()
+            .map_or("", |upstream| upstream.endpoint.name.as_str());
         match attempt {
             Attempt::Answered => return,
             Attempt::Busy(next) => {
@@ -73,7 +93,9 @@ pub async fn forward(exchange: &Exchange, mut order: Order) {
                 let next_slot = next.map_or(-1, |slot| slot as i32);
                 forwarding.report(failed.outcome, next_slot, name, &failed.cause);
                 if next.is_none() {
-                    exchange.refuse(&failed.refusal, Outcome::EndpointFailed).await;
+                    exchange
+                        .refuse(&failed.refusal, Outcome::EndpointFailed)
+                        .await;
                     return;
                 }
             }
@@ -138,14 +160,18 @@ impl Forwarding<'_> {
         let exchange = self.exchange;
         let _counted = InFlight::new(exchange, self.target.slot);
         let limits = &exchange.shard.shared.options.timeouts;
-        exchange.deadline.start(limits.first_byte_ms, exchange.shard.now_ms());
-        let (mut connection, answer) = match self.in_time(self.ask(upstream)).await {
+        exchange
+            .deadline
+            .start(limits.first_byte_ms, exchange.shard.now_ms());
+        let (mut connection, answer) = match within(exchange, pin!(self.ask(upstream))).await {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
             Some(Ok(asked)) => asked,
         };
         exchange.deadline.touch(exchange.shard.now_ms());
-        if answer.head.status == 503 && let Some(next) = self.take_next() {
+        if answer.head.status == 503
+            && let Some(next) = self.take_next()
+        {
             return Attempt::Busy(next);
         }
         let ReadAnswer { head, bytes } = answer;
@@ -153,16 +179,23 @@ impl Forwarding<'_> {
         let held = relayed_head(&bytes, &head, &self.target.response_headers, id);
         drop(bytes);
         let decoder = BodyDecoder::new(head.framing);
-        let mut relay = Relay { exchange, decoder, pieces: Vec::new(), held: Some(held), slot: self.target.slot, broken: None };
-        match self.in_time(relay.first_bytes(&mut connection)).await {
+        let mut relay = Relay {
+            exchange,
+            decoder,
+            pieces: Vec::new(),
+            held: Some(held),
+            slot: self.target.slot,
+            broken: None,
+        };
+        let first = within(exchange, pin!(relay.first_bytes(&mut connection))).await;
+        let first = match first {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
-            Some(Ok(first)) => {
-                let is_whole = relay.relay(&mut connection, first, &upstream.endpoint.name).await;
-                if !is_whole {
-                    return Attempt::Answered;
-                }
-            }
+            Some(Ok(first)) => first,
+        };
+        let is_whole = relay.relay(&mut connection, first, &upstream.endpoint.name).await;
+        if !is_whole {
+            return Attempt::Answered;
         }
         if head.keeps && connection.is_clean() {
             upstream.release(connection, exchange.shard.now_ms());
@@ -172,7 +205,10 @@ impl Forwarding<'_> {
 
     /// Sends the request and reads the head of the answer. A kept connection that dies before any
     /// byte of an answer is replaced once by a fresh one: the engine had closed it while idle.
-    async fn ask(&self, upstream: &Rc<Upstream>) -> Result<(EngineConnection, ReadAnswer), Failure> {
+    async fn ask(
+        &self,
+        upstream: &Rc<Upstream>,
+    ) -> Result<(EngineConnection, ReadAnswer), Failure> {
         let shard = &self.exchange.shard;
         let limits = &shard.shared.options.timeouts;
         let head = self.request_head(upstream);
@@ -190,7 +226,9 @@ impl Forwarding<'_> {
     }
 
     fn request_head(&self, upstream: &Upstream) -> Bytes {
-        let Exchange { head, request_id, .. } = self.exchange;
+        let Exchange {
+            head, request_id, ..
+        } = self.exchange;
         let endpoint = &upstream.endpoint;
         let added = &self.target.request_headers;
         let mut out = Vec::with_capacity(512);
@@ -202,14 +240,21 @@ impl Forwarding<'_> {
         push_line(&mut out, b"host", endpoint.authority.as_bytes());
         out.extend_from_slice(b"connection: keep-alive\r\n");
         for (name, value) in head.forwarded() {
-            if !added.iter().any(|(one, _)| name.eq_ignore_ascii_case(one.as_bytes())) {
+            if !added
+                .iter()
+                .any(|(one, _)| name.eq_ignore_ascii_case(one.as_bytes()))
+            {
                 push_line(&mut out, name, value);
             }
         }
         push_line(&mut out, b"x-request-id", request_id.as_bytes());
         // An engine with a key of its own never sees the client's.
         if let Some(key) = &endpoint.api_key {
-            push_line(&mut out, b"authorization", format!("Bearer {key}").as_bytes());
+            push_line(
+                &mut out,
+                b"authorization",
+                format!("Bearer {key}").as_bytes(),
+            );
         } else {
             let authorization = head.authorization();
             if !authorization.is_empty() {
@@ -227,11 +272,6 @@ impl Forwarding<'_> {
         Bytes::from(out)
     }
 
-    /// The outcome of `work`, `None` when the request's limit has passed first.
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        within(self.exchange, work).await
-    }
-
     /// Slot of the next target if there is one and the budget allows it.
     fn take_next(&self) -> Option<u32> {
         let next = self.order.targets.get(self.position + 1)?;
@@ -242,14 +282,21 @@ impl Forwarding<'_> {
 
     fn report(&self, outcome: AttemptOutcome, next_slot: i32, endpoint: &str, cause: &str) {
         self.exchange.trouble("an attempt failed", endpoint, cause);
-        let Some(handle) = self.exchange.handle else { return };
-        let event = Event::AttemptFailed { slot: self.target.slot, outcome, next_slot };
+        let Some(handle) = self.exchange.handle else {
+            return;
+        };
+        let event = Event::AttemptFailed {
+            slot: self.target.slot,
+            outcome,
+            next_slot,
+        };
         self.exchange.shard.report(Record { handle, event });
     }
 }
 
-async fn within<T>(exchange: &Exchange, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+/// The outcome of `work`, `None` when the request's limit has passed first. Takes it pinned, so that
+/// it exists once in the task's memory.
+async fn within<T>(exchange: &Exchange, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
             return Poll::Ready(Some(done));
@@ -306,17 +353,24 @@ enum Step {
 impl Relay<'_> {
     /// Waits for the first payload, or the end of an answer without any.
     async fn first_bytes(&mut self, connection: &mut EngineConnection) -> Result<First, Failure> {
-        let mut first = First { bytes: Vec::new(), ended: self.decoder.is_empty() };
+        let mut first = First {
+            bytes: Vec::new(),
+            ended: self.decoder.is_empty(),
+        };
         while first.bytes.is_empty() && !first.ended {
             let step = self.read(connection, |bytes, pieces, _| {
                 for piece in pieces {
-                    first.bytes.extend_from_slice(bytes.get(piece.clone()).unwrap_or_default());
+                    first
+                        .bytes
+                        .extend_from_slice(bytes.get(piece.clone()).unwrap_or_default());
                 }
             });
             match step.await? {
                 Step::More => {}
                 Step::Ended => first.ended = true,
-                Step::Lost => return Err(Failure::Unreachable("the connection was closed".to_owned())),
+                Step::Lost => {
+                    return Err(Failure::Unreachable("the connection was closed".to_owned()));
+                }
             }
         }
         Ok(first)
@@ -324,7 +378,12 @@ impl Relay<'_> {
 
     /// Relays the answer to its end; false when it had to be cut. Every read is written before the next one: a slow client
     /// holds its engine back, and no stream has more than one read waiting.
-    async fn relay(&mut self, connection: &mut EngineConnection, first: First, endpoint: &str) -> bool {
+    async fn relay(
+        &mut self,
+        connection: &mut EngineConnection,
+        first: First,
+        endpoint: &str,
+    ) -> bool {
         let exchange = self.exchange;
         exchange.deadline.stop();
         if let Some(held) = self.held.take() {
@@ -340,13 +399,15 @@ impl Relay<'_> {
             let read = self.read(connection, |bytes, pieces, ended| {
                 relay_pieces(exchange, bytes, pieces, ended);
             });
-            let problem = match within(exchange, read).await {
+            let problem = match within(exchange, pin!(read)).await {
                 Some(Ok(Step::More)) => None,
                 Some(Ok(Step::Ended)) => {
                     ended = true;
                     None
                 }
-                Some(Ok(Step::Lost)) => Some((DISCONNECTED, "the connection was closed".to_owned())),
+                Some(Ok(Step::Lost)) => {
+                    Some((DISCONNECTED, "the connection was closed".to_owned()))
+                }
                 Some(Err(Failure::Unreachable(word))) => Some((DISCONNECTED, word)),
                 Some(Err(Failure::BadResponse(text))) => Some((DISCONNECTED, text.to_owned())),
                 None => Some((STALLED, STALLED.1.to_owned())),
@@ -354,7 +415,9 @@ impl Relay<'_> {
             if let Some(((number, text), cause)) = problem {
                 exchange.deadline.stop();
                 exchange.trouble("an answer was cut short", endpoint, &cause);
-                exchange.cut(&Refusal::new(number, text), Outcome::EndpointFailed).await;
+                exchange
+                    .cut(&Refusal::new(number, text), Outcome::EndpointFailed)
+                    .await;
                 return false;
             }
             if exchange.client.is_flushed() {
@@ -375,7 +438,12 @@ impl Relay<'_> {
         connection: &mut EngineConnection,
         mut take: impl FnMut(&[u8], &[Range<usize>], bool),
     ) -> Result<Step, Failure> {
-        let Self { decoder, pieces, broken, .. } = self;
+        let Self {
+            decoder,
+            pieces,
+            broken,
+            ..
+        } = self;
         if let Some(text) = broken.take() {
             return Err(Failure::BadResponse(text));
         }
@@ -389,14 +457,21 @@ impl Relay<'_> {
                     // What came before the fault is the client's.
                     Err(text) if !pieces.is_empty() => {
                         *broken = Some(text);
-                        Decoded { used: bytes.len(), ended: false }
+                        Decoded {
+                            used: bytes.len(),
+                            ended: false,
+                        }
                     }
                     Err(text) => return Err(text),
                 };
                 if decoded.ended || !pieces.is_empty() {
                     take(bytes, pieces, decoded.ended);
                 }
-                step = if decoded.ended { Step::Ended } else { Step::More };
+                step = if decoded.ended {
+                    Step::Ended
+                } else {
+                    Step::More
+                };
                 Ok(decoded.used)
             });
             ready!(read)?;
@@ -406,8 +481,14 @@ impl Relay<'_> {
     }
 }
 
-const DISCONNECTED: (usize, &str) = (error::ENDPOINT_DISCONNECTED, "The endpoint cut the answer short.");
-const STALLED: (usize, &str) = (error::ENDPOINT_STALLED, "The endpoint stopped sending within an answer.");
+const DISCONNECTED: (usize, &str) = (
+    error::ENDPOINT_DISCONNECTED,
+    "The endpoint cut the answer short.",
+);
+const STALLED: (usize, &str) = (
+    error::ENDPOINT_STALLED,
+    "The endpoint stopped sending within an answer.",
+);
 
 fn relay_pieces(exchange: &Exchange, bytes: &[u8], pieces: &[Range<usize>], ended: bool) {
     const INLINE: usize = 16;

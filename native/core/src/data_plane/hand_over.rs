@@ -16,9 +16,15 @@ use crate::prepare::Route;
 pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>>) {
     let mut records = Vec::new();
     let shared = &shard.shared;
-    let prepare = shared.prepare.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let prepare = shared
+        .prepare
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     for exchange in exchanges {
-        let Some(handle) = exchange.handle else { continue };
+        let Some(handle) = exchange.handle else {
+            continue;
+        };
         // Its client may have left while others of the batch were read.
         if exchange.state.get() != State::Deciding {
             continue;
@@ -35,10 +41,20 @@ pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>
         match (&prepare, route) {
             (Some(prepare), Some(route)) => {
                 let shared = Arc::clone(shared);
-                let record = Record { handle, event: event(true) };
-                prepare.prepare(handle, route, Box::new(move || shared.announce_prepared(record)));
+                let record = Record {
+                    handle,
+                    event: event(true),
+                };
+                prepare.prepare(
+                    handle,
+                    route,
+                    Box::new(move || shared.announce_prepared(record)),
+                );
             }
-            _ => records.push(Record { handle, event: event(false) }),
+            _ => records.push(Record {
+                handle,
+                event: event(false),
+            }),
         }
     }
     shared.announce(records);

@@ -51,10 +51,40 @@ pub struct ReadHead {
 
 /// Methods that llhttp, and so the portable plane, knows. CONNECT is no request for a router.
 const METHODS: [&[u8]; 34] = [
-    b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"COPY", b"LOCK",
-    b"MKCOL", b"MOVE", b"PROPFIND", b"PROPPATCH", b"SEARCH", b"UNLOCK", b"BIND", b"REBIND",
-    b"UNBIND", b"ACL", b"REPORT", b"MKACTIVITY", b"CHECKOUT", b"MERGE", b"M-SEARCH", b"NOTIFY",
-    b"SUBSCRIBE", b"UNSUBSCRIBE", b"PURGE", b"MKCALENDAR", b"LINK", b"UNLINK", b"SOURCE", b"QUERY",
+    b"GET",
+    b"POST",
+    b"HEAD",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"PATCH",
+    b"TRACE",
+    b"COPY",
+    b"LOCK",
+    b"MKCOL",
+    b"MOVE",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"SEARCH",
+    b"UNLOCK",
+    b"BIND",
+    b"REBIND",
+    b"UNBIND",
+    b"ACL",
+    b"REPORT",
+    b"MKACTIVITY",
+    b"CHECKOUT",
+    b"MERGE",
+    b"M-SEARCH",
+    b"NOTIFY",
+    b"SUBSCRIBE",
+    b"UNSUBSCRIBE",
+    b"PURGE",
+    b"MKCALENDAR",
+    b"LINK",
+    b"UNLINK",
+    b"SOURCE",
+    b"QUERY",
 ];
 
 /// Headers by which routers and their sidecars steer; a client must not.
@@ -134,7 +164,11 @@ struct Seen {
     stripped: u32,
 }
 
-fn sort_lines(bytes: Box<[u8]>, request: RequestLine, lines: Vec<Line>) -> Result<ReadHead, Malformed> {
+fn sort_lines(
+    bytes: Box<[u8]>,
+    request: RequestLine,
+    lines: Vec<Line>,
+) -> Result<ReadHead, Malformed> {
     let mut seen = Seen::default();
     let mut request_id = None;
     let nominated = connection_options(&bytes, &lines, &mut seen);
@@ -153,7 +187,10 @@ fn sort_lines(bytes: Box<[u8]>, request: RequestLine, lines: Vec<Line>) -> Resul
                 seen.request_ids += 1;
                 request_id = is_request_id(value).then_some(line.value);
             }
-        } else if !nominated.iter().any(|&option| name.eq_ignore_ascii_case(option)) {
+        } else if !nominated
+            .iter()
+            .any(|&option| name.eq_ignore_ascii_case(option))
+        {
             let forwarded = if is_authorization(name) { 0 } else { FORWARDED };
             sorted.push((line, SHOWN | forwarded));
         }
@@ -171,8 +208,16 @@ fn sort_lines(bytes: Box<[u8]>, request: RequestLine, lines: Vec<Line>) -> Resul
         path: path.clone().unwrap_or(0..0),
         rooted,
         lines: sorted.into_boxed_slice(),
-        request_id: if seen.request_ids == 1 { request_id } else { None },
-        framing: if seen.chunked { Framing::Chunked } else { Framing::Length(seen.length.unwrap_or(0)) },
+        request_id: if seen.request_ids == 1 {
+            request_id
+        } else {
+            None
+        },
+        framing: if seen.chunked {
+            Framing::Chunked
+        } else {
+            Framing::Length(seen.length.unwrap_or(0))
+        },
         http_1_0: request.http_1_0,
         keeps: !seen.close && (!request.http_1_0 || seen.keep_alive),
         // HTTP/1.0 knows no interim answers.
@@ -181,9 +226,16 @@ fn sort_lines(bytes: Box<[u8]>, request: RequestLine, lines: Vec<Line>) -> Resul
         bytes,
     };
     let target_problem = path.is_none().then(|| {
-        Refusal::new(error::MALFORMED_REQUEST, "The request target is neither a path nor a URL.")
+        Refusal::new(
+            error::MALFORMED_REQUEST,
+            "The request target is neither a path nor a URL.",
+        )
     });
-    Ok(ReadHead { head, problem, target_problem })
+    Ok(ReadHead {
+        head,
+        problem,
+        target_problem,
+    })
 }
 
 fn read_own(name: &[u8], value: &[u8], seen: &mut Seen) -> Result<(), Malformed> {
@@ -214,7 +266,10 @@ fn find_problem(count: usize, http_1_0: bool, seen: &Seen) -> Option<Refusal> {
         return Some(Refusal::new(error::HEADERS_TOO_LARGE, &text));
     }
     if seen.hosts > 1 || seen.host_list || (seen.hosts == 0 && !http_1_0) {
-        return Some(Refusal::new(error::MALFORMED_REQUEST, "Exactly one Host header is needed."));
+        return Some(Refusal::new(
+            error::MALFORMED_REQUEST,
+            "Exactly one Host header is needed.",
+        ));
     }
     seen.encoded.then(|| {
         let text = "Send the body uncompressed, without Content-Encoding.";
@@ -246,11 +301,17 @@ fn request_path(bytes: &[u8], target: &Range<u32>) -> (Option<Range<u32>>, bool)
         return (Some(target.clone()), true);
     }
     let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
-        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        text.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     });
-    let Some(scheme) = scheme else { return (None, true) };
+    let Some(scheme) = scheme else {
+        return (None, true);
+    };
     let rest = text.get(scheme.len()..).unwrap_or_default();
-    let authority = rest.iter().take_while(|byte| !b"/?#".contains(byte)).count();
+    let authority = rest
+        .iter()
+        .take_while(|byte| !b"/?#".contains(byte))
+        .count();
     if authority == 0 {
         return (None, true);
     }
@@ -263,11 +324,15 @@ fn is_reserved(name: &[u8]) -> bool {
     if name.contains(&b'_') {
         return true;
     }
-    if !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"x-")) {
+    if !name
+        .get(..2)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"x-"))
+    {
         return false;
     }
     RESERVED_PREFIXES.iter().any(|prefix| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     })
 }
 
@@ -275,9 +340,21 @@ fn is_reserved(name: &[u8]) -> bool {
 /// readable for usage and for the error event of a cut stream, hence the encodings.
 fn is_own(name: &[u8]) -> bool {
     const OWN: [&[u8]; 15] = [
-        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate",
-        b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
-        b"host", b"content-length", b"accept-encoding", b"content-encoding", b"x-request-id",
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"expect",
+        b"host",
+        b"content-length",
+        b"accept-encoding",
+        b"content-encoding",
+        b"x-request-id",
     ];
     OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
@@ -294,7 +371,9 @@ fn is_request_id(value: &[u8]) -> bool {
 }
 
 fn range<'a>(bytes: &'a [u8], range: &Range<u32>) -> &'a [u8] {
-    bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
+    bytes
+        .get(range.start as usize..range.end as usize)
+        .unwrap_or_default()
 }
 
 impl Head {
@@ -347,6 +426,11 @@ impl Head {
         self.lines
             .iter()
             .filter(move |(_, flags)| flags & flag != 0)
-            .map(|(line, _)| (range(&self.bytes, &line.name), range(&self.bytes, &line.value)))
+            .map(|(line, _)| {
+                (
+                    range(&self.bytes, &line.name),
+                    range(&self.bytes, &line.value),
+                )
+            })
     }
 }

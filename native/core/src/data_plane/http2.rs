@@ -47,9 +47,15 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Serves the connection until it is closed; `read` are its first bytes.
 pub async fn serve(connection: &Rc<Connection>, read: Vec<u8>) {
-    let Some(stream) = connection.take_stream() else { return };
+    let Some(stream) = connection.take_stream() else {
+        return;
+    };
     connection.deadline.stop();
-    let io = TokioIo::new(Rewound { read, used: 0, stream });
+    let io = TokioIo::new(Rewound {
+        read,
+        used: 0,
+        stream,
+    });
     let service = service_fn(|request| respond(Rc::clone(connection), request));
     let mut builder = Builder::new(LocalExecutor);
     builder
@@ -74,24 +80,46 @@ pub async fn serve(connection: &Rc<Connection>, read: Vec<u8>) {
     .await;
 }
 
-async fn respond(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+async fn respond(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
     let shard = Rc::clone(&connection.shard);
     let (parts, body) = request.into_parts();
     let stream = Rc::new(Stream::default());
     let counters = &shard.shared.counters;
     let read = read_http2_head(spell(&parts), !body.is_end_stream());
-    let Ok(ReadHead { head, problem, target_problem }) = read else {
+    let Ok(ReadHead {
+        head,
+        problem,
+        target_problem,
+    }) = read
+    else {
         count(&counters.refused_requests);
         return Ok(bare_refusal(&shard.new_request_id()));
     };
-    counters.stripped_headers.fetch_add(u64::from(head.stripped), Ordering::Relaxed);
+    counters
+        .stripped_headers
+        .fetch_add(u64::from(head.stripped), Ordering::Relaxed);
     let refusal = problem.or(target_problem);
     let hint = body.size_hint().lower().min(u64::from(WINDOW_BYTES)) as usize;
-    let handle = if refusal.is_none() { shard.shared.store.open(hint) } else { None };
-    let exchange = Exchange::new(&shard, Client::Http2(Rc::clone(&stream)), Arc::new(head), handle);
+    let handle = if refusal.is_none() {
+        shard.shared.store.open(hint)
+    } else {
+        None
+    };
+    let exchange = Exchange::new(
+        &shard,
+        Client::Http2(Rc::clone(&stream)),
+        Arc::new(head),
+        handle,
+    );
     *stream.exchange.borrow_mut() = Rc::downgrade(&exchange);
     // From here on, hyper dropping this future or the body means that the client has left.
-    let answer_body = AnswerBody { stream: Rc::clone(&stream), exchange: Some(Rc::clone(&exchange)) };
+    let answer_body = AnswerBody {
+        stream: Rc::clone(&stream),
+        exchange: Some(Rc::clone(&exchange)),
+    };
     if handle.is_none() {
         count(&counters.refused_requests);
         answer(&exchange, refusal.unwrap_or_else(full));
@@ -105,8 +133,12 @@ async fn respond(connection: Rc<Connection>, request: Request<Incoming>) -> Resu
 
 /// Reads the body into the store; false when the request was refused on the way.
 async fn read_body(exchange: &Rc<Exchange>, mut body: Incoming) -> bool {
-    let (Some(handle), shard) = (exchange.handle, &exchange.shard) else { return false };
-    exchange.deadline.start(shard.shared.options.timeouts.request_ms, shard.now_ms());
+    let (Some(handle), shard) = (exchange.handle, &exchange.shard) else {
+        return false;
+    };
+    exchange
+        .deadline
+        .start(shard.shared.options.timeouts.request_ms, shard.now_ms());
     loop {
         let frame = poll_fn(|context| {
             if exchange.deadline.poll_expired(context).is_ready() {
@@ -129,7 +161,9 @@ async fn read_body(exchange: &Rc<Exchange>, mut body: Incoming) -> bool {
                 return false;
             }
             Ok(Some(Ok(frame))) => {
-                let Ok(bytes) = frame.into_data() else { continue };
+                let Ok(bytes) = frame.into_data() else {
+                    continue;
+                };
                 let refusal = match shard.shared.store.append(handle, &bytes) {
                     Append::Done => continue,
                     Append::TooLarge => body_too_large(),
@@ -148,7 +182,10 @@ fn spell(parts: &Parts) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let authority = parts.uri.authority().map(|authority| authority.as_str());
@@ -166,7 +203,8 @@ fn spell(parts: &Parts) -> Vec<u8> {
 
 fn response(head: &ClientHead, body: AnswerBody) -> Response<AnswerBody> {
     let mut response = Response::new(body);
-    *response.status_mut() = hyper::StatusCode::from_u16(head.status).unwrap_or(hyper::StatusCode::BAD_GATEWAY);
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(head.status).unwrap_or(hyper::StatusCode::BAD_GATEWAY);
     let mut lines = Vec::new();
     let mut text = head.lines.clone();
     text.extend_from_slice(b"\r\n");
@@ -174,7 +212,8 @@ fn response(head: &ClientHead, body: AnswerBody) -> Response<AnswerBody> {
         return response;
     }
     for line in lines {
-        let part = |range: &std::ops::Range<u32>| text.get(range.start as usize..range.end as usize);
+        let part =
+            |range: &std::ops::Range<u32>| text.get(range.start as usize..range.end as usize);
         let name = part(&line.name).and_then(|name| HeaderName::from_bytes(name).ok());
         let value = part(&line.value).and_then(|value| HeaderValue::from_bytes(value).ok());
         if let (Some(name), Some(value)) = (name, value) {
@@ -195,7 +234,13 @@ fn bare_refusal(request_id: &str) -> Response<AnswerBody> {
     );
     let stream = Rc::new(Stream::default());
     stream.send(&[refusal.body.as_bytes()], true);
-    response(&head, AnswerBody { stream, exchange: None })
+    response(
+        &head,
+        AnswerBody {
+            stream,
+            exchange: None,
+        },
+    )
 }
 
 /// Where an exchange and hyper meet: a head, then one read of the engine's answer at a time.
@@ -301,7 +346,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let stream = &self.stream;
         if let Some(frame) = stream.frames.borrow_mut().pop_front() {
             stream.wake_exchange();
@@ -342,7 +390,11 @@ struct Rewound {
 }
 
 impl AsyncRead for Rewound {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let rest = self.read.get(self.used..).unwrap_or_default();
         if rest.is_empty() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
@@ -358,7 +410,11 @@ impl AsyncRead for Rewound {
 }
 
 impl AsyncWrite for Rewound {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -72,7 +72,11 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// `wake` is called when records wait to be taken, at most once until they are.
-    pub fn new(mut options: Options, store: Arc<RequestStore>, wake: Box<dyn Fn() + Send + Sync>) -> Self {
+    pub fn new(
+        mut options: Options,
+        store: Arc<RequestStore>,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
         options.threads = options.threads.clamp(1, THREADS_MAX);
         Self {
             shared: Arc::new(Shared::new(options, store, Outbox::new(wake))),
@@ -88,7 +92,11 @@ impl DataPlane {
         let address = first.local_addr().map_err(|error| error.to_string())?;
         let mut listeners = vec![Some(first)];
         for _ in 1..options.threads {
-            let more = if shared_port { Some(bind(address, true)?) } else { None };
+            let more = if shared_port {
+                Some(bind(address, true)?)
+            } else {
+                None
+            };
             listeners.push(more);
         }
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +118,8 @@ impl DataPlane {
             flag.store(false, Ordering::Relaxed);
         }
         let endpoints = by_slot.into_iter().take(ENDPOINTS_MAX);
-        self.shared.set_endpoints(endpoints.map(|endpoint| endpoint.map(Arc::new)).collect());
+        self.shared
+            .set_endpoints(endpoints.map(|endpoint| endpoint.map(Arc::new)).collect());
     }
 
     /// Tells the native pick whether an endpoint may be used.
@@ -122,7 +131,11 @@ impl DataPlane {
 
     /// Has prompts encoded before JavaScript hears of their requests.
     pub fn set_prepare(&self, prepare: Option<Arc<dyn Prepare>>) {
-        *self.shared.prepare.write().unwrap_or_else(PoisonError::into_inner) = prepare;
+        *self
+            .shared
+            .prepare
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = prepare;
     }
 
     /// Carries a decision out; false when the handle is stale.
@@ -211,7 +224,9 @@ impl Drop for DataPlane {
 }
 
 fn listen(host: &str, port: u16, shared_port: bool) -> Result<TcpListener, String> {
-    let addresses = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let addresses = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| error.to_string())?;
     let mut problem = format!("{host} has no address");
     for address in addresses {
         // A shared port would be shared with another process too: first see that nobody has it.
@@ -233,7 +248,11 @@ fn listen(host: &str, port: u16, shared_port: bool) -> Result<TcpListener, Strin
 
 fn bind(address: SocketAddr, shared_port: bool) -> Result<TcpListener, String> {
     let bound = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         if shared_port {
             socket.set_reuse_port(true)?;

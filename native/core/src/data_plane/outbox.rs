@@ -50,9 +50,20 @@ pub struct Done {
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    Request { body_bytes: usize, received_at_ms: f64, prepared: bool },
-    AttemptFailed { slot: u32, outcome: AttemptOutcome, next_slot: i32 },
-    FirstByte { slot: u32, status: u16 },
+    Request {
+        body_bytes: usize,
+        received_at_ms: f64,
+        prepared: bool,
+    },
+    AttemptFailed {
+        slot: u32,
+        outcome: AttemptOutcome,
+        next_slot: i32,
+    },
+    FirstByte {
+        slot: u32,
+        status: u16,
+    },
     Done(Done),
 }
 
@@ -150,7 +161,9 @@ impl Outbox {
         let mut queue = self.lock();
         let mut count = 0;
         for row in numbers.chunks_exact_mut(RECORD_NUMBERS) {
-            let Some(record) = queue.records.pop_front() else { break };
+            let Some(record) = queue.records.pop_front() else {
+                break;
+            };
             if matches!(record.event, Event::Done(_)) {
                 queue.ending.push(record.handle);
             }
@@ -179,12 +192,30 @@ impl Outbox {
 /// Writes kind, slot, generation, then the kind's own numbers. The face reads the same order.
 fn write_record(record: &Record, row: &mut [f64]) {
     let numbers: [f64; RECORD_NUMBERS] = match &record.event {
-        Event::Request { body_bytes, received_at_ms, prepared } => {
-            fill(0.0, &[*body_bytes as f64, *received_at_ms, f64::from(u8::from(*prepared))])
-        }
-        Event::AttemptFailed { slot, outcome, next_slot } => {
-            fill(1.0, &[f64::from(*slot), *outcome as u32 as f64, f64::from(*next_slot)])
-        }
+        Event::Request {
+            body_bytes,
+            received_at_ms,
+            prepared,
+        } => fill(
+            0.0,
+            &[
+                *body_bytes as f64,
+                *received_at_ms,
+                f64::from(u8::from(*prepared)),
+            ],
+        ),
+        Event::AttemptFailed {
+            slot,
+            outcome,
+            next_slot,
+        } => fill(
+            1.0,
+            &[
+                f64::from(*slot),
+                *outcome as u32 as f64,
+                f64::from(*next_slot),
+            ],
+        ),
         Event::FirstByte { slot, status } => fill(2.0, &[f64::from(*slot), f64::from(*status)]),
         Event::Done(done) => fill(
             3.0,
@@ -228,15 +259,31 @@ mod tests {
         let outbox = Outbox::new(Box::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
         }));
-        let handle = Handle { slot: 3, generation: 5 };
-        let request = Event::Request { body_bytes: 7, received_at_ms: 1.5, prepared: true };
+        let handle = Handle {
+            slot: 3,
+            generation: 5,
+        };
+        let request = Event::Request {
+            body_bytes: 7,
+            received_at_ms: 1.5,
+            prepared: true,
+        };
         outbox.opened();
         for _ in 0..2 {
-            outbox.announce([Record { handle, event: request.clone() }]);
+            outbox.announce([Record {
+                handle,
+                event: request.clone(),
+            }]);
         }
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        let first_byte = Event::FirstByte { slot: 1, status: 200 };
-        assert!(!outbox.push(Record { handle, event: first_byte }));
+        let first_byte = Event::FirstByte {
+            slot: 1,
+            status: 200,
+        };
+        assert!(!outbox.push(Record {
+            handle,
+            event: first_byte
+        }));
         let mut numbers = [0.0; 2 * RECORD_NUMBERS];
         assert_eq!(outbox.take(&mut numbers), 2);
         assert_eq!(numbers[..6], [0.0, 3.0, 5.0, 7.0, 1.5, 1.0]);

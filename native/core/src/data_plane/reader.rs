@@ -20,7 +20,7 @@ use super::head::{Framing, ReadHead, read_head};
 use super::refusal::Refusal;
 use super::shared::{Decision, count};
 use super::work;
-use super::{http2, hand_over};
+use super::{hand_over, http2};
 use crate::layout::error;
 use crate::layout::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX};
 use crate::store::{Append, Handle};
@@ -147,7 +147,9 @@ impl Reader {
     }
 
     fn begin_limit(&self, limit_ms: f64) {
-        self.connection.deadline.start(limit_ms, self.connection.shard.now_ms());
+        self.connection
+            .deadline
+            .start(limit_ms, self.connection.shard.now_ms());
     }
 
     /// Reads into the buffer; the requests read so far are handed over first, in one batch.
@@ -173,13 +175,23 @@ impl Reader {
     async fn request(&mut self, read: ReadHead) -> Result<(), End> {
         let shard = Rc::clone(&self.connection.shard);
         let counters = &shard.shared.counters;
-        let ReadHead { head, problem, target_problem } = read;
-        counters.stripped_headers.fetch_add(u64::from(head.stripped), Ordering::Relaxed);
+        let ReadHead {
+            head,
+            problem,
+            target_problem,
+        } = read;
+        counters
+            .stripped_headers
+            .fetch_add(u64::from(head.stripped), Ordering::Relaxed);
         let closing = head.expects_continue || problem.is_some();
         let framing = head.framing;
         let keeps = head.keeps;
         let refusal = problem.or(target_problem).or_else(|| too_large(framing));
-        let handle = if refusal.is_none() { open_body(&shard.shared.store, framing) } else { None };
+        let handle = if refusal.is_none() {
+            open_body(&shard.shared.store, framing)
+        } else {
+            None
+        };
         let client = Client::Http1(Rc::clone(&self.connection));
         let expects = head.expects_continue;
         let exchange = Exchange::new(&shard, client, Arc::new(head), handle);
@@ -189,7 +201,9 @@ impl Reader {
                 self.announce();
                 let is_turn = || self.connection.is_turn_of(&exchange);
                 self.connection.until(is_turn).await;
-                self.connection.write_raw(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                self.connection
+                    .write_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    .await;
             }
             self.body(&exchange, Some(handle), framing).await?;
         } else {
@@ -198,13 +212,28 @@ impl Reader {
             answer(&exchange, refusal.unwrap_or_else(full));
             self.body(&exchange, None, framing).await?;
         }
-        if keeps && !exchange.closing.get() { Ok(()) } else { Err(self.wait_for_the_end().await) }
+        if keeps && !exchange.closing.get() {
+            Ok(())
+        } else {
+            Err(self.wait_for_the_end().await)
+        }
     }
 
     /// Reads a body into the store, or over it when the request has been refused.
-    async fn body(&mut self, exchange: &Rc<Exchange>, handle: Option<Handle>, framing: Framing) -> Result<(), End> {
+    async fn body(
+        &mut self,
+        exchange: &Rc<Exchange>,
+        handle: Option<Handle>,
+        framing: Framing,
+    ) -> Result<(), End> {
         let limit = self.connection.shard.shared.options.timeouts.request_ms;
-        let mut body = BodyReader { exchange, handle, left: 0, chunked: None, discarded: Cell::new(0) };
+        let mut body = BodyReader {
+            exchange,
+            handle,
+            left: 0,
+            chunked: None,
+            discarded: Cell::new(0),
+        };
         match framing {
             Framing::Length(length) => body.left = length,
             Framing::Chunked => body.chunked = Some(Chunked::default()),
@@ -212,7 +241,11 @@ impl Reader {
         let mut used = body.take(&self.buffer)?;
         if used.is_none() {
             let spent = self.connection.shard.now_ms() - self.head_began_ms;
-            self.begin_limit(if limit > 0.0 { (limit - spent).max(1.0) } else { 0.0 });
+            self.begin_limit(if limit > 0.0 {
+                (limit - spent).max(1.0)
+            } else {
+                0.0
+            });
         }
         while used.is_none() {
             // All bytes of the buffer belong to the body; what follows is read past it.
@@ -294,7 +327,10 @@ impl BodyReader<'_> {
         };
         let mut at = 0;
         let end = loop {
-            match chunked.next(bytes, at).map_err(|text| End::Refused(not_http(text)))? {
+            match chunked
+                .next(bytes, at)
+                .map_err(|text| End::Refused(not_http(text)))?
+            {
                 Piece::Data(range) => {
                     at = range.end;
                     self.keep(bytes.get(range).unwrap_or_default())?;
@@ -308,11 +344,16 @@ impl BodyReader<'_> {
     }
 
     fn keep(&self, bytes: &[u8]) -> Result<(), End> {
-        let reading = self.exchange.state.get() == State::Reading && self.exchange.decision.borrow().is_none();
+        let reading = self.exchange.state.get() == State::Reading
+            && self.exchange.decision.borrow().is_none();
         let Some(handle) = self.handle.filter(|_| reading) else {
             // Read on for a while, so that the client sees the answer instead of a reset.
             self.discarded.set(self.discarded.get() + bytes.len());
-            return if self.discarded.get() > BODY_BYTES_MAX { Err(End::Gone) } else { Ok(()) };
+            return if self.discarded.get() > BODY_BYTES_MAX {
+                Err(End::Gone)
+            } else {
+                Ok(())
+            };
         };
         if bytes.is_empty() {
             return Ok(());
@@ -347,11 +388,17 @@ pub fn body_too_large() -> Refusal {
 }
 
 pub fn full() -> Refusal {
-    Refusal::new(error::TOO_MANY_REQUESTS, "The router holds as much as it may.")
+    Refusal::new(
+        error::TOO_MANY_REQUESTS,
+        "The router holds as much as it may.",
+    )
 }
 
 fn too_slow() -> Refusal {
-    Refusal::new(error::REQUEST_TIMEOUT, "The request was not received in time.")
+    Refusal::new(
+        error::REQUEST_TIMEOUT,
+        "The request was not received in time.",
+    )
 }
 
 fn not_http(text: &str) -> Refusal {
@@ -370,7 +417,8 @@ pub fn answer(exchange: &Rc<Exchange>, refusal: Refusal) {
 /// The bytes are no request, or come too slowly.
 async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
     let front = connection.front();
-    let reading = front.filter(|front| connection.open_count() == 1 && front.state.get() == State::Reading);
+    let reading =
+        front.filter(|front| connection.open_count() == 1 && front.state.get() == State::Reading);
     if let Some(reading) = reading {
         reading.closing.set(true);
         answer(&reading, refusal);
@@ -400,15 +448,22 @@ fn raw_answer(refusal: &Refusal, request_id: &str) -> String {
 /// The client sends no more: it may still wait for its answers, or have left.
 async fn half_closed(connection: &Rc<Connection>) {
     connection.is_half_closed.set(true);
-    let Some(front) = connection.front() else { return };
+    let Some(front) = connection.front() else {
+        return;
+    };
     // Who has left while an answer runs does not come back for its rest; HTTP/1.0 has no 102.
-    let left_for_good = matches!(front.state.get(), State::Relaying | State::Reading) || front.head.http_1_0;
+    let left_for_good =
+        matches!(front.state.get(), State::Relaying | State::Reading) || front.head.http_1_0;
     if front.state.get() != State::Flushing && left_for_good {
         return;
     }
     let mut delay = PROBE_FIRST;
     while let Some(front) = connection.front() {
-        if front.is_unanswered() && !connection.write_raw(b"HTTP/1.1 102 Processing\r\n\r\n").await {
+        if front.is_unanswered()
+            && !connection
+                .write_raw(b"HTTP/1.1 102 Processing\r\n\r\n")
+                .await
+        {
             return;
         }
         let ended = connection.until(|| connection.open_count() == 0);

@@ -28,7 +28,11 @@ impl Refusal {
 
     /// An error whose body JavaScript has built.
     pub fn with_body(number: usize, body: String) -> Self {
-        Self { number, body, message: String::new() }
+        Self {
+            number,
+            body,
+            message: String::new(),
+        }
     }
 
     fn build(number: usize, message: &str, param: Option<&str>) -> Self {
@@ -42,7 +46,11 @@ impl Refusal {
             row.code,
             row.source,
         );
-        Self { number, body, message: message.to_owned() }
+        Self {
+            number,
+            body,
+            message: message.to_owned(),
+        }
     }
 
     pub fn status(&self) -> u16 {
@@ -81,14 +89,22 @@ mod tests {
 
     #[test]
     fn bodies_have_the_shape_of_the_table() {
-        let refusal = Refusal::about(error::UNSUPPORTED_ENCODING, "No \"gzip\".", "content-encoding");
+        let refusal = Refusal::about(
+            error::UNSUPPORTED_ENCODING,
+            "No \"gzip\".",
+            "content-encoding",
+        );
         assert_eq!(
             refusal.body,
             r#"{"error":{"message":"No \"gzip\".","type":"invalid_request_error","param":"content-encoding","code":"unsupported_encoding","source":"client"}}"#
         );
         assert_eq!(refusal.status(), 415);
         let full = Refusal::new(error::TOO_MANY_REQUESTS, "Full.");
-        assert!(full.headers().iter().any(|(name, value)| name == "retry-after" && value == "1"));
+        assert!(
+            full.headers()
+                .iter()
+                .any(|(name, value)| name == "retry-after" && value == "1")
+        );
         assert!(full.event(false).starts_with(b"\n\ndata: {\"error\""));
     }
 }

@@ -52,8 +52,14 @@ pub struct Shard {
 }
 
 /// Runs the thread until it is told to stop.
-pub fn run(shared: Arc<Shared>, number: usize, listener: Option<TcpListener>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn run(
+    shared: Arc<Shared>,
+    number: usize,
+    listener: Option<TcpListener>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = LocalSet::new();
     let shard = Shard::new(shared, number);
     let main = Rc::clone(&shard);
@@ -88,9 +94,11 @@ impl Shard {
         spawn_local(async move { watching.deadlines.run(&watching.shared.clock).await });
         let pruning = Rc::clone(&self);
         spawn_local(async move { pruning.prune().await });
-        let listening = listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok());
+        let listening =
+            listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok());
         let accepting = Rc::clone(&self);
-        let accept = listening.map(|listener| spawn_local(async move { accepting.accept(listener).await }));
+        let accept =
+            listening.map(|listener| spawn_local(async move { accepting.accept(listener).await }));
         loop {
             self.inbox().notify.notified().await;
             for command in self.inbox().take() {
@@ -140,7 +148,9 @@ impl Shard {
             let load = |inbox: &Inbox| inbox.load.load(Ordering::Relaxed);
             let inboxes = self.shared.inboxes.iter().enumerate();
             let least = inboxes.min_by_key(|(_, inbox)| load(inbox));
-            if let Some((number, inbox)) = least && number != self.number {
+            if let Some((number, inbox)) = least
+                && number != self.number
+            {
                 if let Ok(stream) = stream.into_std() {
                     // Counted at once: the next connection may come before this one is taken.
                     inbox.load.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +168,9 @@ impl Shard {
         let connection = Connection::new(self, stream);
         let number = self.connections_made.get();
         self.connections_made.set(number + 1);
-        self.connections.borrow_mut().insert(number, Rc::clone(&connection));
+        self.connections
+            .borrow_mut()
+            .insert(number, Rc::clone(&connection));
         let shard = Rc::clone(self);
         spawn_local(async move {
             // Held by the task, so that a reader that unwinds closes its connection too.
@@ -178,7 +190,12 @@ impl Shard {
     }
 
     fn decided(&self, handle: Handle, decision: Decision) {
-        let open = self.open.borrow().get(handle.slot as usize).cloned().flatten();
+        let open = self
+            .open
+            .borrow()
+            .get(handle.slot as usize)
+            .cloned()
+            .flatten();
         if let Some(exchange) = open.filter(|exchange| exchange.handle == Some(handle)) {
             *exchange.decision.borrow_mut() = Some(decision);
             exchange.wake();
@@ -193,9 +210,13 @@ impl Shard {
         for endpoint in endpoints.iter() {
             let kept = before.next().flatten();
             let same = kept.clone().filter(|kept| {
-                endpoint.as_ref().is_some_and(|one| kept.endpoint.is_same_instance(one))
+                endpoint
+                    .as_ref()
+                    .is_some_and(|one| kept.endpoint.is_same_instance(one))
             });
-            if same.is_none() && let Some(kept) = kept {
+            if same.is_none()
+                && let Some(kept) = kept
+            {
                 kept.retire();
             }
             let next = same.or_else(|| endpoint.as_ref().map(|one| Upstream::new(Arc::clone(one))));
@@ -207,7 +228,11 @@ impl Shard {
     }
 
     pub fn upstream(&self, slot: u32) -> Option<Rc<Upstream>> {
-        self.upstreams.borrow().get(slot as usize).cloned().flatten()
+        self.upstreams
+            .borrow()
+            .get(slot as usize)
+            .cloned()
+            .flatten()
     }
 
     /// A request has got its handle.
@@ -309,7 +334,9 @@ impl Shard {
     /// The Date header's value, made once a second.
     pub fn date(&self) -> Arc<str> {
         let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let second = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         let mut date = self.date.borrow_mut();
         if date.0 != second {
             *date = (second, Arc::from(httpdate::fmt_http_date(now)));

@@ -40,7 +40,11 @@ pub struct Order {
 pub enum Decision {
     Forward(Order),
     Reject(Refusal),
-    Respond { status: u16, headers: Headers, body: Vec<u8> },
+    Respond {
+        status: u16,
+        headers: Headers,
+        body: Vec<u8>,
+    },
 }
 
 /// What one thread is told by others.
@@ -164,7 +168,10 @@ pub struct Shared {
 impl Shared {
     pub fn new(options: Options, store: Arc<RequestStore>, outbox: Outbox) -> Self {
         let clock = PlaneClock::new(options.manual_clock);
-        let entry = || Entry { stage: AtomicU64::new(FREE), kept: Mutex::new(None) };
+        let entry = || Entry {
+            stage: AtomicU64::new(FREE),
+            kept: Mutex::new(None),
+        };
         let endpoints = crate::layout::limits::ENDPOINTS_MAX;
         Self {
             budget: RetryBudget::new(clock.now_ms()),
@@ -188,11 +195,19 @@ impl Shared {
     }
 
     pub fn endpoints(&self) -> Arc<Vec<Option<Arc<Endpoint>>>> {
-        Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .endpoints
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub fn set_endpoints(&self, endpoints: Vec<Option<Arc<Endpoint>>>) {
-        *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoints);
+        *self
+            .endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoints);
         self.send_all(|| Command::EndpointsChanged);
     }
 
@@ -204,14 +219,18 @@ impl Shared {
 
     /// A request is complete: JavaScript may read its head, and decide about it.
     pub fn begin_deciding(&self, handle: Handle, thread: usize, head: &Arc<Head>, id: &Arc<str>) {
-        let Some(entry) = self.entries.get(handle.slot as usize) else { return };
+        let Some(entry) = self.entries.get(handle.slot as usize) else {
+            return;
+        };
         *entry.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept {
             handle,
             head: Arc::clone(head),
             request_id: Arc::clone(id),
             phase: Phase::Waiting,
         });
-        entry.stage.store(stage(handle, thread, DECIDING), Ordering::Release);
+        entry
+            .stage
+            .store(stage(handle, thread, DECIDING), Ordering::Release);
     }
 
     /// Takes the right to decide about a request; the thread that owns it, or none when the client
@@ -229,14 +248,20 @@ impl Shared {
             return None;
         }
         let next = (now & !0xff) | to;
-        let taken = entry.stage.compare_exchange(now, next, Ordering::AcqRel, Ordering::Acquire);
+        let taken = entry
+            .stage
+            .compare_exchange(now, next, Ordering::AcqRel, Ordering::Acquire);
         taken.is_ok().then_some((now >> 8 & 0xff_ffff) as usize)
     }
 
     /// Carries out JavaScript's decision; false when the handle is stale.
     pub fn decide(&self, handle: Handle, decision: Decision) -> bool {
-        let Some(thread) = self.take_decision(handle, DECIDED) else { return false };
-        let Some(inbox) = self.inboxes.get(thread) else { return false };
+        let Some(thread) = self.take_decision(handle, DECIDED) else {
+            return false;
+        };
+        let Some(inbox) = self.inboxes.get(thread) else {
+            return false;
+        };
         inbox.send(Command::Decided(handle, decision));
         true
     }
@@ -263,7 +288,9 @@ impl Shared {
 
     /// Announces a request from any thread, unless it has ended.
     pub fn announce_prepared(&self, record: Record) {
-        let Some(entry) = self.entry(record.handle) else { return };
+        let Some(entry) = self.entry(record.handle) else {
+            return;
+        };
         entry.with(record.handle, |kept| {
             if kept.phase == Phase::Waiting {
                 kept.phase = Phase::Announced;
@@ -275,7 +302,9 @@ impl Shared {
 
     pub fn is_announced(&self, handle: Handle) -> bool {
         let announced = |kept: &mut Kept| kept.phase == Phase::Announced;
-        self.entry(handle).and_then(|entry| entry.with(handle, announced)).unwrap_or(false)
+        self.entry(handle)
+            .and_then(|entry| entry.with(handle, announced))
+            .unwrap_or(false)
     }
 
     /// Queues the last record; true when JavaScript is not on its way.
@@ -288,7 +317,9 @@ impl Shared {
 
     /// Nothing can be decided any more.
     fn end_deciding(&self, handle: Handle) {
-        let Some(entry) = self.entries.get(handle.slot as usize) else { return };
+        let Some(entry) = self.entries.get(handle.slot as usize) else {
+            return;
+        };
         let now = entry.stage.load(Ordering::Acquire);
         if now >> 32 == u64::from(handle.generation) && now & 0xff == DECIDING {
             let _ = entry.stage.compare_exchange(
@@ -303,7 +334,9 @@ impl Shared {
     /// Lines of method, path, request id, then names and values in turn; none for a stale handle.
     pub fn head_text(&self, handle: Handle) -> Option<Vec<u8>> {
         let entry = self.entries.get(handle.slot as usize)?;
-        let kept = entry.with(handle, |kept| (Arc::clone(&kept.head), Arc::clone(&kept.request_id)));
+        let kept = entry.with(handle, |kept| {
+            (Arc::clone(&kept.head), Arc::clone(&kept.request_id))
+        });
         let (head, id) = kept?;
         let mut text = Vec::with_capacity(512);
         text.extend_from_slice(head.method());

@@ -24,10 +24,15 @@ fn system_config() -> Result<Arc<ClientConfig>, String> {
     CONFIG
         .get_or_init(|| {
             let mut roots = RootCertStore::empty();
-            let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            let (_, _) =
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-            let builder = builder.with_safe_default_protocol_versions().map_err(text)?;
-            Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+            let builder = builder
+                .with_safe_default_protocol_versions()
+                .map_err(text)?;
+            Ok(Arc::new(
+                builder.with_root_certificates(roots).with_no_client_auth(),
+            ))
         })
         .clone()
 }
@@ -42,8 +47,13 @@ fn private_config(pem: &str) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier = PrivateVerifier::new(roots, trusted, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().map_err(text)?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(text)?;
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
 }
 
 /// Verifies as webpki does, but also takes an engine that presents the configured certificate
@@ -60,7 +70,8 @@ impl PrivateVerifier {
         trusted: Vec<CertificateDer<'static>>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, String> {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         let inner = builder.build().map_err(|error| error.to_string())?;
         Ok(Self { inner, trusted })
     }
@@ -75,11 +86,18 @@ impl ServerCertVerifier for PrivateVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         match verified {
             // webpki looks at the dates first, so those are right.
-            Err(error) if is_ca_as_server(&error) && self.trusted.iter().any(|one| one == end_entity) => {
+            Err(error)
+                if is_ca_as_server(&error) && self.trusted.iter().any(|one| one == end_entity) =>
+            {
                 let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&certificate, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -94,7 +112,8 @@ impl ServerCertVerifier for PrivateVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signed)
+        self.inner
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -103,7 +122,8 @@ impl ServerCertVerifier for PrivateVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
+        self.inner
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

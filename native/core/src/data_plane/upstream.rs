@@ -77,16 +77,30 @@ impl Upstream {
     }
 
     /// Makes a connection within the limit, TLS included.
-    pub async fn connect(&self, shard: &Rc<Shard>, limit_ms: f64) -> Result<EngineConnection, Failure> {
+    pub async fn connect(
+        &self,
+        shard: &Rc<Shard>,
+        limit_ms: f64,
+    ) -> Result<EngineConnection, Failure> {
         let connected = async {
             let endpoint = &self.endpoint;
             let address = (endpoint.host.as_str(), endpoint.port);
-            let stream = TcpStream::connect(address).await.map_err(|error| reason(&error))?;
+            let stream = TcpStream::connect(address)
+                .await
+                .map_err(|error| reason(&error))?;
             stream.set_nodelay(true).map_err(|error| reason(&error))?;
-            let transport = if endpoint.tls { self.secure(stream).await? } else { Transport::Plain(stream) };
+            let transport = if endpoint.tls {
+                self.secure(stream).await?
+            } else {
+                Transport::Plain(stream)
+            };
             Ok(EngineConnection::new(shard, transport))
         };
-        let limit = if limit_ms > 0.0 { Duration::from_secs_f64(limit_ms / 1000.0) } else { Duration::MAX };
+        let limit = if limit_ms > 0.0 {
+            Duration::from_secs_f64(limit_ms / 1000.0)
+        } else {
+            Duration::MAX
+        };
         match tokio::time::timeout(limit, connected).await {
             Ok(connected) => connected.map_err(Failure::Unreachable),
             Err(_) => Err(Failure::Unreachable("ETIMEDOUT".to_owned())),
@@ -95,10 +109,15 @@ impl Upstream {
 
     async fn secure(&self, stream: TcpStream) -> Result<Transport, String> {
         let ca_pem = self.endpoint.ca_pem.as_deref();
-        let config = self.tls.get_or_init(|| tls::client_config(ca_pem)).clone()?;
+        let config = self
+            .tls
+            .get_or_init(|| tls::client_config(ca_pem))
+            .clone()?;
         let name = ServerName::try_from(self.endpoint.host.clone());
         let name = name.map_err(|_| "the endpoint's name cannot be verified".to_owned())?;
         let secured = TlsConnector::from(config).connect(name, stream).await;
-        Ok(Transport::Tls(Box::new(secured.map_err(|error| reason(&error))?)))
+        Ok(Transport::Tls(Box::new(
+            secured.map_err(|error| reason(&error))?,
+        )))
     }
 }

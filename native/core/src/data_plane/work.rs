@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -22,10 +22,14 @@ pub fn spawn(exchange: &Rc<Exchange>) {
 }
 
 async fn drive(exchange: Rc<Exchange>) {
-    let mut interrupt = interruptible(&exchange, work(&exchange), |_| true).await;
+    // Boxed: the memory of a request's work goes when it has ended, and is moved only once.
+    let mut work = Box::pin(work(&exchange));
+    let mut interrupt = interruptible(&exchange, work.as_mut(), |_| true).await;
+    drop(work);
     if matches!(interrupt, Some(Interrupt::Terminate | Interrupt::Failed)) {
         let ending = end_early(&exchange, interrupt == Some(Interrupt::Failed));
-        interrupt = interruptible(&exchange, ending, |interrupt| interrupt == Interrupt::Gone).await;
+        interrupt =
+            interruptible(&exchange, Box::pin(ending).as_mut(), |interrupt| interrupt == Interrupt::Gone).await;
     }
     match interrupt {
         None => exchange.settle(),
@@ -37,10 +41,9 @@ async fn drive(exchange: Rc<Exchange>) {
 /// with it its connection to an engine.
 async fn interruptible(
     exchange: &Exchange,
-    work: impl Future<Output = ()>,
+    mut work: Pin<&mut impl Future<Output = ()>>,
     counts: impl Fn(Interrupt) -> bool,
 ) -> Option<Interrupt> {
-    let mut work = pin!(work);
     poll_fn(|context| {
         exchange.keep_waker(context);
         if let Some(interrupt) = exchange.interrupt.get().filter(|&one| counts(one)) {
@@ -49,7 +52,11 @@ async fn interruptible(
         match poll_caught(work.as_mut(), context) {
             Ok(polled) => polled.map(|()| None),
             Err(_) => {
-                exchange.trouble("the router failed while handling a request", "", "it unwound");
+                exchange.trouble(
+                    "the router failed while handling a request",
+                    "",
+                    "it unwound",
+                );
                 Poll::Ready(Some(Interrupt::Failed))
             }
         }
@@ -69,7 +76,11 @@ async fn work(exchange: &Exchange) {
     match decision(exchange).await {
         Decision::Forward(order) => forward(exchange, order).await,
         Decision::Reject(refusal) => exchange.refuse(&refusal, Outcome::Rejected).await,
-        Decision::Respond { status, headers, body } => {
+        Decision::Respond {
+            status,
+            headers,
+            body,
+        } => {
             exchange.respond(status, &headers, &body).await;
         }
     }
@@ -105,9 +116,17 @@ async fn decision(exchange: &Exchange) -> Decision {
 /// The plane's time is up, or the work has failed: the client is told, in whatever state it is.
 async fn end_early(exchange: &Exchange, failed: bool) {
     let (number, text, outcome) = if failed {
-        (error::INTERNAL_ERROR, "The router failed; its log has the cause.", Outcome::Rejected)
+        (
+            error::INTERNAL_ERROR,
+            "The router failed; its log has the cause.",
+            Outcome::Rejected,
+        )
     } else {
-        (error::SHUTTING_DOWN, "The router is shutting down.", Outcome::Rejected)
+        (
+            error::SHUTTING_DOWN,
+            "The router is shutting down.",
+            Outcome::Rejected,
+        )
     };
     let refusal = Refusal::new(number, text);
     if exchange.is_unanswered() {
@@ -117,5 +136,22 @@ async fn end_early(exchange: &Exchange, failed: bool) {
         exchange.cut(&refusal, outcome).await;
         // An answer that is complete, and only has to be taken, may go on until it is cut.
         exchange.client.flush(exchange).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl FnOnce(&'static Exchange) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn sizes() {
+        println!("work {} forward {} drive {} serve {}", size(work), size(|e| forward(e, crate::data_plane::Order::default())),
+            { fn s<F>(_: impl FnOnce(Rc<Exchange>) -> F) -> usize { size_of::<F>() } s(drive) },
+            { fn s<F>(_: impl FnOnce(Rc<crate::data_plane::connection::Connection>) -> F) -> usize { size_of::<F>() } s(crate::data_plane::reader::serve) });
+        println!("exchange {} connection {}", size_of::<Exchange>(), size_of::<crate::data_plane::connection::Connection>());
     }
 }
