@@ -193,7 +193,9 @@ impl Forwarding<'_> {
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
             Some(Ok(first)) => first,
         };
-        let is_whole = relay.relay(&mut connection, first, &upstream.endpoint.name).await;
+        let is_whole = relay
+            .relay(&mut connection, first, &upstream.endpoint.name)
+            .await;
         if !is_whole {
             return Attempt::Answered;
         }

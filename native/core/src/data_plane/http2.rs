@@ -123,7 +123,7 @@ async fn respond(
     if handle.is_none() {
         count(&counters.refused_requests);
         answer(&exchange, refusal.unwrap_or_else(full));
-    } else if read_body(&exchange, body).await && exchange.claim_task() {
+    } else if read_body(&exchange, body).await {
         exchange.state.set(State::Deciding);
         hand_over(&shard, std::iter::once(Rc::clone(&exchange)));
     }
@@ -154,7 +154,7 @@ async fn read_body(exchange: &Rc<Exchange>, mut body: Incoming) -> bool {
             }
             Ok(None) => {
                 exchange.deadline.stop();
-                return exchange.state.get() == State::Reading;
+                return exchange.is_unclaimed();
             }
             Ok(Some(Err(_))) => {
                 exchange.interrupt(Interrupt::Gone);

@@ -268,3 +268,6 @@ fn bind(address: SocketAddr, shared_port: bool) -> Result<TcpListener, String> {
         _ => format!("cannot listen on {address}: {error}"),
     })
 }
+
+#[cfg(test)]
+mod tests;

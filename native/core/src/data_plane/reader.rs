@@ -273,7 +273,7 @@ impl Reader {
         self.connection.deadline.stop();
         self.buffer.drain(..used.unwrap_or(0));
         self.seen = 0;
-        if handle.is_some() && exchange.state.get() == State::Reading && exchange.claim_task() {
+        if handle.is_some() && exchange.is_unclaimed() {
             exchange.state.set(State::Deciding);
             self.complete.push(Rc::clone(exchange));
         }
