@@ -164,6 +164,10 @@ impl DataPlane {
         self.shared.head_text(handle)
     }
 
+    pub fn has_troubles(&self) -> bool {
+        self.shared.outbox.has_troubles()
+    }
+
     pub fn take_troubles(&self) -> Vec<Trouble> {
         self.shared.outbox.take_troubles()
     }

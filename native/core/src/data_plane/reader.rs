@@ -93,6 +93,11 @@ impl Reader {
 
     /// Waits for a whole head and returns its length.
     async fn next_head(&mut self) -> Result<usize, End> {
+        if self.connection.open_count() >= PIPELINED_MAX {
+            self.announce();
+            let has_room = || self.connection.open_count() < PIPELINED_MAX;
+            self.connection.until(has_room).await;
+        }
         self.connection.is_between.set(true);
         let limits = &self.connection.shard.shared.options.timeouts;
         let (headers_ms, keep_alive_ms) = (limits.headers_ms, limits.keep_alive_ms);
@@ -121,11 +126,6 @@ impl Reader {
             } else if let Some(end) = self.head_end()? {
                 self.connection.deadline.stop();
                 return Ok(end);
-            }
-            if self.connection.open_count() >= PIPELINED_MAX {
-                self.announce();
-                let has_room = || self.connection.open_count() < PIPELINED_MAX;
-                self.connection.until(has_room).await;
             }
             self.read_more().await?;
         }
