@@ -36,6 +36,23 @@ impl<'a> BodyReader<'a> {
         }
     }
 
+    /// Where the rest of the body can be read to directly, and how long it is.
+    pub fn place(&self) -> Option<(Handle, usize)> {
+        let handle = self.handle.filter(|_| self.exchange.is_unclaimed())?;
+        self.chunked
+            .is_none()
+            .then_some((handle, self.left as usize))
+    }
+
+    /// Counts bytes that were read to their place; true when the body has ended.
+    pub fn received(&mut self, length: usize, append: Append) -> bool {
+        self.left -= self.left.min(length as u64);
+        if append != Append::Done {
+            answer(self.exchange, full());
+        }
+        self.left == 0
+    }
+
     /// Takes what belongs to the body; where it ended, if it did.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, End> {
         let Some(mut chunked) = self.chunked.take() else {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::answer_head::{ClientHead, push_line};
@@ -20,6 +20,8 @@ use super::client_frame::{push_frame, push_status_line};
 use super::deadline::Deadline;
 use super::exchange::{Exchange, Interrupt};
 use super::shard::Shard;
+
+mod reading;
 
 /// Unsent bytes' memory that is kept for the next answer.
 const KEPT_CAPACITY: usize = 4096;
@@ -134,46 +136,6 @@ impl Connection {
             return Some(Read::Gone);
         }
         self.ending.get().then_some(Read::Ending)
-    }
-
-    /// Reads once into the thread's buffer and shows the bytes to `take`.
-    pub fn poll_read(&self, context: &mut Context<'_>, take: impl FnOnce(&[u8])) -> Poll<Read> {
-        self.keep_reader(context);
-        if let Some(over) = self.over() {
-            return Poll::Ready(over);
-        }
-        if self.deadline.poll_expired(context).is_ready() {
-            return Poll::Ready(Read::Expired);
-        }
-        self.shard.with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            let mut stream = self.stream.borrow_mut();
-            let Some(stream) = stream.as_mut() else {
-                return Poll::Ready(Read::Gone);
-            };
-            match ready!(Pin::new(stream).poll_read(context, &mut buffer)) {
-                Err(_) => Poll::Ready(Read::Gone),
-                Ok(()) if buffer.filled().is_empty() => Poll::Ready(Read::End),
-                Ok(()) => {
-                    self.is_fresh.set(false);
-                    take(buffer.filled());
-                    Poll::Ready(Read::Bytes)
-                }
-            }
-        })
-    }
-
-    /// Waits until `condition` holds or the connection is over.
-    pub async fn until(&self, condition: impl Fn() -> bool) {
-        poll_fn(|context| {
-            self.keep_reader(context);
-            if self.over().is_some() || condition() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
     }
 
     /// Writes the head of an answer, to be sent with its first bytes.
@@ -363,22 +325,6 @@ impl Connection {
         }
         self.wake_reader();
     }
-
-    /// Ends the sending side and waits a moment for the client to end its own: closing while bytes
-    /// of the client are unread would reset the connection and lose the answer.
-    pub async fn linger(&self) {
-        let shut = poll_fn(|context| match self.stream.borrow_mut().as_mut() {
-            Some(stream) => Pin::new(stream).poll_shutdown(context),
-            None => Poll::Ready(Ok(())),
-        });
-        let _ = shut.await;
-        self.ending.set(false);
-        self.deadline.stop();
-        let drained = async {
-            while poll_fn(|context| self.poll_read(context, |_| {})).await == Read::Bytes {}
-        };
-        let _ = tokio::time::timeout(LINGER, drained).await;
-    }
 }
 
 impl Drop for Connection {
@@ -391,6 +337,3 @@ impl Drop for Connection {
         self.shard.inbox().load.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-/// How long a client may take to see that its connection is closed.
-const LINGER: Duration = Duration::from_secs(1);

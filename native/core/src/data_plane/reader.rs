@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Context;
 
 use super::body_reader::BodyReader;
 use super::client::Client;
@@ -30,6 +31,12 @@ use crate::store::Handle;
 const PIPELINED_MAX: usize = 16;
 /// Bytes reserved for a body before it has come; a declared length is only a promise.
 const BODY_HINT_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes read at once while a head is expected: it and a small body fit, and what is copied twice
+/// of a large body stays small.
+const HEAD_READ_BYTES: usize = 8 * 1024;
+/// Bytes of a large body read at once, straight into their place.
+const RECEIVED_BYTES_MAX: usize = 64 * 1024;
+
 /// Why reading has ended.
 pub enum End {
     /// The client sends no more.
@@ -154,7 +161,9 @@ impl Reader {
         let connection = &self.connection;
         let buffer = &mut self.buffer;
         let read = poll_fn(|context| {
-            connection.poll_read(context, |bytes| buffer.extend_from_slice(bytes))
+            connection.poll_read(context, HEAD_READ_BYTES, |bytes| {
+                buffer.extend_from_slice(bytes);
+            })
         });
         match read.await {
             Read::Bytes => Ok(()),
@@ -237,20 +246,20 @@ impl Reader {
             // All bytes of the buffer belong to the body; what follows is read past it.
             self.buffer.clear();
             self.announce();
-            let connection = &self.connection;
-            let buffer = &mut self.buffer;
-            let mut outcome = Ok(None);
-            let read = poll_fn(|context| {
-                connection.poll_read(context, |bytes| {
-                    outcome = body.take(bytes);
-                    if let Ok(Some(end)) = outcome {
-                        buffer.extend_from_slice(bytes.get(end..).unwrap_or_default());
-                    }
-                })
-            })
-            .await;
+            let read = match body.place() {
+                Some((handle, left)) => {
+                    let limit = left.min(RECEIVED_BYTES_MAX);
+                    let receive = |context: &mut Context<'_>| {
+                        self.connection.poll_receive(context, handle, limit)
+                    };
+                    let (read, length, append) = poll_fn(receive).await;
+                    used = body.received(length, append).then_some(0);
+                    read
+                }
+                None => self.body_piece(&mut body, &mut used).await?,
+            };
             match read {
-                Read::Bytes => used = outcome?.map(|_| 0),
+                Read::Bytes => {}
                 Read::Ending => return Err(End::Over),
                 Read::Expired => return Err(End::Refused(too_slow())),
                 Read::End | Read::Gone => return Err(End::Gone),
@@ -264,6 +273,28 @@ impl Reader {
             self.complete.push(Rc::clone(exchange));
         }
         Ok(())
+    }
+
+    /// Reads once and takes what belongs to the body; `used` tells that it has ended.
+    async fn body_piece(
+        &mut self,
+        body: &mut BodyReader<'_>,
+        used: &mut Option<usize>,
+    ) -> Result<Read, End> {
+        let connection = &self.connection;
+        let buffer = &mut self.buffer;
+        let mut outcome = Ok(None);
+        let read = poll_fn(|context| {
+            connection.poll_read(context, usize::MAX, |bytes| {
+                outcome = body.take(bytes);
+                if let Ok(Some(end)) = outcome {
+                    buffer.extend_from_slice(bytes.get(end..).unwrap_or_default());
+                }
+            })
+        })
+        .await;
+        *used = outcome?.map(|_| 0);
+        Ok(read)
     }
 
     /// Hands complete requests over together, as they came together.
@@ -280,7 +311,7 @@ impl Reader {
         self.connection.is_between.set(false);
         loop {
             let read = poll_fn(|context| {
-                self.connection.poll_read(context, |bytes| {
+                self.connection.poll_read(context, usize::MAX, |bytes| {
                     discarded.set(discarded.get() + bytes.len());
                 })
             });
