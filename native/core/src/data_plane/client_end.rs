@@ -71,9 +71,11 @@ pub async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
 /// An error answer for a connection on which no request could be read.
 fn raw_answer(refusal: &Refusal, request_id: &str) -> String {
     let mut head = format!("HTTP/1.1 {} Refused\r\n", refusal.status());
-    head.push_str(&format!("content-length: {}\r\n", refusal.body.len()));
-    head.push_str(&format!("x-request-id: {request_id}\r\n"));
-    for (name, value) in refusal.headers() {
+    let own = [
+        ("content-length".to_owned(), refusal.body.len().to_string()),
+        ("x-request-id".to_owned(), request_id.to_owned()),
+    ];
+    for (name, value) in refusal.headers().into_iter().chain(own) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head + "connection: close\r\n\r\n" + &refusal.body

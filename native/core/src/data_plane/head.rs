@@ -90,6 +90,10 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Malformed> {
     if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
         return Err("an invalid character in the request target");
     }
+    let is_url = || memchr::memmem::find(target, b"://").is_some();
+    if !target.starts_with(b"/") && target != b"*" && !is_url() {
+        return Err("a request target that is neither a path nor a URL");
+    }
     let http_1_0 = match rest.get(target_length + 1..).unwrap_or_default() {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
