@@ -102,14 +102,19 @@ pub fn plane_set_usable(plane: u32, slot: u32, usable: bool) -> Result<()> {
     })
 }
 
-/// Moves waiting records into the registered memory; their count.
+/// Added to the count of records when there are lines for the log.
+const TROUBLES: u32 = 65_536;
+
+/// Moves waiting records into the registered memory; their count, and whether there are troubles.
 #[napi(catch_unwind)]
 pub fn plane_take(plane: u32) -> Result<u32> {
     with(plane, |face| {
         // SAFETY: the memory is JavaScript's and we are called on its thread, so nothing else
         // reads or writes it until this returns.
         let records = unsafe { face.records.as_mut() };
-        Ok(face.plane.take_records(records) as u32)
+        let count = face.plane.take_records(records) as u32;
+        let troubles = face.plane.has_troubles();
+        Ok(if troubles { count + TROUBLES } else { count })
     })
 }
 

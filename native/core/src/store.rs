@@ -135,6 +135,25 @@ impl RequestStore {
         done.unwrap_or(Append::Stale)
     }
 
+    /// Lets `read` fill up to `limit` bytes behind the body's end and keeps as many as it says, so
+    /// that a socket is read into the place where the body stays. None for a stale handle.
+    pub fn receive<T>(
+        &self,
+        handle: Handle,
+        limit: usize,
+        read: impl FnOnce(&mut [u8]) -> (usize, T),
+    ) -> Option<(Append, T)> {
+        self.with(handle, |slot| {
+            let body = slot.body.growing();
+            let before = body.len();
+            body.resize(before + limit.min(BODY_BYTES_MAX - before), 0);
+            let (filled, result) = read(body.get_mut(before..).unwrap_or_default());
+            let kept = self.take_bytes(filled);
+            body.truncate(if kept { before + filled } else { before });
+            (if kept { Append::Done } else { Append::Full }, result)
+        })
+    }
+
     /// The body so far, shared and not copied; null for a stale handle. Appending after it copies.
     pub fn body(&self, handle: Handle) -> Option<Bytes> {
         self.with(handle, |slot| slot.body.whole())
@@ -227,7 +246,15 @@ mod tests {
         store.release(first);
         assert_eq!(store.append(first, b"x"), Append::Stale);
         assert!(store.body(first).is_none());
+        assert!(store.receive(first, 10, |_| (0, ())).is_none());
         let second = store.open(0).unwrap();
+        let filled = store.receive(second, 10, |spare| {
+            spare[..3].copy_from_slice(b"xyz");
+            (3, spare.len())
+        });
+        assert_eq!(filled, Some((Append::Done, 10)));
+        assert_eq!(store.append(second, b"!"), Append::Done);
+        assert_eq!(store.body(second).unwrap(), "xyz!");
         assert_eq!(second.slot, first.slot);
         assert_ne!(second.generation, first.generation);
         store.release(second);

@@ -4,6 +4,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memmem};
 use serde_json::Value;
 
@@ -31,6 +33,12 @@ const MENTIONS_MAX: usize = 4;
 const DATA: &[u8] = b"data:";
 const DONE: &[u8] = b"data: [DONE]";
 const USAGE: &[u8] = b"\"usage\"";
+static FIND_USAGE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(USAGE));
+static FIND_DONE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(DONE));
+/// Bytes kept while nothing was mentioned.
+const CARRIED_BYTES: usize = 32;
+/// Memory kept for them: most chunks fit.
+const CARRIED_CAPACITY: usize = 1024;
 
 /// What is scanned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +51,11 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct AnswerScan {
     kind: Kind,
-    /// At least the last `tail_max` bytes, at most a quarter more.
+    /// At least the last `tail_max` bytes, at most a quarter more; of a stream in which nothing of
+    /// interest has come yet, only the last few.
     tail: Vec<u8>,
+    /// Usage, or the end, was mentioned: bytes are kept from there on.
+    mentioned: bool,
     data_events: u64,
     /// Bytes of `data:` matched at the start of the current line; `None` further inside the line.
     matched: Option<u8>,
@@ -57,6 +68,7 @@ impl AnswerScan {
         Self {
             kind,
             tail: Vec::new(),
+            mentioned: false,
             data_events: 0,
             matched: Some(0),
             line_empty: true,
@@ -80,10 +92,10 @@ impl AnswerScan {
     /// True when the last event has been ended by an empty line.
     pub fn at_event_boundary(&self) -> bool {
         let mut last = self.tail.iter().rev().filter(|&&byte| byte != b'\r');
-        match (last.next(), last.next()) {
-            (None, _) => true,
-            (Some(b'\n'), Some(b'\n')) => true,
-            _ => false,
+        match last.next() {
+            None => true,
+            Some(b'\n') => last.next() == Some(&b'\n'),
+            Some(_) => false,
         }
     }
 
@@ -118,17 +130,42 @@ impl AnswerScan {
     }
 
     fn keep(&mut self, chunk: &[u8]) {
+        if self.kind == Kind::Events && !self.mentioned {
+            self.keep_mention(chunk);
+            return;
+        }
         let max = self.tail_max();
         if chunk.len() >= max {
             self.tail.clear();
         } else if self.tail.len() + chunk.len() > max + max / 4 {
             let keep_from = (self.tail.len() + chunk.len()).saturating_sub(max);
             self.tail.drain(..keep_from.min(self.tail.len()));
-            self.tail.reserve_exact(max + max / 4 - self.tail.len());
+            self.tail
+                .reserve_exact((max + max / 4).saturating_sub(self.tail.len()));
         }
         let from = chunk.len().saturating_sub(max);
         self.tail
             .extend_from_slice(chunk.get(from..).unwrap_or_default());
+    }
+
+    /// Keeps bytes from the first mention on; until then just what one could be cut in, and what
+    /// tells whether an event has ended.
+    fn keep_mention(&mut self, chunk: &[u8]) {
+        let before = self.tail.len();
+        self.tail.extend_from_slice(chunk);
+        let from = before.saturating_sub(DONE.len());
+        let fresh = self.tail.get(from..).unwrap_or_default();
+        let mention = [&*FIND_USAGE, &*FIND_DONE]
+            .into_iter()
+            .filter_map(|one| one.find(fresh))
+            .min();
+        self.mentioned = mention.is_some();
+        let unused = match mention {
+            Some(at) => from + at,
+            None => self.tail.len().saturating_sub(CARRIED_BYTES),
+        };
+        self.tail.drain(..unused);
+        self.tail.shrink_to(CARRIED_CAPACITY);
     }
 
     /// Counts the first `data:` line of every event; lines may be cut anywhere.
@@ -209,7 +246,7 @@ fn object_end(text: &[u8]) -> Option<usize> {
 fn count(value: Option<&Value>) -> i64 {
     const SAFE_MAX: f64 = 9_007_199_254_740_991.0;
     match value.and_then(Value::as_f64) {
-        Some(number) if number >= 0.0 && number <= SAFE_MAX && number.fract() == 0.0 => {
+        Some(number) if (0.0..=SAFE_MAX).contains(&number) && number.fract() == 0.0 => {
             number as i64
         }
         _ => -1,
@@ -271,9 +308,13 @@ mod tests {
         for _ in 0..1000 {
             scan.push(&[b'x'; 1000]);
         }
-        scan.push(b"\"usage\":{\"prompt_tokens\":5}");
-        assert!(scan.tail.len() <= 2 * EVENTS_TAIL_BYTES);
-        assert_eq!(scan.usage().prompt_tokens, 5);
+        assert!(scan.tail.len() <= CARRIED_BYTES);
+        for (mention, behind) in [(5, 20_000), (6, 6_000)] {
+            scan.push(format!("\"usage\":{{\"prompt_tokens\":{mention}}}").as_bytes());
+            scan.push(&vec![b'x'; behind]);
+        }
+        assert!(scan.tail.len() <= EVENTS_TAIL_BYTES + EVENTS_TAIL_BYTES / 4);
+        assert_eq!(scan.usage().prompt_tokens, 6);
         assert!(!scan.at_event_boundary());
     }
 }

@@ -58,7 +58,7 @@ mod tests {
             taken += 1;
         }
         assert_eq!(taken, 100);
-        for _ in 0..10 {
+        for _ in 0..11 {
             budget.deposit();
         }
         assert!(budget.take(0.0) && budget.take(0.0) && !budget.take(0.0));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::answer_head::ClientHead;
 use super::connection::Connection;
 use super::exchange::Exchange;
-use super::http2::Stream;
+use super::http2_stream::Stream;
 
 pub enum Client {
     Http1(Rc<Connection>),

@@ -12,13 +12,16 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::answer_head::{ClientHead, push_line};
+use super::client_frame::{push_frame, push_status_line};
 use super::deadline::Deadline;
 use super::exchange::{Exchange, Interrupt};
 use super::shard::Shard;
+
+mod reading;
 
 /// Unsent bytes' memory that is kept for the next answer.
 const KEPT_CAPACITY: usize = 4096;
@@ -133,46 +136,6 @@ impl Connection {
             return Some(Read::Gone);
         }
         self.ending.get().then_some(Read::Ending)
-    }
-
-    /// Reads once into the thread's buffer and shows the bytes to `take`.
-    pub fn poll_read(&self, context: &mut Context<'_>, take: impl FnOnce(&[u8])) -> Poll<Read> {
-        self.keep_reader(context);
-        if let Some(over) = self.over() {
-            return Poll::Ready(over);
-        }
-        if self.deadline.poll_expired(context).is_ready() {
-            return Poll::Ready(Read::Expired);
-        }
-        self.shard.with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            let mut stream = self.stream.borrow_mut();
-            let Some(stream) = stream.as_mut() else {
-                return Poll::Ready(Read::Gone);
-            };
-            match ready!(Pin::new(stream).poll_read(context, &mut buffer)) {
-                Err(_) => Poll::Ready(Read::Gone),
-                Ok(()) if buffer.filled().is_empty() => Poll::Ready(Read::End),
-                Ok(()) => {
-                    self.is_fresh.set(false);
-                    take(buffer.filled());
-                    Poll::Ready(Read::Bytes)
-                }
-            }
-        })
-    }
-
-    /// Waits until `condition` holds or the connection is over.
-    pub async fn until(&self, condition: impl Fn() -> bool) {
-        poll_fn(|context| {
-            self.keep_reader(context);
-            if self.over().is_some() || condition() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
     }
 
     /// Writes the head of an answer, to be sent with its first bytes.
@@ -362,22 +325,6 @@ impl Connection {
         }
         self.wake_reader();
     }
-
-    /// Ends the sending side and waits a moment for the client to end its own: closing while bytes
-    /// of the client are unread would reset the connection and lose the answer.
-    pub async fn linger(&self) {
-        let shut = poll_fn(|context| match self.stream.borrow_mut().as_mut() {
-            Some(stream) => Pin::new(stream).poll_shutdown(context),
-            None => Poll::Ready(Ok(())),
-        });
-        let _ = shut.await;
-        self.ending.set(false);
-        self.deadline.stop();
-        let drained = async {
-            while poll_fn(|context| self.poll_read(context, |_| {})).await == Read::Bytes {}
-        };
-        let _ = tokio::time::timeout(LINGER, drained).await;
-    }
 }
 
 impl Drop for Connection {
@@ -388,68 +335,5 @@ impl Drop for Connection {
             .connections
             .fetch_sub(1, Ordering::Relaxed);
         self.shard.inbox().load.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How long a client may take to see that its connection is closed.
-const LINGER: Duration = Duration::from_secs(1);
-
-fn push_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.to_string().as_bytes());
-    out.push(b' ');
-    if reason.is_empty() {
-        let usual = hyper::StatusCode::from_u16(status).ok();
-        let words = usual
-            .and_then(|status| status.canonical_reason())
-            .unwrap_or("Unknown");
-        out.extend_from_slice(words.as_bytes());
-    } else {
-        out.extend_from_slice(reason);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends the pieces as one chunk, or as they are, and the end of a chunked body.
-fn push_frame(out: &mut Vec<u8>, pieces: &[&[u8]], chunked: bool, last: bool) {
-    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-    if chunked && length > 0 {
-        push_hex(out, length);
-        out.extend_from_slice(b"\r\n");
-    }
-    for piece in pieces {
-        out.extend_from_slice(piece);
-    }
-    if chunked && length > 0 {
-        out.extend_from_slice(b"\r\n");
-    }
-    if chunked && last {
-        out.extend_from_slice(b"0\r\n\r\n");
-    }
-}
-
-fn push_hex(out: &mut Vec<u8>, number: usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = (usize::BITS - (number | 1).leading_zeros()).div_ceil(4);
-    for digit in (0..digits).rev() {
-        out.push(DIGITS[number >> (4 * digit) & 15]);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_are_framed_once_for_all_pieces() {
-        let mut out = Vec::new();
-        push_frame(&mut out, &[b"hello ", &[b'x'; 20]], true, false);
-        push_frame(&mut out, &[], true, true);
-        assert_eq!(out, b"1a\r\nhello xxxxxxxxxxxxxxxxxxxx\r\n0\r\n\r\n");
-        out.clear();
-        push_frame(&mut out, &[b"plain"], false, true);
-        assert_eq!(out, b"plain");
-        push_hex(&mut out, 0x1_0000);
-        assert_eq!(out, b"plain10000");
     }
 }

@@ -132,6 +132,11 @@ impl Exchange {
         )
     }
 
+    /// True while the body is read and nothing has refused the request.
+    pub fn is_unclaimed(&self) -> bool {
+        self.state.get() == State::Reading && !self.driven.get()
+    }
+
     /// True for the first caller, who must see to it that the exchange's task runs.
     pub fn claim_task(&self) -> bool {
         !self.driven.replace(true)

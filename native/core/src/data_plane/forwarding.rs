@@ -2,22 +2,19 @@
 //! has been relayed, and relays the first answer. The head of an answer is held back until its
 //! first body byte, so that an engine that dies while it still computes is retried elsewhere.
 
-use std::future::{Future, poll_fn};
-use std::ops::Range;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, ready};
 
 use bytes::Bytes;
 
-use super::answer_head::{ClientHead, push_line, relayed_head};
+use super::answer_head::{push_line, relayed_head};
 use super::body::patched;
-use super::engine::{BodyDecoder, Decoded, EngineConnection, Failure, ReadAnswer};
+use super::engine::{BodyDecoder, EngineConnection, Failure, ReadAnswer};
 use super::exchange::{Exchange, State};
-use super::fields::Malformed;
 use super::outbox::{AttemptOutcome, Event, Outcome, Record};
 use super::refusal::Refusal;
+use super::relay::{Relay, within};
 use super::shared::{Order, Target, count};
 use super::upstream::Upstream;
 use crate::layout::error;
@@ -163,7 +160,7 @@ impl Forwarding<'_> {
         exchange
             .deadline
             .start(limits.first_byte_ms, exchange.shard.now_ms());
-        let (mut connection, answer) = match self.in_time(self.ask(upstream)).await {
+        let (mut connection, answer) = match within(exchange, pin!(self.ask(upstream))).await {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
             Some(Ok(asked)) => asked,
@@ -179,25 +176,18 @@ impl Forwarding<'_> {
         let held = relayed_head(&bytes, &head, &self.target.response_headers, id);
         drop(bytes);
         let decoder = BodyDecoder::new(head.framing);
-        let mut relay = Relay {
-            exchange,
-            decoder,
-            pieces: Vec::new(),
-            held: Some(held),
-            slot: self.target.slot,
-            broken: None,
-        };
-        match self.in_time(relay.first_bytes(&mut connection)).await {
+        let mut relay = Relay::new(exchange, decoder, held, self.target.slot);
+        let first = within(exchange, pin!(relay.first_bytes(&mut connection))).await;
+        let first = match first {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
-            Some(Ok(first)) => {
-                let is_whole = relay
-                    .relay(&mut connection, first, &upstream.endpoint.name)
-                    .await;
-                if !is_whole {
-                    return Attempt::Answered;
-                }
-            }
+            Some(Ok(first)) => first,
+        };
+        let is_whole = relay
+            .relay(&mut connection, first, &upstream.endpoint.name)
+            .await;
+        if !is_whole {
+            return Attempt::Answered;
         }
         if head.keeps && connection.is_clean() {
             upstream.release(connection, exchange.shard.now_ms());
@@ -274,11 +264,6 @@ impl Forwarding<'_> {
         Bytes::from(out)
     }
 
-    /// The outcome of `work`, `None` when the request's limit has passed first.
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        within(self.exchange, work).await
-    }
-
     /// Slot of the next target if there is one and the budget allows it.
     fn take_next(&self) -> Option<u32> {
         let next = self.order.targets.get(self.position + 1)?;
@@ -301,17 +286,6 @@ impl Forwarding<'_> {
     }
 }
 
-async fn within<T>(exchange: &Exchange, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if let Poll::Ready(done) = work.as_mut().poll(context) {
-            return Poll::Ready(Some(done));
-        }
-        exchange.deadline.poll_expired(context).map(|()| None)
-    })
-    .await
-}
-
 /// Counts the request at its endpoint as long as it runs there.
 struct InFlight<'a>(&'a Exchange, u32);
 
@@ -329,190 +303,5 @@ impl Drop for InFlight<'_> {
         if let Some(counter) = self.0.shard.shared.in_flight.get(self.1 as usize) {
             counter.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// The first bytes of a body, copied because they wait for the client's turn.
-struct First {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-struct Relay<'a> {
-    exchange: &'a Exchange,
-    decoder: BodyDecoder,
-    pieces: Vec<Range<usize>>,
-    held: Option<ClientHead>,
-    slot: u32,
-    /// A fault behind payload that was relayed.
-    broken: Option<Malformed>,
-}
-
-/// What one read of the engine's answer has brought.
-enum Step {
-    More,
-    Ended,
-    /// The engine closed its connection within the answer.
-    Lost,
-}
-
-impl Relay<'_> {
-    /// Waits for the first payload, or the end of an answer without any.
-    async fn first_bytes(&mut self, connection: &mut EngineConnection) -> Result<First, Failure> {
-        let mut first = First {
-            bytes: Vec::new(),
-            ended: self.decoder.is_empty(),
-        };
-        while first.bytes.is_empty() && !first.ended {
-            let step = self.read(connection, |bytes, pieces, _| {
-                for piece in pieces {
-                    first
-                        .bytes
-                        .extend_from_slice(bytes.get(piece.clone()).unwrap_or_default());
-                }
-            });
-            match step.await? {
-                Step::More => {}
-                Step::Ended => first.ended = true,
-                Step::Lost => {
-                    return Err(Failure::Unreachable("the connection was closed".to_owned()));
-                }
-            }
-        }
-        Ok(first)
-    }
-
-    /// Relays the answer to its end; false when it had to be cut. Every read is written before the next one: a slow client
-    /// holds its engine back, and no stream has more than one read waiting.
-    async fn relay(
-        &mut self,
-        connection: &mut EngineConnection,
-        first: First,
-        endpoint: &str,
-    ) -> bool {
-        let exchange = self.exchange;
-        exchange.deadline.stop();
-        if let Some(held) = self.held.take() {
-            exchange.begin(held, self.slot).await;
-        }
-        exchange.relay(&[&first.bytes], first.ended);
-        let mut ended = first.ended;
-        drop(first);
-        exchange.client.flush(exchange).await;
-        let idle_ms = exchange.shard.shared.options.timeouts.idle_ms;
-        exchange.deadline.start(idle_ms, exchange.shard.now_ms());
-        while !ended {
-            let read = self.read(connection, |bytes, pieces, ended| {
-                relay_pieces(exchange, bytes, pieces, ended);
-            });
-            let problem = match within(exchange, read).await {
-                Some(Ok(Step::More)) => None,
-                Some(Ok(Step::Ended)) => {
-                    ended = true;
-                    None
-                }
-                Some(Ok(Step::Lost)) => {
-                    Some((DISCONNECTED, "the connection was closed".to_owned()))
-                }
-                Some(Err(Failure::Unreachable(word))) => Some((DISCONNECTED, word)),
-                Some(Err(Failure::BadResponse(text))) => Some((DISCONNECTED, text.to_owned())),
-                None => Some((STALLED, STALLED.1.to_owned())),
-            };
-            if let Some(((number, text), cause)) = problem {
-                exchange.deadline.stop();
-                exchange.trouble("an answer was cut short", endpoint, &cause);
-                exchange
-                    .cut(&Refusal::new(number, text), Outcome::EndpointFailed)
-                    .await;
-                return false;
-            }
-            if exchange.client.is_flushed() {
-                exchange.deadline.touch(exchange.shard.now_ms());
-            } else {
-                // The engine is not late while it is the client that does not read.
-                exchange.client.flush(exchange).await;
-                exchange.deadline.start(idle_ms, exchange.shard.now_ms());
-            }
-        }
-        exchange.deadline.stop();
-        true
-    }
-
-    /// Reads once and shows the payload to `take`, with whether it is the last.
-    async fn read(
-        &mut self,
-        connection: &mut EngineConnection,
-        mut take: impl FnMut(&[u8], &[Range<usize>], bool),
-    ) -> Result<Step, Failure> {
-        let Self {
-            decoder,
-            pieces,
-            broken,
-            ..
-        } = self;
-        if let Some(text) = broken.take() {
-            return Err(Failure::BadResponse(text));
-        }
-        poll_fn(|context| {
-            let mut step = Step::Lost;
-            let read = connection.poll_body(context, |bytes| {
-                pieces.clear();
-                let decoded = match decoder.decode(bytes, pieces) {
-                    Ok(Some(decoded)) => decoded,
-                    Ok(None) => return Ok(0),
-                    // What came before the fault is the client's.
-                    Err(text) if !pieces.is_empty() => {
-                        *broken = Some(text);
-                        Decoded {
-                            used: bytes.len(),
-                            ended: false,
-                        }
-                    }
-                    Err(text) => return Err(text),
-                };
-                if decoded.ended || !pieces.is_empty() {
-                    take(bytes, pieces, decoded.ended);
-                }
-                step = if decoded.ended {
-                    Step::Ended
-                } else {
-                    Step::More
-                };
-                Ok(decoded.used)
-            });
-            ready!(read)?;
-            Poll::Ready(Ok(step))
-        })
-        .await
-    }
-}
-
-const DISCONNECTED: (usize, &str) = (
-    error::ENDPOINT_DISCONNECTED,
-    "The endpoint cut the answer short.",
-);
-const STALLED: (usize, &str) = (
-    error::ENDPOINT_STALLED,
-    "The endpoint stopped sending within an answer.",
-);
-
-fn relay_pieces(exchange: &Exchange, bytes: &[u8], pieces: &[Range<usize>], ended: bool) {
-    const INLINE: usize = 16;
-    let piece = |range: &Range<usize>| bytes.get(range.clone()).unwrap_or_default();
-    let mut few: [&[u8]; INLINE] = [&[]; INLINE];
-    let mut rest = pieces;
-    loop {
-        let (now, later) = rest.split_at(rest.len().min(INLINE));
-        for (slot, range) in few.iter_mut().zip(now) {
-            *slot = piece(range);
-        }
-        let last = ended && later.is_empty();
-        if !now.is_empty() || last {
-            exchange.relay(few.get(..now.len()).unwrap_or_default(), last);
-        }
-        if later.is_empty() {
-            return;
-        }
-        rest = later;
     }
 }

@@ -1,6 +1,7 @@
 //! Hands complete requests over: to the prompt encoder, where one is attached and the request has
 //! a prompt, and to JavaScript, which decides.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
@@ -11,8 +12,7 @@ use super::shard::Shard;
 use super::work;
 use crate::prepare::Route;
 
-/// Makes the requests known, in one batch as far as they need no encoding. Their tasks have been
-/// claimed by the caller.
+/// Makes the requests known, in one batch as far as they need no encoding.
 pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>>) {
     let mut records = Vec::new();
     let shared = &shard.shared;
@@ -26,7 +26,7 @@ pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>
             continue;
         };
         // Its client may have left while others of the batch were read.
-        if exchange.state.get() != State::Deciding {
+        if exchange.state.get() != State::Deciding || !exchange.claim_task() {
             continue;
         }
         shared.begin_deciding(handle, shard.number, &exchange.head, &exchange.request_id);
@@ -45,11 +45,17 @@ pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>
                     handle,
                     event: event(true),
                 };
-                prepare.prepare(
-                    handle,
-                    route,
-                    Box::new(move || shared.announce_prepared(record)),
-                );
+                let ready = Box::new(move || shared.announce_prepared(record));
+                let prepared = catch_unwind(AssertUnwindSafe(|| {
+                    prepare.prepare(handle, route, ready);
+                }));
+                if prepared.is_err() {
+                    exchange.trouble("the prompt encoder failed", "", "it unwound");
+                    exchange.shard.shared.announce_prepared(Record {
+                        handle,
+                        event: event(false),
+                    });
+                }
             }
             _ => records.push(Record {
                 handle,

@@ -1,20 +1,17 @@
 //! HTTP/2 of clients with prior knowledge, on hyper. A request's head is spelled as HTTP/1.1 so
 //! that one set of rules holds; its answer is handed to hyper one read of the engine at a time.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Incoming};
 use hyper::http::{HeaderName, HeaderValue, request::Parts};
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
@@ -25,12 +22,13 @@ use tokio::net::TcpStream;
 
 use super::answer_head::{ClientHead, push_line};
 use super::client::Client;
+use super::client_end::{answer, body_too_large, full, too_slow};
 use super::connection::{Connection, Read};
 use super::exchange::{Exchange, Interrupt, State};
 use super::fields;
 use super::hand_over::hand_over;
 use super::head::{ReadHead, read_http2_head};
-use super::reader::{answer, body_too_large, full};
+use super::http2_stream::{AnswerBody, Stream};
 use super::refusal::Refusal;
 use super::shared::count;
 use crate::layout::error;
@@ -123,7 +121,7 @@ async fn respond(
     if handle.is_none() {
         count(&counters.refused_requests);
         answer(&exchange, refusal.unwrap_or_else(full));
-    } else if read_body(&exchange, body).await && exchange.claim_task() {
+    } else if read_body(&exchange, body).await {
         exchange.state.set(State::Deciding);
         hand_over(&shard, std::iter::once(Rc::clone(&exchange)));
     }
@@ -148,13 +146,12 @@ async fn read_body(exchange: &Rc<Exchange>, mut body: Incoming) -> bool {
         });
         match frame.await {
             Err(()) => {
-                let text = "The request was not received in time.";
-                answer(exchange, Refusal::new(error::REQUEST_TIMEOUT, text));
+                answer(exchange, too_slow());
                 return false;
             }
             Ok(None) => {
                 exchange.deadline.stop();
-                return exchange.state.get() == State::Reading;
+                return exchange.is_unclaimed();
             }
             Ok(Some(Err(_))) => {
                 exchange.interrupt(Interrupt::Gone);
@@ -241,133 +238,6 @@ fn bare_refusal(request_id: &str) -> Response<AnswerBody> {
             exchange: None,
         },
     )
-}
-
-/// Where an exchange and hyper meet: a head, then one read of the engine's answer at a time.
-#[derive(Default)]
-pub struct Stream {
-    head: RefCell<Option<ClientHead>>,
-    frames: RefCell<VecDeque<Bytes>>,
-    is_complete: Cell<bool>,
-    is_broken: Cell<bool>,
-    taker: RefCell<Option<Waker>>,
-    exchange: RefCell<Weak<Exchange>>,
-}
-
-impl Stream {
-    pub fn begin(&self, head: ClientHead) {
-        *self.head.borrow_mut() = Some(head);
-        self.wake_taker();
-    }
-
-    pub fn send(&self, pieces: &[&[u8]], last: bool) {
-        let mut frames = self.frames.borrow_mut();
-        let filled = pieces.iter().filter(|piece| !piece.is_empty());
-        frames.extend(filled.map(|piece| Bytes::copy_from_slice(piece)));
-        self.is_complete.set(last);
-        drop(frames);
-        self.wake_taker();
-    }
-
-    pub fn is_flushed(&self) -> bool {
-        self.head.borrow().is_none() && self.frames.borrow().is_empty()
-    }
-
-    pub async fn flush(&self, exchange: &Exchange) {
-        let limit = exchange.shard.shared.options.timeouts.client_stall_ms;
-        exchange.deadline.start(limit, exchange.shard.now_ms());
-        let mut left = usize::MAX;
-        poll_fn(|context| {
-            if self.is_flushed() {
-                return Poll::Ready(());
-            }
-            let waiting = self.frames.borrow().len();
-            if waiting < left {
-                exchange.deadline.touch(exchange.shard.now_ms());
-                left = waiting;
-            }
-            if exchange.deadline.poll_expired(context).is_ready() {
-                self.break_off();
-                exchange.interrupt(Interrupt::Gone);
-            }
-            Poll::Pending
-        })
-        .await;
-        exchange.deadline.stop();
-    }
-
-    pub fn break_off(&self) {
-        self.is_broken.set(true);
-        self.wake_taker();
-    }
-
-    /// The exchange is over; hyper may still have frames to take.
-    pub fn ended(&self) {
-        self.wake_taker();
-    }
-
-    fn wake_taker(&self) {
-        if let Some(taker) = self.taker.borrow_mut().take() {
-            taker.wake();
-        }
-    }
-
-    fn wake_exchange(&self) {
-        if let Some(exchange) = self.exchange.borrow().upgrade() {
-            exchange.wake();
-        }
-    }
-
-    fn poll_head(&self, context: &Context<'_>) -> Poll<ClientHead> {
-        if let Some(head) = self.head.borrow_mut().take() {
-            self.wake_exchange();
-            return Poll::Ready(head);
-        }
-        *self.taker.borrow_mut() = Some(context.waker().clone());
-        Poll::Pending
-    }
-}
-
-/// The body hyper pulls from. Dropped early, it means that the client has left.
-pub struct AnswerBody {
-    stream: Rc<Stream>,
-    exchange: Option<Rc<Exchange>>,
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        if let Some(exchange) = &self.exchange {
-            exchange.interrupt(Interrupt::Gone);
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let stream = &self.stream;
-        if let Some(frame) = stream.frames.borrow_mut().pop_front() {
-            stream.wake_exchange();
-            return Poll::Ready(Some(Ok(Frame::data(frame))));
-        }
-        if stream.is_broken.get() {
-            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
-        }
-        if stream.is_complete.get() {
-            return Poll::Ready(None);
-        }
-        *stream.taker.borrow_mut() = Some(context.waker().clone());
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.stream.is_complete.get() && self.stream.frames.borrow().is_empty()
-    }
 }
 
 /// hyper's tasks stay on the thread.

@@ -5,9 +5,12 @@
 mod answer_head;
 mod answer_scan;
 mod body;
+mod body_reader;
 mod budget;
 mod chunked;
 mod client;
+mod client_end;
+mod client_frame;
 mod connection;
 mod deadline;
 mod engine;
@@ -17,10 +20,13 @@ mod fields;
 mod forwarding;
 mod hand_over;
 mod head;
+mod head_rules;
 mod http2;
+mod http2_stream;
 mod outbox;
 mod reader;
 mod refusal;
+mod relay;
 mod settings;
 mod shard;
 mod shared;
@@ -158,6 +164,10 @@ impl DataPlane {
         self.shared.head_text(handle)
     }
 
+    pub fn has_troubles(&self) -> bool {
+        self.shared.outbox.has_troubles()
+    }
+
     pub fn take_troubles(&self) -> Vec<Trouble> {
         self.shared.outbox.take_troubles()
     }
@@ -268,3 +278,6 @@ fn bind(address: SocketAddr, shared_port: bool) -> Result<TcpListener, String> {
         _ => format!("cannot listen on {address}: {error}"),
     })
 }
+
+#[cfg(test)]
+mod tests;

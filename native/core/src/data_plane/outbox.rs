@@ -180,6 +180,10 @@ impl Outbox {
         ended
     }
 
+    pub fn has_troubles(&self) -> bool {
+        !self.lock().troubles.is_empty()
+    }
+
     pub fn take_troubles(&self) -> Vec<Trouble> {
         self.lock().troubles.drain(..).collect()
     }

@@ -9,33 +9,36 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::task::Context;
 
-use super::chunked::{Chunked, Piece};
+use super::body_reader::BodyReader;
 use super::client::Client;
+use super::client_end::{
+    answer, body_too_large, full, half_closed, not_http, refuse_connection, too_slow,
+};
 use super::connection::{Connection, Read};
 use super::exchange::{Exchange, State};
 use super::fields;
 use super::head::{Framing, ReadHead, read_head};
 use super::refusal::Refusal;
-use super::shared::{Decision, count};
-use super::work;
+use super::shared::count;
 use super::{hand_over, http2};
 use crate::layout::error;
 use crate::layout::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX};
-use crate::store::{Append, Handle};
+use crate::store::Handle;
 
 /// Requests of one connection that wait for their answers; more are not read.
 const PIPELINED_MAX: usize = 16;
 /// Bytes reserved for a body before it has come; a declared length is only a promise.
 const BODY_HINT_BYTES_MAX: u64 = 256 * 1024;
-/// A client that only closed its sending side looks the same as one that has left until something
-/// is written: interim answers tell them apart.
-const PROBE_FIRST: Duration = Duration::from_millis(10);
-const PROBE_LAST: Duration = Duration::from_secs(10);
+/// Bytes read at once while a head is expected: it and a small body fit, and what is copied twice
+/// of a large body stays small.
+const HEAD_READ_BYTES: usize = 8 * 1024;
+/// Bytes of a large body read at once, straight into their place.
+const RECEIVED_BYTES_MAX: usize = 64 * 1024;
 
 /// Why reading has ended.
-enum End {
+pub enum End {
     /// The client sends no more.
     Closed,
     /// Nothing more is to be read; the last answer has been sent or never will be.
@@ -97,6 +100,11 @@ impl Reader {
 
     /// Waits for a whole head and returns its length.
     async fn next_head(&mut self) -> Result<usize, End> {
+        if self.connection.open_count() >= PIPELINED_MAX {
+            self.announce();
+            let has_room = || self.connection.open_count() < PIPELINED_MAX;
+            self.connection.until(has_room).await;
+        }
         self.connection.is_between.set(true);
         let limits = &self.connection.shard.shared.options.timeouts;
         let (headers_ms, keep_alive_ms) = (limits.headers_ms, limits.keep_alive_ms);
@@ -126,11 +134,6 @@ impl Reader {
                 self.connection.deadline.stop();
                 return Ok(end);
             }
-            if self.connection.open_count() >= PIPELINED_MAX {
-                self.announce();
-                let has_room = || self.connection.open_count() < PIPELINED_MAX;
-                self.connection.until(has_room).await;
-            }
             self.read_more().await?;
         }
     }
@@ -158,7 +161,9 @@ impl Reader {
         let connection = &self.connection;
         let buffer = &mut self.buffer;
         let read = poll_fn(|context| {
-            connection.poll_read(context, |bytes| buffer.extend_from_slice(bytes))
+            connection.poll_read(context, HEAD_READ_BYTES, |bytes| {
+                buffer.extend_from_slice(bytes);
+            })
         });
         match read.await {
             Read::Bytes => Ok(()),
@@ -227,17 +232,7 @@ impl Reader {
         framing: Framing,
     ) -> Result<(), End> {
         let limit = self.connection.shard.shared.options.timeouts.request_ms;
-        let mut body = BodyReader {
-            exchange,
-            handle,
-            left: 0,
-            chunked: None,
-            discarded: Cell::new(0),
-        };
-        match framing {
-            Framing::Length(length) => body.left = length,
-            Framing::Chunked => body.chunked = Some(Chunked::default()),
-        }
+        let mut body = BodyReader::new(exchange, handle, framing);
         let mut used = body.take(&self.buffer)?;
         if used.is_none() {
             let spent = self.connection.shard.now_ms() - self.head_began_ms;
@@ -251,20 +246,20 @@ impl Reader {
             // All bytes of the buffer belong to the body; what follows is read past it.
             self.buffer.clear();
             self.announce();
-            let connection = &self.connection;
-            let buffer = &mut self.buffer;
-            let mut outcome = Ok(None);
-            let read = poll_fn(|context| {
-                connection.poll_read(context, |bytes| {
-                    outcome = body.take(bytes);
-                    if let Ok(Some(end)) = outcome {
-                        buffer.extend_from_slice(bytes.get(end..).unwrap_or_default());
-                    }
-                })
-            })
-            .await;
+            let read = match body.place() {
+                Some((handle, left)) => {
+                    let limit = left.min(RECEIVED_BYTES_MAX);
+                    let receive = |context: &mut Context<'_>| {
+                        self.connection.poll_receive(context, handle, limit)
+                    };
+                    let (read, length, append) = poll_fn(receive).await;
+                    used = body.received(length, append).then_some(0);
+                    read
+                }
+                None => self.body_piece(&mut body, &mut used).await?,
+            };
             match read {
-                Read::Bytes => used = outcome?.map(|_| 0),
+                Read::Bytes => {}
                 Read::Ending => return Err(End::Over),
                 Read::Expired => return Err(End::Refused(too_slow())),
                 Read::End | Read::Gone => return Err(End::Gone),
@@ -273,11 +268,33 @@ impl Reader {
         self.connection.deadline.stop();
         self.buffer.drain(..used.unwrap_or(0));
         self.seen = 0;
-        if handle.is_some() && exchange.state.get() == State::Reading && exchange.claim_task() {
+        if handle.is_some() && exchange.is_unclaimed() {
             exchange.state.set(State::Deciding);
             self.complete.push(Rc::clone(exchange));
         }
         Ok(())
+    }
+
+    /// Reads once and takes what belongs to the body; `used` tells that it has ended.
+    async fn body_piece(
+        &mut self,
+        body: &mut BodyReader<'_>,
+        used: &mut Option<usize>,
+    ) -> Result<Read, End> {
+        let connection = &self.connection;
+        let buffer = &mut self.buffer;
+        let mut outcome = Ok(None);
+        let read = poll_fn(|context| {
+            connection.poll_read(context, usize::MAX, |bytes| {
+                outcome = body.take(bytes);
+                if let Ok(Some(end)) = outcome {
+                    buffer.extend_from_slice(bytes.get(end..).unwrap_or_default());
+                }
+            })
+        })
+        .await;
+        *used = outcome?.map(|_| 0);
+        Ok(read)
     }
 
     /// Hands complete requests over together, as they came together.
@@ -294,7 +311,7 @@ impl Reader {
         self.connection.is_between.set(false);
         loop {
             let read = poll_fn(|context| {
-                self.connection.poll_read(context, |bytes| {
+                self.connection.poll_read(context, usize::MAX, |bytes| {
                     discarded.set(discarded.get() + bytes.len());
                 })
             });
@@ -305,65 +322,6 @@ impl Reader {
                 Read::Bytes | Read::Expired | Read::Gone => return End::Gone,
             }
         }
-    }
-}
-
-struct BodyReader<'a> {
-    exchange: &'a Rc<Exchange>,
-    handle: Option<Handle>,
-    left: u64,
-    chunked: Option<Chunked>,
-    discarded: Cell<usize>,
-}
-
-impl BodyReader<'_> {
-    /// Takes what belongs to the body; where it ended, if it did.
-    fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, End> {
-        let Some(mut chunked) = self.chunked.take() else {
-            let length = self.left.min(bytes.len() as u64) as usize;
-            self.left -= length as u64;
-            self.keep(bytes.get(..length).unwrap_or_default())?;
-            return Ok((self.left == 0).then_some(length));
-        };
-        let mut at = 0;
-        let end = loop {
-            match chunked
-                .next(bytes, at)
-                .map_err(|text| End::Refused(not_http(text)))?
-            {
-                Piece::Data(range) => {
-                    at = range.end;
-                    self.keep(bytes.get(range).unwrap_or_default())?;
-                }
-                Piece::End(end) => break Some(end),
-                Piece::More => break None,
-            }
-        };
-        self.chunked = Some(chunked);
-        Ok(end)
-    }
-
-    fn keep(&self, bytes: &[u8]) -> Result<(), End> {
-        let reading = self.exchange.state.get() == State::Reading
-            && self.exchange.decision.borrow().is_none();
-        let Some(handle) = self.handle.filter(|_| reading) else {
-            // Read on for a while, so that the client sees the answer instead of a reset.
-            self.discarded.set(self.discarded.get() + bytes.len());
-            return if self.discarded.get() > BODY_BYTES_MAX {
-                Err(End::Gone)
-            } else {
-                Ok(())
-            };
-        };
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        match self.exchange.shard.shared.store.append(handle, bytes) {
-            Append::Done => {}
-            Append::TooLarge => answer(self.exchange, body_too_large()),
-            Append::Full | Append::Stale => answer(self.exchange, full()),
-        }
-        Ok(())
     }
 }
 
@@ -379,98 +337,5 @@ fn too_large(framing: Framing) -> Option<Refusal> {
     match framing {
         Framing::Length(length) if length > BODY_BYTES_MAX as u64 => Some(body_too_large()),
         _ => None,
-    }
-}
-
-pub fn body_too_large() -> Refusal {
-    let text = format!("The body is larger than {BODY_BYTES_MAX} bytes.");
-    Refusal::new(error::BODY_TOO_LARGE, &text)
-}
-
-pub fn full() -> Refusal {
-    Refusal::new(
-        error::TOO_MANY_REQUESTS,
-        "The router holds as much as it may.",
-    )
-}
-
-fn too_slow() -> Refusal {
-    Refusal::new(
-        error::REQUEST_TIMEOUT,
-        "The request was not received in time.",
-    )
-}
-
-fn not_http(text: &str) -> Refusal {
-    let text = format!("The request is not HTTP: {text}");
-    Refusal::new(error::MALFORMED_REQUEST, &text)
-}
-
-/// Answers a request that JavaScript does not hear of, or no longer.
-pub fn answer(exchange: &Rc<Exchange>, refusal: Refusal) {
-    if exchange.claim_task() {
-        *exchange.decision.borrow_mut() = Some(Decision::Reject(refusal));
-        work::spawn(exchange);
-    }
-}
-
-/// The bytes are no request, or come too slowly.
-async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
-    let front = connection.front();
-    let reading =
-        front.filter(|front| connection.open_count() == 1 && front.state.get() == State::Reading);
-    if let Some(reading) = reading {
-        reading.closing.set(true);
-        answer(&reading, refusal);
-        connection.deadline.stop();
-        connection.until(|| false).await;
-        connection.linger().await;
-    } else if connection.open_count() == 0 {
-        count(&connection.shard.shared.counters.refused_requests);
-        let bytes = raw_answer(&refusal, &connection.shard.new_request_id());
-        let _ = tokio::time::timeout(PROBE_LAST, connection.write_raw(bytes.as_bytes())).await;
-        connection.linger().await;
-    }
-    // Behind another answer an error could be taken for a part of that one.
-}
-
-/// An error answer for a connection on which no request could be read.
-fn raw_answer(refusal: &Refusal, request_id: &str) -> String {
-    let mut head = format!("HTTP/1.1 {} Refused\r\n", refusal.status());
-    head.push_str(&format!("content-length: {}\r\n", refusal.body.len()));
-    head.push_str(&format!("x-request-id: {request_id}\r\n"));
-    for (name, value) in refusal.headers() {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head + "connection: close\r\n\r\n" + &refusal.body
-}
-
-/// The client sends no more: it may still wait for its answers, or have left.
-async fn half_closed(connection: &Rc<Connection>) {
-    connection.is_half_closed.set(true);
-    let Some(front) = connection.front() else {
-        return;
-    };
-    // Who has left while an answer runs does not come back for its rest; HTTP/1.0 has no 102.
-    let left_for_good =
-        matches!(front.state.get(), State::Relaying | State::Reading) || front.head.http_1_0;
-    if front.state.get() != State::Flushing && left_for_good {
-        return;
-    }
-    let mut delay = PROBE_FIRST;
-    while let Some(front) = connection.front() {
-        if front.is_unanswered()
-            && !connection
-                .write_raw(b"HTTP/1.1 102 Processing\r\n\r\n")
-                .await
-        {
-            return;
-        }
-        let ended = connection.until(|| connection.open_count() == 0);
-        let _ = tokio::time::timeout(delay, ended).await;
-        if connection.over().is_some() {
-            return;
-        }
-        delay = PROBE_LAST.min(2 * delay);
     }
 }

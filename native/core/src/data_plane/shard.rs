@@ -71,7 +71,7 @@ pub fn run(
 }
 
 impl Shard {
-    fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
+    pub fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
         Rc::new(Self {
             shared,
             number,

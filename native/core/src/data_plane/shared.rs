@@ -1,5 +1,7 @@
 //! What all threads of a plane share: which request a handle means and what may still be decided
 //! about it, the way to the thread that owns it, counters, endpoints, and what JavaScript is told.
+//! Lock order: an entry, then the outbox; no other two locks are held at once. `Entry::stage` is
+//! released after `kept` was written and acquired by who decides; counters are relaxed.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -18,15 +18,24 @@ use crate::layout::error;
 
 /// Runs the request's task; the caller has claimed it.
 pub fn spawn(exchange: &Rc<Exchange>) {
-    tokio::task::spawn_local(drive(Rc::clone(exchange)));
+    tokio::task::spawn_local(drive(Rc::clone(exchange), |exchange| {
+        Box::pin(work(exchange))
+    }));
 }
 
-async fn drive(exchange: Rc<Exchange>) {
-    let mut interrupt = interruptible(&exchange, work(&exchange), |_| true).await;
+/// Boxed: the memory of a request's work goes when it has ended, and is moved only once.
+type BoxedWork<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+async fn drive(exchange: Rc<Exchange>, work: for<'a> fn(&'a Exchange) -> BoxedWork<'a>) {
+    let mut work = work(&exchange);
+    let mut interrupt = interruptible(&exchange, work.as_mut(), |_| true).await;
+    drop(work);
     if matches!(interrupt, Some(Interrupt::Terminate | Interrupt::Failed)) {
         let ending = end_early(&exchange, interrupt == Some(Interrupt::Failed));
-        interrupt =
-            interruptible(&exchange, ending, |interrupt| interrupt == Interrupt::Gone).await;
+        interrupt = interruptible(&exchange, Box::pin(ending).as_mut(), |interrupt| {
+            interrupt == Interrupt::Gone
+        })
+        .await;
     }
     match interrupt {
         None => exchange.settle(),
@@ -38,10 +47,9 @@ async fn drive(exchange: Rc<Exchange>) {
 /// with it its connection to an engine.
 async fn interruptible(
     exchange: &Exchange,
-    work: impl Future<Output = ()>,
+    mut work: Pin<&mut (dyn Future<Output = ()> + '_)>,
     counts: impl Fn(Interrupt) -> bool,
 ) -> Option<Interrupt> {
-    let mut work = pin!(work);
     poll_fn(|context| {
         exchange.keep_waker(context);
         if let Some(interrupt) = exchange.interrupt.get().filter(|&one| counts(one)) {
@@ -63,7 +71,7 @@ async fn interruptible(
 }
 
 fn poll_caught(
-    work: Pin<&mut impl Future<Output = ()>>,
+    work: Pin<&mut (dyn Future<Output = ()> + '_)>,
     context: &mut Context<'_>,
 ) -> Result<Poll<()>, Box<dyn Any + Send>> {
     // Nothing the work shares is left half-done by unwinding that the ending below relies on.
@@ -134,5 +142,53 @@ async fn end_early(exchange: &Exchange, failed: bool) {
         exchange.cut(&refusal, outcome).await;
         // An answer that is complete, and only has to be taken, may go on until it is cut.
         exchange.client.flush(exchange).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::data_plane::client::Client;
+    use crate::data_plane::connection::Connection;
+    use crate::data_plane::head::read_head;
+    use crate::data_plane::shard::Shard;
+    use crate::data_plane::tests::shared;
+
+    #[test]
+    fn work_that_unwinds_costs_its_request_and_nothing_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        server.set_nonblocking(true).unwrap();
+        let shared = shared();
+        let handle = shared.store.open(0).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let shard = Shard::new(Arc::clone(&shared), 0);
+            let server = tokio::net::TcpStream::from_std(server).unwrap();
+            let connection = Connection::new(&shard, server);
+            let read = read_head(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let head = Arc::new(read.head);
+            let client = Client::Http1(Rc::clone(&connection));
+            let exchange = Exchange::new(&shard, client, head, Some(handle));
+            connection.add(&exchange);
+            drive(exchange, |_| Box::pin(async { panic!("in a test") })).await;
+            connection.destroy(false);
+        });
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        assert!(answer.contains("\"code\":\"internal_error\""));
+        assert_eq!(shared.outbox.take(&mut [0.0; 64]), 1);
+        shared.delivered();
+        assert!(shared.is_idle());
+        assert_eq!(shared.store.usage().slots, 0);
     }
 }

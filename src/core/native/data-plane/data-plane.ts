@@ -20,6 +20,7 @@ import {
   type PlaneAddon,
   RECORD_NUMBERS,
   RECORDS_MAX,
+  TROUBLES,
 } from './plane-addon.js';
 import { readRecord } from './records.js';
 import { LazyRequestHead, type NativeRequestHead } from './request-head.js';
@@ -166,6 +167,10 @@ class FacedDataPlane implements NativeDataPlane {
     let taken: number;
     do {
       taken = this.#addon.planeTake(this.id);
+      if (taken >= TROUBLES) {
+        taken -= TROUBLES;
+        this.#logTroubles();
+      }
       if (taken > 0) this.#deliver(taken);
     } while (taken === RECORDS_MAX);
     this.#checkIdle();
@@ -195,7 +200,6 @@ class FacedDataPlane implements NativeDataPlane {
       if (record.kind === 'done') ended.push(slot);
     }
     for (const { handle } of requests) this.#announced[handle.slot] = 0;
-    this.#logTroubles(before.length + after.length);
     try {
       if (before.length > 0) this.#handler?.onProgress(before);
       if (requests.length > 0) this.#handler?.onRequests(requests);
@@ -215,8 +219,7 @@ class FacedDataPlane implements NativeDataPlane {
     this.#addon.planeDelivered(this.id);
   }
 
-  #logTroubles(progressCount: number): void {
-    if (progressCount === 0) return;
+  #logTroubles(): void {
     const lines = this.#addon.planeTroubles(this.id);
     for (let at = 0; at + 3 < lines.length; at += 4) {
       const [sentence = '', requestId, endpoint, error] = lines.slice(at, at + 4);

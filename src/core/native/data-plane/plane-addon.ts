@@ -16,6 +16,7 @@ export interface PlaneAddon {
   planeStart(plane: number): string;
   planeSetEndpoints(plane: number, endpoints: string): void;
   planeSetUsable(plane: number, slot: number, usable: boolean): void;
+  /** Count of records taken, plus `TROUBLES` when there are lines for the log. */
   planeTake(plane: number): number;
   planeDelivered(plane: number): void;
   planeHead(plane: number, slot: number, generation: number): string | null;
@@ -57,3 +58,6 @@ export const RECORD_KINDS = ['request', 'attempt-failed', 'first-byte', 'done'] 
 
 /** Steps of draining by their number. */
 export const DRAIN_STEP = { stopListening: 0, terminate: 1, cut: 2 } as const;
+
+/** Added to the count of records; more than there can be. */
+export const TROUBLES = 65_536;

@@ -10,8 +10,13 @@ export interface NativeRequestHead extends RequestHead {
   readonly prepared: boolean;
 }
 
-/** Position of the first header name in the lines of a head. */
-const HEADERS_AT = 3;
+interface Lines {
+  readonly method: string;
+  readonly path: string;
+  readonly requestId: string;
+  /** Header names and values in turn, a line each. */
+  readonly rest: string;
+}
 
 export class LazyRequestHead implements NativeRequestHead {
   readonly handle: RequestHandle;
@@ -20,7 +25,7 @@ export class LazyRequestHead implements NativeRequestHead {
   readonly prepared: boolean;
   readonly #addon: PlaneAddon;
   readonly #plane: number;
-  #lines: readonly string[] | null = null;
+  #read: Lines | null = null;
   #headers: Readonly<Record<string, string>> | null = null;
 
   constructor(
@@ -41,39 +46,54 @@ export class LazyRequestHead implements NativeRequestHead {
   }
 
   get method(): string {
-    return this.#text()[0] ?? '';
+    return this.#lines().method;
   }
 
   get path(): string {
-    return this.#text()[1] ?? '';
+    return this.#lines().path;
   }
 
   get requestId(): string {
-    return this.#text()[2] ?? '';
+    return this.#lines().requestId;
   }
 
   get headers(): Readonly<Record<string, string>> {
-    this.#headers ??= headersOf(this.#text());
+    this.#headers ??= headersOf(this.#lines().rest);
     return this.#headers;
   }
 
   /** Brings the strings over, before the native side forgets them. */
   keep(): void {
-    this.#text();
+    this.#lines();
   }
 
-  #text(): readonly string[] {
-    if (this.#lines === null) {
+  #lines(): Lines {
+    if (this.#read === null) {
       const { slot, generation } = this.handle;
-      this.#lines = (this.#addon.planeHead(this.#plane, slot, generation) ?? '').split('\n');
+      this.#read = linesOf(this.#addon.planeHead(this.#plane, slot, generation) ?? '');
     }
-    return this.#lines;
+    return this.#read;
   }
 }
 
-function headersOf(lines: readonly string[]): Readonly<Record<string, string>> {
+/** Takes the first lines apart; most requests' headers are never asked for. */
+function linesOf(text: string): Lines {
+  const pathAt = text.indexOf('\n') + 1;
+  const idAt = text.indexOf('\n', pathAt) + 1;
+  const restAt = text.indexOf('\n', idAt);
+  const idEnd = restAt < 0 ? text.length : restAt;
+  return {
+    method: text.slice(0, Math.max(0, pathAt - 1)),
+    path: text.slice(pathAt, Math.max(pathAt, idAt - 1)),
+    requestId: text.slice(idAt, idEnd),
+    rest: text.slice(idEnd + 1),
+  };
+}
+
+function headersOf(text: string): Readonly<Record<string, string>> {
+  const lines = text.split('\n');
   const headers: Record<string, string> = Object.create(null);
-  for (let at = HEADERS_AT; at + 1 < lines.length; at += 2) {
+  for (let at = 0; at + 1 < lines.length; at += 2) {
     const name = (lines[at] ?? '').toLowerCase();
     const value = lines[at + 1] ?? '';
     headers[name] = name in headers ? `${headers[name]}, ${value}` : value;

@@ -1,0 +1,112 @@
+//! How requests and connections end that go no further: refusals, and clients that send no more.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::exchange::{Exchange, State};
+use super::refusal::Refusal;
+use super::shared::{Decision, count};
+use super::work;
+use crate::layout::error;
+use crate::layout::limits::BODY_BYTES_MAX;
+
+/// A client that only closed its sending side looks the same as one that has left until something
+/// is written: interim answers tell them apart.
+const PROBE_FIRST: Duration = Duration::from_millis(10);
+const PROBE_LAST: Duration = Duration::from_secs(10);
+
+pub fn body_too_large() -> Refusal {
+    let text = format!("The body is larger than {BODY_BYTES_MAX} bytes.");
+    Refusal::new(error::BODY_TOO_LARGE, &text)
+}
+
+pub fn full() -> Refusal {
+    Refusal::new(
+        error::TOO_MANY_REQUESTS,
+        "The router holds as much as it may.",
+    )
+}
+
+pub fn too_slow() -> Refusal {
+    Refusal::new(
+        error::REQUEST_TIMEOUT,
+        "The request was not received in time.",
+    )
+}
+
+pub fn not_http(text: &str) -> Refusal {
+    let text = format!("The request is not HTTP: {text}");
+    Refusal::new(error::MALFORMED_REQUEST, &text)
+}
+
+/// Answers a request that JavaScript does not hear of, or no longer.
+pub fn answer(exchange: &Rc<Exchange>, refusal: Refusal) {
+    if exchange.claim_task() {
+        *exchange.decision.borrow_mut() = Some(Decision::Reject(refusal));
+        work::spawn(exchange);
+    }
+}
+
+/// The bytes are no request, or come too slowly.
+pub async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
+    let front = connection.front();
+    let reading =
+        front.filter(|front| connection.open_count() == 1 && front.state.get() == State::Reading);
+    if let Some(reading) = reading {
+        reading.closing.set(true);
+        answer(&reading, refusal);
+        connection.deadline.stop();
+        connection.until(|| false).await;
+        connection.linger().await;
+    } else if connection.open_count() == 0 {
+        count(&connection.shard.shared.counters.refused_requests);
+        let bytes = raw_answer(&refusal, &connection.shard.new_request_id());
+        let _ = tokio::time::timeout(PROBE_LAST, connection.write_raw(bytes.as_bytes())).await;
+        connection.linger().await;
+    }
+    // Behind another answer an error could be taken for a part of that one.
+}
+
+/// An error answer for a connection on which no request could be read.
+fn raw_answer(refusal: &Refusal, request_id: &str) -> String {
+    let mut head = format!("HTTP/1.1 {} Refused\r\n", refusal.status());
+    let own = [
+        ("content-length".to_owned(), refusal.body.len().to_string()),
+        ("x-request-id".to_owned(), request_id.to_owned()),
+    ];
+    for (name, value) in refusal.headers().into_iter().chain(own) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "connection: close\r\n\r\n" + &refusal.body
+}
+
+/// The client sends no more: it may still wait for its answers, or have left.
+pub async fn half_closed(connection: &Rc<Connection>) {
+    connection.is_half_closed.set(true);
+    let Some(front) = connection.front() else {
+        return;
+    };
+    // Who has left while an answer runs does not come back for its rest; HTTP/1.0 has no 102.
+    let left_for_good =
+        matches!(front.state.get(), State::Relaying | State::Reading) || front.head.http_1_0;
+    if front.state.get() != State::Flushing && left_for_good {
+        return;
+    }
+    let mut delay = PROBE_FIRST;
+    while let Some(front) = connection.front() {
+        if front.is_unanswered()
+            && !connection
+                .write_raw(b"HTTP/1.1 102 Processing\r\n\r\n")
+                .await
+        {
+            return;
+        }
+        let ended = connection.until(|| connection.open_count() == 0);
+        let _ = tokio::time::timeout(delay, ended).await;
+        if connection.over().is_some() {
+            return;
+        }
+        delay = PROBE_LAST.min(2 * delay);
+    }
+}
