@@ -8,6 +8,7 @@ pub mod index;
 pub mod keys;
 pub mod layout;
 pub mod matching;
+pub mod pages;
 pub mod prepare;
 pub mod shared_words;
 pub mod store;
