@@ -1,6 +1,10 @@
 //! The memory of a block index under loom: the code of `warmpath_core::index` runs on it unchanged,
 //! and loom tries every order of the accesses to the words that threads share. `Fault` breaks one
 //! rule of the protocol, for the negative controls. Models: `tests/`.
+//!
+//! Loom looks for orders to try where a thread writes what another accessed last, and a thread's own
+//! read in between hides that. So models have the writer begin and the reader, which only reads,
+//! come second: every read is then moved before every write it depends on.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -115,24 +119,37 @@ impl<F: Fault> Word for LoomWord<F> {
     }
 
     fn add(&self, value: u32) -> u32 {
-        self.change(|word| word.wrapping_add(value))
+        match self {
+            Self::Shared(word) if F::ATOMIC_COUNTS => word.fetch_add(value, Ordering::SeqCst),
+            other => other.change(|word| word.wrapping_add(value)),
+        }
     }
 
     fn sub(&self, value: u32) -> u32 {
-        self.change(|word| word.wrapping_sub(value))
+        match self {
+            Self::Shared(word) if F::ATOMIC_COUNTS => word.fetch_sub(value, Ordering::SeqCst),
+            other => other.change(|word| word.wrapping_sub(value)),
+        }
     }
 
     fn or(&self, value: u32) -> u32 {
-        self.change(|word| word | value)
+        match self {
+            Self::Shared(word) => word.fetch_or(value, Ordering::SeqCst),
+            other => other.change(|word| word | value),
+        }
     }
 
     fn and(&self, value: u32) -> u32 {
-        self.change(|word| word & value)
+        match self {
+            Self::Shared(word) => word.fetch_and(value, Ordering::SeqCst),
+            other => other.change(|word| word & value),
+        }
     }
 }
 
 impl<F: Fault> LoomWord<F> {
-    /// Changes the word by one access; what it was.
+    /// Changes a word that is not shared, or half of a slot by one access, or (as a fault) a
+    /// shared word by two; what it was.
     fn change(&self, change: impl Fn(u32) -> u32) -> u32 {
         match self {
             Self::Private(word) => {
@@ -140,16 +157,10 @@ impl<F: Fault> LoomWord<F> {
                 word.store(change(found), Ordering::Relaxed);
                 found
             }
-            Self::Shared(word) if !F::ATOMIC_COUNTS => {
+            Self::Shared(word) => {
                 let found = word.load(Ordering::SeqCst);
                 word.store(change(found), Ordering::SeqCst);
                 found
-            }
-            Self::Shared(word) => {
-                let changed = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |found| {
-                    Some(change(found))
-                });
-                changed.unwrap_or_default()
             }
             Self::Half(pair, shift) => {
                 let other = !(u64::from(u32::MAX) << shift);
