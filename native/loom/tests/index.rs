@@ -1,6 +1,9 @@
 //! Models of the block index: buckets, locks, and set ids that are used again. Each has a control in
 //! which one rule is broken and loom finds the order that shows it.
 
+// Models may fail loudly; the allowance for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
