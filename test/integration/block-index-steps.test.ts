@@ -1,11 +1,17 @@
 // The protocol of the block index, one atomic write at a time: a writer stopped at every step is
 // looked at by readers and worked around by other writers, and one ended at every step is
-// recovered from. Deliberately broken writers and readers show that these checks can fail.
+// recovered from, on either core: the stopped writer is portable, because only its steps can be
+// stopped at; those who look and work around it are of both. Deliberately broken writers and readers show that these checks can fail.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
+import type { BlockIndexReader, BlockIndexWriter } from '#contracts/block-index.js';
+import type { BlockIndexOwner } from '#contracts/core.js';
 import { BUCKET_SLOTS, PREAMBLE, STATE } from '#contracts/index-layout.js';
+import { openIndexOwner as openNativeOwner } from '#core/native/index/owner.js';
+import { openIndexReader as openNativeReader } from '#core/native/index/reader.js';
+import { openIndexWriter as openNativeWriter } from '#core/native/index/writer.js';
 import { homeOf } from '#core/portable/index/buckets.js';
 import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
@@ -22,6 +28,7 @@ import {
   usableOf,
 } from '#test/support/index-checks.js';
 import type { ModelKey } from '#test/support/model-index.js';
+import { nativeAddon, nativeSkip } from '#test/support/native-addon.js';
 import { type Sabotage, SUBJECT_TAG } from '#test/support/stepped-atomics.js';
 import { SteppedWorker } from '#test/support/stepped-worker.js';
 
@@ -91,28 +98,57 @@ function scenario(
   return { name, held, commands, stride: 1, ...rest };
 }
 
+/** How one core looks at an index. */
+interface Observer {
+  readonly name: string;
+  readonly skip: string | false;
+  readonly writer: (index: SharedArrayBuffer, writerId: number) => BlockIndexWriter;
+  readonly reader: (index: SharedArrayBuffer) => BlockIndexReader;
+  readonly owner: (index: SharedArrayBuffer) => BlockIndexOwner;
+}
+
+const PORTABLE: Observer = {
+  name: 'portable',
+  skip: false,
+  writer: (index, writerId) => openIndexWriter(index, writerId, LOCK_ROUNDS),
+  reader: openIndexReader,
+  owner: openIndexOwner,
+};
+const NATIVE: Observer = {
+  name: 'native',
+  skip: nativeSkip,
+  writer: (index, writerId) => openNativeWriter(nativeAddon(), index, writerId, LOCK_ROUNDS),
+  reader: (index) => openNativeReader(nativeAddon(), index),
+  owner: (index) => openNativeOwner(nativeAddon(), index),
+};
+
 /** An index of BUCKETS buckets with the scenario's bystander in it. */
-function prepare(scenario: Pick<Scenario, 'held'>) {
+function prepare(scenario: Pick<Scenario, 'held'>, observer: Observer = PORTABLE) {
   const index = createBlockIndex({
     blockCapacity: Math.floor(BUCKETS * BUCKET_SLOTS * 0.75),
     endpointCapacity: 64,
   });
   assert.equal(new Int32Array(index)[PREAMBLE.bucketCount], BUCKETS);
-  const writer = openIndexWriter(index, 0, LOCK_ROUNDS);
+  const writer = observer.writer(index, 0);
   const bystander = writer.openEndpoint(BYSTANDER);
   const held = chainOf(scenario.held);
   addChain(writer, bystander, held, 1);
-  const reader = openIndexReader(index);
-  const owner = openIndexOwner(index);
+  const reader = observer.reader(index);
+  const owner = observer.owner(index);
   return { index, writer, bystander, held, reader, owner };
 }
 
 /** Neighbour keys whose buckets overlap the subject's path, on this thread's own endpoint. */
 const NEIGHBOURS = [keyAt(HOME - 1, 1), keyAt(HOME + 2, 1)] as const;
 
-for (const { name, held: heldKeys, commands, before, after, stride } of scenarios) {
-  test(`${name}: stopped at each step, others see before or after and work on`, async () => {
-    const { index, writer, bystander, held, reader } = prepare({ held: heldKeys });
+const observed = [PORTABLE, NATIVE].flatMap((observer) =>
+  scenarios.map((scenario) => ({ observer, ...scenario })),
+);
+for (const { observer, name, held: heldKeys, commands, before, after, stride } of observed) {
+  test(`${name}: stopped at each step, others (${observer.name}) see before or after and work on`, {
+    skip: observer.skip,
+  }, async () => {
+    const { index, writer, bystander, held, reader } = prepare({ held: heldKeys }, observer);
     const worker = new SteppedWorker(index);
     const present = (): number => usableOf(reader, chainOf([SUBJECT]), STEPPED);
     let step = 1;
@@ -136,11 +172,16 @@ for (const { name, held: heldKeys, commands, before, after, stride } of scenario
     assert.deepEqual(residue(index), NO_RESIDUE);
   });
 
-  test(`${name}: ended at each step, the index is recovered`, async () => {
+  test(`${name}: ended at each step, the index is recovered (${observer.name})`, {
+    skip: observer.skip,
+  }, async () => {
     let stopped = true;
     for (let step = 1; stopped; step += stride) {
       assert.ok(step < STEPS_MAX, 'the operation ends');
-      const { index, writer, bystander, held, reader, owner } = prepare({ held: heldKeys });
+      const { index, writer, bystander, held, reader, owner } = prepare(
+        { held: heldKeys },
+        observer,
+      );
       const worker = new SteppedWorker(index);
       stopped = await worker.run(commands, step);
       await worker.end();
@@ -158,7 +199,7 @@ for (const { name, held: heldKeys, commands, before, after, stride } of scenario
       owner.recover();
       assert.ok(owner.stats().epoch > epoch);
       assert.deepEqual(residue(index), NO_RESIDUE);
-      rebuilt(index, held.keys);
+      rebuilt(index, held.keys, observer);
     }
   });
 }
@@ -166,9 +207,9 @@ for (const { name, held: heldKeys, commands, before, after, stride } of scenario
 /** Other homes are open while one home is locked, unless a new set would have to be interned. */
 function workAround(
   index: SharedArrayBuffer,
-  writer: ReturnType<typeof openIndexWriter>,
+  writer: BlockIndexWriter,
   bystander: number,
-  reader: ReturnType<typeof openIndexReader>,
+  reader: BlockIndexReader,
 ): void {
   if (internLock(index) !== 0) return;
   const words = new Int32Array(index);
@@ -183,17 +224,17 @@ function workAround(
 }
 
 /** After recovery everything works as in a new index. */
-function rebuilt(index: SharedArrayBuffer, held: readonly ModelKey[]): void {
-  const writer = openIndexWriter(index, 2, LOCK_ROUNDS);
+function rebuilt(index: SharedArrayBuffer, held: readonly ModelKey[], observer: Observer): void {
+  const writer = observer.writer(index, 2);
   const chain = chainOf(held.includes(SUBJECT) || held.length > 50 ? held : [...held, SUBJECT]);
   const endpoint = writer.openEndpoint(BYSTANDER);
   addChain(writer, endpoint, chain);
-  assert.equal(usableOf(openIndexReader(index), chain, BYSTANDER), chain.keys.length);
+  assert.equal(usableOf(observer.reader(index), chain, BYSTANDER), chain.keys.length);
   removeChain(writer, endpoint, chain);
   assert.deepEqual(residue(index), NO_RESIDUE);
   writer.dropEndpoint(endpoint);
   sweepAll(writer);
-  assert.equal(openIndexOwner(index).stats().blocks, 0);
+  assert.equal(observer.owner(index).stats().blocks, 0);
 }
 
 function internLock(index: SharedArrayBuffer): number {

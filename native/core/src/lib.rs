@@ -9,6 +9,7 @@ pub mod index;
 pub mod keys;
 pub mod layout;
 pub mod matching;
+pub mod pages;
 pub mod prepare;
 pub mod prompt;
 pub mod shared_words;

@@ -252,7 +252,9 @@ impl Batch {
             (Field::BlockHashes, Value::Array { count, .. }) => {
                 let first = self.hashes.len();
                 fields.bad_hash = None;
-                for _ in 0..count {
+                self.hashes.reserve(count);
+                let naturals = walker.naturals(count, &mut self.hashes, natural)?;
+                for _ in naturals..count {
                     let hash = walker.skip(5)?;
                     match self.engine_key(walker, hash) {
                         Some(key) => self.hashes.push(key),
@@ -439,6 +441,13 @@ impl Batch {
             }),
             _ => None,
         }
+    }
+}
+
+fn natural(bits: u64) -> EngineKey {
+    EngineKey {
+        bits,
+        kind: KeyKind::Natural,
     }
 }
 

@@ -1,18 +1,22 @@
 //! Engine key → block, the map behind every publisher: open addressing in buckets of seven, two
 //! cache lines each, 18.3 bytes a slot. The usual block, whose one residency is its own key in
 //! group 0, lies in the slot itself; others are marked as being aside, with an index for a key.
-//! A bucket counts the keys that were homed up to it and lie further on, so nothing is left behind
-//! when a key goes. Slots are found by hashing with seeds of the process: engines cannot aim.
+//! A bucket counts the keys that were homed up to it and lie further on. When a key goes, one of
+//! those takes its place, so the table is always as if what it holds had just been inserted:
+//! without that, look-ups of new keys become a hundred times longer as blocks come and go. Homes
+//! are hashes seeded by the process: engines cannot aim.
 
 use std::hash::{BuildHasher, RandomState};
 
 use super::decode::{EngineKey, KeyKind};
+use crate::pages::{Zeroable, Zeroed};
 
 const SLOTS: usize = 7;
 const BUCKETS_FIRST: usize = 4;
-/// Percent of the slots in use beyond which the map grows, by a quarter: homes keep their order, so
-/// growing is one pass over both, and memory stays close to what is used.
-const LOAD_PERCENT_MAX: usize = 92;
+/// Percent of the slots in use beyond which the map grows, by a fifth: homes keep their order, so
+/// growing is one pass over both, and memory stays close to what is used. At this load a look-up of
+/// a new key goes over three buckets.
+const LOAD_PERCENT_MAX: usize = 85;
 
 const USED: u16 = 1 << 15;
 const ASIDE: u16 = 1 << 14;
@@ -23,7 +27,7 @@ pub const COPIES_MAX: u16 = 7;
 const COPIES_BITS: u16 = 3;
 const ALL_COPIES: u16 = (1 << (4 * COPIES_BITS)) - 1;
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[repr(C, align(128))]
 struct Bucket {
     keys: [u64; SLOTS],
@@ -33,12 +37,8 @@ struct Bucket {
     values: [u64; SLOTS],
 }
 
-const EMPTY: Bucket = Bucket {
-    keys: [0; SLOTS],
-    overflow: 0,
-    metas: [0; SLOTS],
-    values: [0; SLOTS],
-};
+// SAFETY: integers only; zeroed it is an empty bucket.
+unsafe impl Zeroable for Bucket {}
 
 /// A slot in use. Valid until the map changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub enum Entry {
 }
 
 pub struct EngineMap {
-    buckets: Vec<Bucket>,
+    buckets: Zeroed<Bucket>,
     length: usize,
     seeds: [u64; 2],
 }
@@ -67,7 +67,7 @@ impl EngineMap {
     pub fn new() -> Self {
         let random = RandomState::new();
         Self {
-            buckets: vec![EMPTY; BUCKETS_FIRST],
+            buckets: Zeroed::new(BUCKETS_FIRST),
             length: 0,
             seeds: [random.hash_one(1), random.hash_one(2) | 1],
         }
@@ -79,21 +79,24 @@ impl EngineMap {
 
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
-        self.buckets = vec![EMPTY; BUCKETS_FIRST];
+        self.buckets = Zeroed::new(BUCKETS_FIRST);
         self.length = 0;
     }
 
     /// Bytes of the table.
     pub fn bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<Bucket>()
+        self.buckets.len() * size_of::<Bucket>()
     }
 
     /// Begins to load the bucket of a key.
     #[inline]
     pub fn prefetch(&self, key: EngineKey) {
-        let bucket = &raw const self.buckets[self.home(key.bits, self.buckets.len())];
-        prefetch(bucket.cast());
-        prefetch(bucket.cast::<u8>().wrapping_add(64));
+        let home = self.home(key.bits, self.buckets.len());
+        let bucket = (&raw const self.buckets[home]).cast::<u8>();
+        // The keys, the values, and the keys of the bucket after it, which is often needed too.
+        prefetch(bucket);
+        prefetch(bucket.wrapping_add(64));
+        prefetch(bucket.wrapping_add(128));
     }
 
     #[inline]
@@ -186,16 +189,61 @@ impl EngineMap {
     #[inline]
     pub fn remove(&mut self, position: Position) {
         let key = self.buckets[position.bucket].keys[position.slot];
-        let mut at = self.home(key, self.buckets.len());
-        while at != position.bucket {
+        self.release_path(self.home(key, self.buckets.len()), position.bucket);
+        self.length -= 1;
+        let mut free = position;
+        while self.buckets[free.bucket].overflow != 0
+            && let Some(next) = self.displaced_past(free.bucket)
+        {
+            let from = &self.buckets[next.bucket];
+            let (key, meta) = (from.keys[next.slot], from.metas[next.slot]);
+            let value = from.values[next.slot];
+            self.release_path(free.bucket, next.bucket);
+            let to = &mut self.buckets[free.bucket];
+            to.keys[free.slot] = key;
+            to.metas[free.slot] = meta;
+            to.values[free.slot] = value;
+            free = next;
+        }
+        self.buckets[free.bucket].metas[free.slot] = 0;
+    }
+
+    /// The next key that lies beyond `bucket` although it was homed there or before. None when the
+    /// count of such keys no longer tells (it has reached its maximum).
+    fn displaced_past(&self, bucket: usize) -> Option<Position> {
+        let count = self.buckets.len();
+        let mut at = bucket;
+        for distance in 1..count {
+            at = self.after(at);
+            let there = &self.buckets[at];
+            for slot in 0..SLOTS {
+                if there.metas[slot] == 0 {
+                    continue;
+                }
+                let home = self.home(there.keys[slot], count);
+                let from_home = if at >= home {
+                    at - home
+                } else {
+                    at + count - home
+                };
+                if from_home >= distance {
+                    return Some(Position { bucket: at, slot });
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes a key that lies in `end` out of the counts of the buckets from `first` on before it.
+    fn release_path(&mut self, first: usize, end: usize) {
+        let mut at = first;
+        while at != end {
             let bucket = &mut self.buckets[at];
             if bucket.overflow != u16::MAX {
                 bucket.overflow -= 1;
             }
             at = self.after(at);
         }
-        self.buckets[at].metas[position.slot] = 0;
-        self.length -= 1;
     }
 
     #[inline]
@@ -216,9 +264,9 @@ impl EngineMap {
 
     #[cold]
     fn grow(&mut self) {
-        let count = self.buckets.len() + self.buckets.len() / 4 + BUCKETS_FIRST;
-        let old = std::mem::replace(&mut self.buckets, vec![EMPTY; count]);
-        for bucket in old {
+        let count = self.buckets.len() + self.buckets.len() / 5 + BUCKETS_FIRST;
+        let old = std::mem::replace(&mut self.buckets, Zeroed::new(count));
+        for bucket in old.iter() {
             for slot in 0..SLOTS {
                 if bucket.metas[slot] != 0 {
                     self.place(bucket.keys[slot], bucket.metas[slot], bucket.values[slot]);

@@ -3,6 +3,8 @@
 //! refuse: a frame cannot declare more elements than it has bytes, whatever encloses them.
 #![deny(clippy::indexing_slicing)]
 
+use std::hint::select_unpredictable;
+
 use crate::layout::limits::{EVENT_DEPTH_MAX, EVENT_FRAME_BYTES_MAX};
 
 /// One value; containers are followed by their elements.
@@ -233,32 +235,56 @@ impl<'a> Walker<'a> {
     }
 
     /// The usual token ids, of 16 or 32 bits, as many as come in a row; how many that were. Which
-    /// of the two follows cannot be predicted, so it decides by arithmetic and not by a branch.
+    /// of the two follows cannot be predicted, so it decides by arithmetic and not by a branch; and
+    /// the type after next is read for both cases, so that a read never waits for the one before.
     #[inline]
     fn short_ids(&mut self, most: usize, ids: &mut Vec<u32>) -> Result<usize, Refusal> {
-        let mut position = self.position;
+        let start = self.position;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let mut position = 0;
         let mut count = 0;
-        while count < most {
-            let Some(chunk) = self
-                .bytes
+        let mut kind = rest.first().copied().unwrap_or(0);
+        while count < most && (kind == 0xcd || kind == 0xce) {
+            // Up to the type after a long one.
+            let Some(chunk) = rest
                 .get(position..)
-                .and_then(|rest| rest.first_chunk::<5>())
+                .and_then(|rest| rest.first_chunk::<6>())
             else {
                 break;
             };
-            let [kind, ..] = *chunk;
-            if kind != 0xcd && kind != 0xce {
-                break;
-            }
-            let is_long = u32::from(kind == 0xce);
-            let [_, word @ ..] = *chunk;
-            ids.push(u32::from_be_bytes(word) >> (16 - 16 * is_long));
-            position += 3 + 2 * is_long as usize;
+            let [_, first, second, third, fourth, after_long] = *chunk;
+            let is_long = kind == 0xce;
+            let short = u32::from(u16::from_be_bytes([first, second]));
+            let long = u32::from_be_bytes([first, second, third, fourth]);
+            ids.push(select_unpredictable(is_long, long, short));
+            kind = select_unpredictable(is_long, after_long, third);
+            position += select_unpredictable(is_long, 5, 3);
             count += 1;
         }
         // One byte of each was owed.
-        self.claim(position - self.position - count)?;
-        self.position = position;
+        self.claim(position - count)?;
+        self.position = start + position;
+        Ok(count)
+    }
+
+    /// Appends what `make` makes of the 64-bit integers that come in a row; how many those were.
+    pub fn naturals<T>(
+        &mut self,
+        most: usize,
+        into: &mut Vec<T>,
+        make: impl Fn(u64) -> T,
+    ) -> Result<usize, Refusal> {
+        let mut rest = self.bytes.get(self.position..).unwrap_or_default();
+        let mut count = 0;
+        while count < most
+            && let Some((&[0xcf, ref bits @ ..], after)) = rest.split_first_chunk::<9>()
+        {
+            into.push(make(u64::from_be_bytes(*bits)));
+            rest = after;
+            count += 1;
+        }
+        self.claim(8 * count)?;
+        self.position += 9 * count;
         Ok(count)
     }
 

@@ -8,6 +8,7 @@ mod lock;
 mod matcher;
 mod memory;
 mod owner;
+mod plan;
 mod reader;
 mod sets;
 mod speculative;

@@ -28,10 +28,13 @@ pub struct IndexOwner<W = SharedWords> {
 }
 
 impl<W: Words> IndexOwner<W> {
+    /// Opens the index as its owner, best before anything was written: its pages can still become
+    /// large ones.
     pub fn open(words: W) -> Result<Self, String> {
-        Ok(Self {
-            memory: Memory::open(words)?,
-        })
+        let memory = Memory::open(words)?;
+        let end = memory.words.len();
+        memory.words.advise_large_pages(memory.layout.set_meta, end);
+        Ok(Self { memory })
     }
 
     pub fn stats(&self) -> IndexStats {

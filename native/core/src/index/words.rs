@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::layout::index::bucket;
+use crate::pages;
 use crate::shared_words::SharedWords;
 
 /// One sleep while waiting for a lock. Nobody wakes a sleeper, which keeps releasing cheap.
@@ -65,6 +66,9 @@ pub trait Words: Clone {
 
     /// Begins to load the line of the word at `at`.
     fn prefetch(&self, _at: usize) {}
+
+    /// Asks for large pages for the words between two offsets.
+    fn advise_large_pages(&self, _from: usize, _to: usize) {}
 
     /// Sleeps a little.
     fn nap() {
@@ -153,6 +157,11 @@ impl Words for SharedWords {
     #[inline]
     fn set_word(tag_word: &AtomicU32, set_word: &AtomicU32, tag: u32) -> Option<u32> {
         wide::set_word(tag_word, set_word, tag)
+    }
+
+    fn advise_large_pages(&self, from: usize, to: usize) {
+        let end = to.min(SharedWords::len(self));
+        pages::advise_large_pages(self.address(from), end.saturating_sub(from) * 4);
     }
 
     #[cfg(all(target_arch = "x86_64", not(miri)))]
