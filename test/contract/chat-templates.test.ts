@@ -92,6 +92,7 @@ test('native: chats are rendered as by Jinja2', { skip: nativeSkip }, async () =
         adapter: '',
         tokenizer: { kind: 'configured', directory: directories[index] ?? '' },
         proven: true,
+        matched: true,
         blockSize: 16,
         maxModelLen: null,
       }),

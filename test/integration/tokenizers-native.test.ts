@@ -27,6 +27,7 @@ function modelOf(family: string, index: number): ModelDescriptor {
     adapter: '',
     tokenizer: { kind: 'npm-package', directory },
     proven: true,
+    matched: true,
     blockSize: 16,
     maxModelLen: null,
   };

@@ -78,6 +78,7 @@ function modelOf(directory: string, index: number): ModelDescriptor {
     adapter: '',
     tokenizer: { kind: 'configured', directory },
     proven: true,
+    matched: true,
     blockSize: 16,
     maxModelLen: null,
   };

@@ -15,6 +15,7 @@ const model = {
   adapter: '',
   tokenizer: { kind: 'configured', directory },
   proven: true,
+  matched: true,
   blockSize: 16,
   maxModelLen: null,
 } as const;

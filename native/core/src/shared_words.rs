@@ -22,7 +22,12 @@ impl SharedWords {
     /// The memory stays mapped while this value or a copy of it is used: the caller holds a strong
     /// reference to its SharedArrayBuffer until then.
     pub unsafe fn new(base: *const u8, bytes: usize) -> Option<Self> {
-        let base = base.cast::<AtomicU32>();
+        // An empty view may have any address.
+        let base = if bytes == 0 {
+            std::ptr::dangling()
+        } else {
+            base.cast::<AtomicU32>()
+        };
         base.is_aligned().then_some(Self {
             base,
             words: bytes / 4,
