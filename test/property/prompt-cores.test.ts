@@ -104,7 +104,7 @@ function checkFields(expected: ParseResult, actual: EncodedPrompt, why: string):
   if (!expected.ok) {
     const { code, detail, param } = expected.refusal;
     assert.equal(actual.error?.code, code, why);
-    assert.equal(actual.error?.param ?? null, wellFormed(param)?.slice(0, 60) ?? null, why);
+    assert.equal(actual.error?.param ?? null, wellFormed(param)?.slice(0, 60) || null, why);
     const words = detail.startsWith(NOT_JSON)
       ? NOT_JSON
       : (wellFormed(detail)?.slice(0, 120) ?? '');

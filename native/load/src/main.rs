@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! `warmpath-load`: the load generator and the mock engine that `bench/` measures with.
 
 mod arguments;
@@ -40,3 +41,6 @@ fn run() -> Result<(), String> {
         _ => Err("give one of: generate, mock, corpus".to_owned()),
     }
 }
+=======
+fn main() {}
+>>>>>>> prompt

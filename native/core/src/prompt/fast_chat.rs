@@ -17,6 +17,7 @@ use super::literals::Literals;
 use super::messages::Source;
 use super::parse::{Chat, Prompt, parse_request};
 use super::prefix_cuts::TokenFinder;
+use super::python_strings::{Side, strip};
 use super::render::ChatRenderer;
 use crate::prepare::Route;
 
@@ -44,9 +45,18 @@ struct Frame {
 /// Which chats are put together without the template.
 #[derive(Clone, Copy)]
 struct Rule {
-    /// Only texts without whitespace at their ends: the template trims them.
-    trimmed: bool,
+    ends: Ends,
     with_tools: bool,
+}
+
+/// What becomes of whitespace at the ends of texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Kept,
+    /// Trimmed, as Python does it.
+    Stripped,
+    /// Something else: only texts that have none are put together.
+    Bare,
 }
 
 pub struct FastChat {
@@ -107,7 +117,7 @@ impl FastChat {
         }
         let mut fast = Self {
             rule: Rule {
-                trimmed: false,
+                ends: Ends::Kept,
                 with_tools: true,
             },
             contained,
@@ -115,11 +125,11 @@ impl FastChat {
             learned_at_once: 0,
             frames: Mutex::default(),
         };
-        for (with_tools, trimmed) in [(true, false), (true, true), (false, false), (false, true)] {
-            fast.rule = Rule {
-                trimmed,
-                with_tools,
-            };
+        let rules = [true, false].into_iter().flat_map(|with_tools| {
+            [Ends::Kept, Ends::Stripped, Ends::Bare].map(|ends| Rule { ends, with_tools })
+        });
+        for rule in rules {
+            fast.rule = rule;
             if fast.is_confirmed(renderer) {
                 fast.learned_at_once = LEARNED_AT_ONCE;
                 return Some(fast);
@@ -156,6 +166,9 @@ impl FastChat {
             let start = out.len();
             let content = source.tape.get(source.text, message, "content")?;
             source.tape.push_text(source.text, content, &mut out);
+            if self.rule.ends == Ends::Stripped {
+                strip_from(&mut out, start);
+            }
             if !self.is_ordinary(out.get(start..)?) {
                 return None;
             }
@@ -170,7 +183,7 @@ impl FastChat {
         let mut ends = text.chars();
         let is_bare = bare(ends.next()) && bare(text.chars().next_back());
         !text.is_empty()
-            && (is_bare || !self.rule.trimmed)
+            && (is_bare || self.rule.ends != Ends::Bare)
             && !self.contained.is_in(text.as_bytes())
             && !self.compared.iter().any(|other| other == text)
     }
@@ -235,6 +248,20 @@ impl FastChat {
             confirmed += 1;
         }
         confirmed >= TEST_CHATS / 8
+    }
+}
+
+/// Trims what was appended from `start` on.
+fn strip_from(out: &mut String, start: usize) {
+    let text = out.get(start..).unwrap_or_default();
+    let before = text.len() - strip(text, None, Side::Left).len();
+    let after = text.len() - strip(text, None, Side::Right).len();
+    if before == text.len() {
+        return out.truncate(start);
+    }
+    out.truncate(out.len() - after);
+    if before > 0 {
+        out.drain(start..start + before);
     }
 }
 
