@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! `warmpath-load`: the load generator and the mock engine that `bench/` measures with.
 
 mod arguments;
@@ -41,6 +40,3 @@ fn run() -> Result<(), String> {
         _ => Err("give one of: generate, mock, corpus".to_owned()),
     }
 }
-=======
-fn main() {}
->>>>>>> prompt
