@@ -61,7 +61,7 @@ pub async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
         connection.linger().await;
     } else if connection.open_count() == 0 {
         count(&connection.shard.shared.counters.refused_requests);
-        let bytes = raw_answer(&refusal, &connection.shard.new_request_id());
+        let bytes = raw_answer(&refusal, &connection.shard.stamps.new_request_id());
         let _ = tokio::time::timeout(PROBE_LAST, connection.write_raw(bytes.as_bytes())).await;
         connection.linger().await;
     }

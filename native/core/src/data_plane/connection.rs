@@ -74,7 +74,6 @@ impl Connection {
             .counters
             .connections
             .fetch_add(1, Ordering::Relaxed);
-        shard.inbox().load.fetch_add(1, Ordering::Relaxed);
         Rc::new(Self {
             shard: Rc::clone(shard),
             stream: RefCell::new(Some(stream)),
@@ -160,7 +159,7 @@ impl Connection {
         push_status_line(&mut out, head.status, &head.reason);
         out.extend_from_slice(&head.lines);
         if !head.has_date {
-            push_line(&mut out, b"Date", self.shard.date().as_bytes());
+            push_line(&mut out, b"Date", self.shard.stamps.date().as_bytes());
         }
         if closes {
             out.extend_from_slice(b"Connection: close\r\n");

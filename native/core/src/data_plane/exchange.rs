@@ -85,7 +85,7 @@ impl Exchange {
     ) -> Rc<Self> {
         let request_id = match head.request_id() {
             Some(id) => Arc::from(String::from_utf8_lossy(id).as_ref()),
-            None => shard.new_request_id(),
+            None => shard.stamps.new_request_id(),
         };
         shard.shared.counters.open.fetch_add(1, Ordering::AcqRel);
         shard.inbox().load.fetch_add(1, Ordering::Relaxed);

@@ -114,6 +114,7 @@ struct Seen {
     chunked: bool,
     hosts: u32,
     host_list: bool,
+    encodings: u32,
     encoded: bool,
     close: bool,
     keep_alive: bool,
@@ -211,7 +212,9 @@ fn read_own(name: &[u8], value: &[u8], seen: &mut Seen) -> Result<(), Malformed>
         seen.hosts += 1;
         seen.host_list |= value.contains(&b',');
     } else if name.eq_ignore_ascii_case(b"content-encoding") {
-        seen.encoded |= !value.eq_ignore_ascii_case(b"identity");
+        // A list is refused, whatever is in it.
+        seen.encodings += 1;
+        seen.encoded |= seen.encodings > 1 || !value.eq_ignore_ascii_case(b"identity");
     } else if name.eq_ignore_ascii_case(b"expect") {
         seen.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
     }

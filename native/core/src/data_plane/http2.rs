@@ -94,7 +94,7 @@ async fn respond(
     }) = read
     else {
         count(&counters.refused_requests);
-        return Ok(bare_refusal(&shard.new_request_id()));
+        return Ok(bare_refusal(&shard.stamps.new_request_id()));
     };
     counters
         .stripped_headers

@@ -30,6 +30,7 @@ mod relay;
 mod settings;
 mod shard;
 mod shared;
+mod stamps;
 mod tls;
 mod upstream;
 mod work;

@@ -3,12 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::task::{LocalSet, spawn_local};
@@ -20,6 +19,7 @@ use super::outbox::{Event, Record};
 use super::reader;
 use super::settings::AcceptMode;
 use super::shared::{Command, Decision, Inbox, Shared};
+use super::stamps::Stamps;
 use super::upstream::Upstream;
 use crate::layout::limits::REQUESTS_IN_FLIGHT_MAX;
 use crate::store::Handle;
@@ -46,9 +46,10 @@ pub struct Shard {
     connections_made: Cell<u64>,
     scratch: RefCell<Box<[u8]>>,
     frame: RefCell<Vec<u8>>,
-    date: RefCell<(u64, Arc<str>)>,
-    random: Cell<u64>,
+    pub stamps: Stamps,
     progress_due: Cell<bool>,
+    /// The thread ends: nothing may be spawned any more.
+    stopped: Cell<bool>,
 }
 
 /// Runs the thread until it is told to stop.
@@ -82,9 +83,9 @@ impl Shard {
             connections_made: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             frame: RefCell::default(),
-            date: RefCell::new((0, Arc::from(""))),
-            random: Cell::new(RandomState::new().hash_one(number)),
+            stamps: Stamps::default(),
             progress_due: Cell::new(false),
+            stopped: Cell::new(false),
         })
     }
 
@@ -103,7 +104,10 @@ impl Shard {
             self.inbox().notify.notified().await;
             for command in self.inbox().take() {
                 match command {
-                    Command::Stop => return,
+                    Command::Stop => {
+                        self.stopped.set(true);
+                        return;
+                    }
                     Command::Drain => {
                         if let Some(accept) = &accept {
                             accept.abort();
@@ -119,12 +123,12 @@ impl Shard {
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
             Command::Decided(handle, decision) => self.decided(handle, decision),
-            Command::Adopt(stream) => {
-                self.inbox().load.fetch_sub(1, Ordering::Relaxed);
-                if let Ok(stream) = TcpStream::from_std(stream) {
-                    self.add(stream);
+            Command::Adopt(stream) => match TcpStream::from_std(stream) {
+                Ok(stream) => self.add(stream),
+                Err(_) => {
+                    self.inbox().load.fetch_sub(1, Ordering::Relaxed);
                 }
-            }
+            },
             Command::EndpointsChanged => self.set_upstreams(),
             Command::TimeChanged => self.deadlines.check(self.now_ms()),
             Command::Terminate => self.terminate(),
@@ -159,9 +163,11 @@ impl Shard {
                 return;
             }
         }
+        self.inbox().load.fetch_add(1, Ordering::Relaxed);
         self.add(stream);
     }
 
+    /// Serves a connection that was counted as this thread's load.
     fn add(self: &Rc<Self>, stream: TcpStream) {
         // Without it the first chunk of a stream waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
@@ -260,6 +266,10 @@ impl Shard {
     }
 
     fn tell_soon(self: &Rc<Self>) {
+        if self.stopped.get() {
+            self.shared.outbox.arm();
+            return;
+        }
         if self.progress_due.replace(true) {
             return;
         }
@@ -269,6 +279,10 @@ impl Shard {
             shard.progress_due.set(false);
             shard.shared.outbox.arm_if_any();
         });
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.get()
     }
 
     fn all_connections(&self) -> Vec<Rc<Connection>> {
@@ -329,44 +343,6 @@ impl Shard {
             *frame = Vec::new();
         }
         done
-    }
-
-    /// The Date header's value, made once a second.
-    pub fn date(&self) -> Arc<str> {
-        let now = SystemTime::now();
-        let second = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let mut date = self.date.borrow_mut();
-        if date.0 != second {
-            *date = (second, Arc::from(httpdate::fmt_http_date(now)));
-        }
-        Arc::clone(&date.1)
-    }
-
-    /// A random UUID: unique, not secret.
-    pub fn new_request_id(&self) -> Arc<str> {
-        let high = self.next_random();
-        let low = self.next_random();
-        let text = format!(
-            "{:08x}-{:04x}-4{:03x}-{:x}{:03x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            high & 0xfff,
-            8 + (low >> 62),
-            low >> 48 & 0xfff,
-            low & 0xffff_ffff_ffff,
-        );
-        Arc::from(text)
-    }
-
-    /// SplitMix64, seeded by the system when the thread began.
-    fn next_random(&self) -> u64 {
-        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 

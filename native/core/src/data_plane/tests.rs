@@ -245,19 +245,51 @@ fn a_prompt_whose_client_has_left_is_never_announced() {
 #[test]
 fn connections_go_to_the_thread_with_the_least_to_do() {
     let rig = rig(4, AcceptMode::LeastLoaded);
-    let clients: Vec<_> = (0..8).map(|_| rig.ask("/v1/x", "")).collect();
-    let mut records = Vec::new();
-    while records.len() < clients.len() {
-        records.extend(rig.records());
-    }
+    let address = rig.address;
+    let clients: Vec<_> = (0..8)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
     let load = |inbox: &shared::Inbox| inbox.load.load(Ordering::Relaxed);
-    let loads: Vec<_> = rig.plane.shared.inboxes.iter().map(load).collect();
-    // Each of two connections has one request.
-    assert_eq!(loads, [4, 4, 4, 4]);
-    for record in &records {
-        assert!(rig.respond(record, "ok"));
+    let loads = || {
+        rig.plane
+            .shared
+            .inboxes
+            .iter()
+            .map(load)
+            .collect::<Vec<_>>()
+    };
+    while loads().iter().sum::<usize>() < clients.len() {
+        std::thread::yield_now();
     }
-    for client in clients {
+    assert_eq!(loads(), [2, 2, 2, 2]);
+    for mut client in clients {
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let record = loop {
+            let records = rig.records();
+            if let Some(record) = records.iter().find(|record| record[0] == 0.0) {
+                break *record;
+            }
+        };
+        assert!(rig.respond(&record, "ok"));
         assert!(answer(client).ends_with("ok"));
+    }
+}
+
+#[test]
+fn a_plane_that_is_dropped_in_the_middle_ends_its_threads() {
+    let rig = rig(2, AcceptMode::Shared);
+    let asked = rig.ask("/v1/x", "{}");
+    let mut half = TcpStream::connect(rig.address).unwrap();
+    half.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        .unwrap();
+    assert_eq!(rig.records()[0][0], 0.0);
+    // Joins the threads; both clients see their connections close.
+    drop(rig);
+    for mut client in [asked, half] {
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest);
+        assert!(rest.is_empty());
     }
 }

@@ -18,6 +18,9 @@ use crate::layout::error;
 
 /// Runs the request's task; the caller has claimed it.
 pub fn spawn(exchange: &Rc<Exchange>) {
+    if exchange.shard.is_stopped() {
+        return;
+    }
     tokio::task::spawn_local(drive(Rc::clone(exchange), |exchange| {
         Box::pin(work(exchange))
     }));

@@ -1,0 +1,80 @@
+//! What one thread puts on answers: the date, and ids of requests whose clients gave none.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub struct Stamps {
+    date: RefCell<(u64, Arc<str>)>,
+    random: Cell<u64>,
+}
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Self {
+            date: RefCell::new((0, Arc::from(""))),
+            random: Cell::new(RandomState::new().hash_one(0)),
+        }
+    }
+}
+
+impl Stamps {
+    /// The Date header's value, made once a second.
+    pub fn date(&self) -> Arc<str> {
+        let now = SystemTime::now();
+        let second = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            *date = (second, Arc::from(httpdate::fmt_http_date(now)));
+        }
+        Arc::clone(&date.1)
+    }
+
+    /// A random UUID: unique, not secret.
+    pub fn new_request_id(&self) -> Arc<str> {
+        let high = self.next_random();
+        let low = self.next_random();
+        let text = format!(
+            "{:08x}-{:04x}-4{:03x}-{:x}{:03x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xffff,
+            high & 0xfff,
+            8 + (low >> 62),
+            low >> 48 & 0xfff,
+            low & 0xffff_ffff_ffff,
+        );
+        Arc::from(text)
+    }
+
+    /// SplitMix64, seeded by the system when the thread began.
+    fn next_random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_and_differ() {
+        let stamps = Stamps::default();
+        let ids: std::collections::HashSet<_> =
+            (0..1000).map(|_| stamps.new_request_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in ids {
+            let lengths: Vec<_> = id.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+            assert_eq!(id.as_bytes()[14], b'4');
+            assert!(b"89ab".contains(&id.as_bytes()[19]));
+        }
+        assert!(stamps.date().ends_with(" GMT"));
+    }
+}
