@@ -2,9 +2,9 @@
 // writing into the index. Sockets are not in it. Each run applies whole streams from an empty
 // publisher, as a replay does.
 
+import { createBlockIndex } from '#core/index-memory.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
 import { decodeEventBatch } from '#core/portable/events/decode.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { decodeMsgpack } from '#wire/msgpack.js';
 import { ENGINE_BLOCK, goldenStreams, mixedStream } from '../support/engine-stream.js';

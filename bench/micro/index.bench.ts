@@ -5,8 +5,8 @@
 import type { RequestKeys } from '#contracts/block.js';
 import type { MatchResult } from '#contracts/block-index.js';
 import { seededRandom } from '#contracts/random.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';

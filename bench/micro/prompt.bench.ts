@@ -9,7 +9,7 @@ import type { ModelDescriptor, SharedMemory } from '#contracts/core.js';
 import type { PromptTask } from '#contracts/messages.js';
 import { seededRandom } from '#contracts/random.js';
 import type { EncodeMicros, RequestHandle } from '#contracts/request.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { PromptService } from '#core/portable/prompt/prompt-service.js';
 import { RecordTable } from '#core/portable/prompt/record.js';

@@ -12,7 +12,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   wire: ['contracts'],
   plugins: ['contracts'],
   config: ['contracts', 'plugins/catalogue'],
-  'core/portable': ['contracts', 'wire'],
+  core: ['contracts'],
+  'core/portable': ['contracts', 'wire', 'core/index-memory'],
   'core/native': ['contracts'],
   request: ['contracts'],
   fleet: ['contracts'],
@@ -165,10 +166,10 @@ function readFolder(top: string): readonly Source[] {
     });
 }
 
-/** `src/core/portable/index/match.ts` → `core/portable`; other folders by their first name. */
+/** `src/core/portable/index/match.ts` → `core/portable`; files and other folders by their first. */
 function folderOf(file: string): string {
   const [, first = '', second = ''] = file.split(path.sep);
-  return first === 'core' ? `core/${second}` : first;
+  return first === 'core' && !second.endsWith('.ts') ? `core/${second}` : first;
 }
 
 function importsOf(text: string): readonly string[] {
