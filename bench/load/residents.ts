@@ -5,7 +5,7 @@
 import path from 'node:path';
 import type { ModelDescriptor } from '#contracts/core.js';
 import { seededRandom } from '#contracts/random.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { chainKeys } from '#core/portable/keys.js';
 import { PromptService } from '#core/portable/prompt/prompt-service.js';
 import { createRequestMemory } from '#core/portable/request-store.js';

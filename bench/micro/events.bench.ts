@@ -2,8 +2,8 @@
 // decoding, keying and writing into the index by each core. Sockets are not in it (load/events). Each run applies whole streams from an empty
 // publisher, as a replay does.
 
+import { createBlockIndex } from '#core/index-memory.js';
 import { decodeEventBatch } from '#core/portable/events/decode.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
 import { decodeMsgpack } from '#wire/msgpack.js';
 import { BENCH_CORES, type BenchCore } from '../support/cores.js';
 import { ENGINE_BLOCK, goldenStreams, mixedStream } from '../support/engine-stream.js';

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import type { RequestKeys } from '#contracts/block.js';
 import type { BlockIndexWriter, MatchResult } from '#contracts/block-index.js';
 import { seededRandom } from '#contracts/random.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { chainKeys } from '#core/portable/keys.js';

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ModelDescriptor, SharedMemory } from '#contracts/core.js';
 import type { EncodeMicros } from '#contracts/request.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { RecordTable } from '#core/portable/prompt/record.js';
 import { createRequestMemory } from '#core/portable/request-store.js';

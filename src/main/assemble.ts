@@ -17,7 +17,7 @@ import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { createRequestMemory } from '#core/portable/request-store.js';
 import { findTokenizer } from '#core/tokenizer-source.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';

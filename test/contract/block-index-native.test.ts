@@ -3,10 +3,10 @@
 
 import { test } from 'node:test';
 import type { BlockIndexWriter } from '#contracts/block-index.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexOwner as openNativeOwner } from '#core/native/index/owner.js';
 import { openIndexReader as openNativeReader } from '#core/native/index/reader.js';
 import { openIndexWriter as openNativeWriter } from '#core/native/index/writer.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';

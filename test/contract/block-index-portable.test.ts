@@ -1,6 +1,6 @@
 // The portable core under the laws of the block index.
 
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';

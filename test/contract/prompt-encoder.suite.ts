@@ -14,7 +14,7 @@ import type {
 import { ENCODE_BATCH_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 import { namespaceSeed } from '#core/portable/keys.js';
 import { chainStart, extendChain } from '#core/portable/prompt/hash.js';

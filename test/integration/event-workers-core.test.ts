@@ -7,7 +7,7 @@ import type { PublisherState } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import { seededRandom } from '#contracts/random.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';

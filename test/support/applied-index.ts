@@ -13,9 +13,10 @@ import {
   SLOT,
   VIRTUAL_ENDPOINT,
 } from '#contracts/index-layout.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { createEventApplier } from '#core/portable/events/applier.js';
 import { groupHigh, groupLow, homeOf, tagOf } from '#core/portable/index/buckets.js';
-import { createBlockIndex, type IndexMemory, openMemory } from '#core/portable/index/memory.js';
+import { type IndexMemory, openMemory } from '#core/portable/index/memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';

@@ -2,9 +2,9 @@
 
 import type { SharedMemory } from '#contracts/core.js';
 import type { Logger } from '#contracts/logger.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { createPromptEncoder, type NativePromptEncoder } from '#core/native/prompt-encoder.js';
 import { createRequestStore, type NativeRequestStore } from '#core/native/request-store.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
 import { createRequestMemory } from '#core/portable/request-store.js';
 import { nativeAddon } from '#test/support/native-addon.js';
 import { processClock } from '#workers/process-clock.js';

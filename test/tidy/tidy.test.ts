@@ -169,7 +169,7 @@ function readFolder(top: string): readonly Source[] {
     });
 }
 
-/** `src/core/portable/index/match.ts` → `core/portable`; other folders by their first name. */
+/** `src/core/portable/index/match.ts` → `core/portable`; files and other folders by their first. */
 function folderOf(file: string): string {
   const [, first = '', second = ''] = file.split(path.sep);
   return first === 'core' && !/\.[jt]s$/.test(second) ? `core/${second}` : first;

@@ -6,7 +6,7 @@ import { TIER_COUNT } from '#contracts/block.js';
 import type { MatchResult } from '#contracts/block-index.js';
 import { EVENT_MESSAGE_BYTES_MAX } from '#contracts/limits.js';
 import type { Random } from '#contracts/random.js';
-import { createBlockIndex } from '#core/portable/index/memory.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { parseReplayReply } from '#wire/frames.js';
 import { RecordedPublisher } from './recorded-publisher.js';

@@ -360,7 +360,9 @@ impl Batch {
             Value::Absent | Value::Nil => return Ok(None),
             Value::Bool(id) => id.to_string(),
             Value::Number(id) => id.to_string(),
-            Value::Float(id) => id.to_string(),
+            Value::Float(id) if id.fract() == 0.0 && id.abs() <= SAFE_INTEGER => {
+                (id as i64).to_string()
+            }
             Value::Big {
                 bits,
                 negative: true,
@@ -368,6 +370,7 @@ impl Batch {
             Value::Big { bits, .. } => bits.to_string(),
             Value::Text(span) => text::to_utf8(&text::decode(frame, span)).into_owned(),
             // No engine sends these; a name of their own is enough.
+            Value::Extension => "a map".to_owned(),
             other => kind_of(other),
         };
         Ok(Some(self.aside(format!("\0lora-id:{id}").as_bytes())))

@@ -303,3 +303,67 @@ fn prefetch(address: *const u8) {
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const STEPS: u64 = if cfg!(miri) { 2000 } else { 200_000 };
+
+    /// Random numbers of splitmix64.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, count: u64) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((u128::from(mixed ^ mixed >> 27) * u128::from(count)) >> 64) as u64
+        }
+    }
+
+    #[test]
+    fn answers_as_a_hash_map_does_and_leaves_no_counts_behind() {
+        for seed in 1..4 {
+            let mut random = Random(seed);
+            let mut map = EngineMap::new();
+            let mut model: HashMap<EngineKey, u64> = HashMap::new();
+            for step in 0..STEPS {
+                let kind = if random.below(8) == 0 {
+                    KeyKind::Negative
+                } else {
+                    KeyKind::Natural
+                };
+                let bits = random.below(STEPS / 20);
+                let key = EngineKey { bits, kind };
+                let found = map.find(key);
+                let known = model.get(&key).copied();
+                let entry = found.map(|position| map.entry(position));
+                let expected = known.map(|end| Entry::Inline { end });
+                assert_eq!(entry, expected, "seed {seed}, step {step}");
+                match found {
+                    Some(position) => {
+                        assert_eq!(map.key(position), key);
+                        assert_eq!(map.copies(position, 3), 5);
+                        map.remove(position);
+                        model.remove(&key);
+                    }
+                    None => {
+                        let position = map.insert(key, Entry::Inline { end: step });
+                        map.set_copies(position, 3, 5);
+                        model.insert(key, step);
+                    }
+                }
+                assert_eq!(map.len(), model.len());
+            }
+            for key in model.keys() {
+                let position = map.find(*key).expect("the key is there");
+                map.remove(position);
+            }
+            assert!(map.buckets.iter().all(|bucket| {
+                bucket.overflow == 0 && bucket.metas.iter().all(|meta| *meta == 0)
+            }));
+        }
+    }
+}

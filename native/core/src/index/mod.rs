@@ -27,3 +27,6 @@ pub use reader::{IndexReader, MatchResult};
 pub use speculative::SpeculativeTable;
 pub use words::{Word, Words, set_word_narrow};
 pub use writer::{IndexWriter, Residency, WriteStatus};
+
+#[cfg(test)]
+mod tests;

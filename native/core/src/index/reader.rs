@@ -11,7 +11,7 @@ use crate::shared_words::SharedWords;
 
 /// Keys whose buckets are loaded ahead of probing them: enough to hide a miss to memory, few enough
 /// to stay in the first-level cache.
-const PREFETCH_BLOCKS: usize = 24;
+const PREFETCH_BLOCKS: usize = 32;
 /// Matches begun anew because a sweep freed set ids; sweeps are seconds apart.
 const ATTEMPTS_MAX: usize = 3;
 

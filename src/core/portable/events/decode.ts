@@ -185,7 +185,10 @@ function readLora(fields: Fields): string | null {
   const name = readString(fields, 'lora_name');
   if (name !== null) return name;
   const id = fields.lora_id ?? null;
-  return id === null ? null : `\0lora-id:${String(id)}`;
+  if (id === null) return null;
+  // No engine sends anything but an integer; other kinds only need a name of their own.
+  const isPlain = typeof id === 'number' ? Number.isSafeInteger(id) : typeof id !== 'object';
+  return `\0lora-id:${isPlain ? String(id) : kindOf(id)}`;
 }
 
 function readHashes(fields: Fields): readonly EngineKey[] {

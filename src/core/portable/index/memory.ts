@@ -1,18 +1,16 @@
-// The index's memory as the portable core sees it: allocation by main, opening by every thread.
+// The index's memory as the portable core sees it, opened by every thread (core/index-memory.ts
+// allocates it).
 // Views are indexed with the offsets of index-layout.ts, which are checked when a buffer is opened.
 
 import { assert } from '#contracts/assert.js';
-import type { BlockIndexGeometry } from '#contracts/block-index.js';
 import {
   BUCKET,
   DISPLACEMENT_MAX,
   INDEX_LAYOUT_VERSION,
   INDEX_MAGIC,
   type IndexLayout,
-  indexLayout,
   MASKS,
   PREAMBLE,
-  STATE,
   VIRTUAL_ENDPOINT,
 } from '#contracts/index-layout.js';
 
@@ -20,33 +18,6 @@ import {
 export interface IndexMemory extends IndexLayout {
   /** Signed words: V8 keeps them as small integers, unsigned ones above 2^31 it boxes. */
   readonly words: Int32Array;
-}
-
-const REGIONS = [
-  'state',
-  'writers',
-  'endpoints',
-  'masks',
-  'setMeta',
-  'intern',
-  'setBits',
-  'buckets',
-] as const;
-
-/** Allocates an empty index. Pages are committed by the system only when first written. */
-export function createBlockIndex(geometry: BlockIndexGeometry): SharedArrayBuffer {
-  const layout = indexLayout(geometry);
-  const buffer = new SharedArrayBuffer(layout.totalBytes);
-  const words = new Int32Array(buffer, 0, PREAMBLE.words);
-  words[PREAMBLE.bucketCount] = layout.bucketCount;
-  words[PREAMBLE.endpointCapacity] = layout.endpointCapacity;
-  words[PREAMBLE.setCapacity] = layout.setCapacity;
-  words[PREAMBLE.internCapacity] = layout.internCapacity;
-  for (const region of REGIONS) words[PREAMBLE[region]] = layout[region];
-  resetSets(new Int32Array(buffer), layout.state);
-  words[PREAMBLE.version] = INDEX_LAYOUT_VERSION;
-  words[PREAMBLE.magic] = INDEX_MAGIC;
-  return buffer;
 }
 
 /** Opens an index that `createBlockIndex`, of this or the other core, has allocated. */
@@ -80,13 +51,6 @@ export function openMemory(buffer: SharedArrayBuffer): IndexMemory {
     buckets,
     totalBytes: buffer.byteLength,
   };
-}
-
-/** Gives the counters of set table and sweep the values of an empty index. */
-export function resetSets(words: Int32Array, state: number): void {
-  // Id 0 is the empty set, and a stamp of 0 marks a freed id: both count from 1.
-  words[state + STATE.setsFresh] = 1;
-  words[state + STATE.sweepCycle] = 1;
 }
 
 /** Word offset of one of the bit masks over virtual endpoint ids. */

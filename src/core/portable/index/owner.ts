@@ -12,7 +12,8 @@ import {
   VIRTUAL_ENDPOINT,
   WRITER,
 } from '#contracts/index-layout.js';
-import { endpointAt, type IndexMemory, openMemory, resetSets } from './memory.js';
+import { resetSets } from '#core/index-memory.js';
+import { endpointAt, type IndexMemory, openMemory } from './memory.js';
 
 /** Opens the index as its owner; one per buffer, on the main thread. */
 export function openIndexOwner(buffer: SharedArrayBuffer): BlockIndexOwner {

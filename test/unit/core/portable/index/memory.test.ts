@@ -18,8 +18,9 @@ import {
   VIRTUAL_ENDPOINT,
   WRITER,
 } from '#contracts/index-layout.js';
+import { createBlockIndex } from '#core/index-memory.js';
 import { homeOf, tagOf } from '#core/portable/index/buckets.js';
-import { createBlockIndex, openMemory } from '#core/portable/index/memory.js';
+import { openMemory } from '#core/portable/index/memory.js';
 
 const GEOMETRIES = [
   { blockCapacity: 1, endpointCapacity: 64 },
