@@ -5,6 +5,8 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Structured logger: a constant sentence plus fields. */
 export interface Logger {
+  /** False when `info` lines are not written; asked where their fields cost something to gather. */
+  readonly tellsInfo?: boolean;
   debug(fields: LogFields, sentence: string): void;
   info(fields: LogFields, sentence: string): void;
   warn(fields: LogFields, sentence: string): void;

@@ -31,10 +31,12 @@ function describeError(error: unknown): unknown {
 }
 
 class PinoBackedLogger implements Logger {
+  readonly tellsInfo: boolean;
   readonly #logger: PinoLogger;
 
   constructor(logger: PinoLogger) {
     this.#logger = logger;
+    this.tellsInfo = logger.isLevelEnabled('info');
   }
 
   debug(fields: LogFields, sentence: string): void {

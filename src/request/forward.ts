@@ -30,7 +30,7 @@ export function forwardOrder(
   cycle: ScheduleCycle,
   overheadMicros: number | null,
 ): ForwardOrder {
-  const targets = request.targets.map((target): RouteTarget => {
+  const targets = request.targets.map((target, position): RouteTarget => {
     const { dpRank } = candidateState(context, target.slot).endpoint;
     // The data plane itself sends the request id on and back.
     const requestHeaders: HeaderPair[] =
@@ -39,7 +39,11 @@ export function forwardOrder(
       slot: target.slot,
       requestHeaders,
       responseHeaders:
-        overheadMicros === null ? [] : decisionHeaders(target, context, cycle, overheadMicros),
+        overheadMicros === null
+          ? []
+          : position === 0
+            ? decisionHeaders(target, context, cycle, overheadMicros)
+            : fallbackHeaders(target, context),
     };
   });
   return { targets, patches: request.encoded?.patches ?? [] };
@@ -51,14 +55,18 @@ function decisionHeaders(
   cycle: ScheduleCycle,
   overheadMicros: number,
 ): HeaderPair[] {
-  const headers: HeaderPair[] = [['x-warmpath-endpoint', target.name]];
-  if (context.promptTokens > 0) {
-    const tokens = `${target.predictedTokens}/${context.promptTokens}`;
-    headers.push(['x-warmpath-matched-tokens', tokens]);
-  }
+  const headers = fallbackHeaders(target, context);
   if (cycle.failure === null) headers.push(['x-warmpath-score', scoreText(target.slot, cycle)]);
   headers.push(['x-warmpath-overhead-us', String(Math.round(overheadMicros))]);
   return headers;
+}
+
+/** Of an endpoint that is rarely needed: what changes with it. The rest is in the decision log. */
+function fallbackHeaders(target: PlannedTarget, context: SchedulingContext): HeaderPair[] {
+  const endpoint: HeaderPair = ['x-warmpath-endpoint', target.name];
+  if (context.promptTokens === 0) return [endpoint];
+  const tokens = `${target.predictedTokens}/${context.promptTokens}`;
+  return [endpoint, ['x-warmpath-matched-tokens', tokens]];
 }
 
 /** `5.92 prefix-cache-scorer=0.99*3 queue-scorer=1*2`: the total, then its terms. */

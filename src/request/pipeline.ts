@@ -233,7 +233,9 @@ export class RequestPipeline implements DataPlaneHandler {
     const decision = explain({ context, encoded, model, cycle, targets, at, overheadMicros });
     ports.decisions.record(decision);
     ports.observer.decided(decision);
-    ports.logger.info(scoreLogFields(decision, context), 'Got pod scores');
+    if (ports.logger.tellsInfo !== false) {
+      ports.logger.info(scoreLogFields(decision, context), 'Got pod scores');
+    }
     this.#countCycle(request, cycle);
     return decision;
   }
