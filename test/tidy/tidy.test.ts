@@ -53,7 +53,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   tokenizers: ['core/portable', 'simulation'],
   '@huggingface/jinja': ['core/portable'],
   '@node-rs/xxhash': ['core', 'core/portable'],
-  undici: ['core/portable', 'main'],
+  undici: ['core', 'core/portable', 'main'],
   'prom-client': ['observability'],
   pino: ['observability', 'main'],
   zod: ['config', 'plugins'],
