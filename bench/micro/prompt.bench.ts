@@ -63,6 +63,7 @@ const memory: SharedMemory = {
     blockCapacity: Math.ceil(entries + 100_000 * Math.max(1, longer)),
     endpointCapacity: ENDPOINTS,
   }),
+  // The portable encoder's; a native one has handles, and so memory, of its own.
   requests: createRequestMemory(ENDPOINTS),
   publishers: new SharedArrayBuffer(64),
 };
@@ -109,7 +110,8 @@ async function threeKinds(
   core: BenchCore,
   nowMs: () => number,
 ): Promise<readonly (readonly Encoding[])[]> {
-  const encoder = core.openEncoder(memory, model, nowMs);
+  const requests = createRequestMemory(ENDPOINTS);
+  const encoder = core.openEncoder({ ...memory, requests }, model, nowMs);
   const other = coldChats(5000).slice(0, 10);
   await encodeAll(encoder, nowMs, [...other, ...other]);
   const cold = coldChats(100);
