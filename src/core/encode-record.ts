@@ -80,6 +80,14 @@ export class RecordReader {
     return this.#views[slot];
   }
 
+  /**
+   * Blocks of the slot's prompt that the endpoint holds already: nobody has to expect them, which
+   * spares the main thread the whole of a seen prompt.
+   */
+  heldBlocks(slot: number, endpoint: number): number {
+    return this.matchViews(slot).usableBlocks[endpoint] ?? 0;
+  }
+
   #makeViews(slot: number): PromptMatch {
     const capacity = this.layout.endpointCapacity;
     const first = this.at(slot) + RECORD.headWords;

@@ -234,12 +234,21 @@ pub fn prompt_engine_body(encoder: u32, slot: u32, generation: u32) -> Result<Op
     })
 }
 
-/// Expects the request's blocks at an endpoint within moments.
+/// Expects the request's blocks from the number `from` on at an endpoint within moments.
 #[napi(catch_unwind)]
-pub fn prompt_speculate(encoder: u32, slot: u32, generation: u32, endpoint: u32) -> Result<()> {
+pub fn prompt_speculate(
+    encoder: u32,
+    slot: u32,
+    generation: u32,
+    endpoint: u32,
+    from: u32,
+) -> Result<()> {
     with(encoder, |object| {
         let handle = Handle { slot, generation };
-        let add = |keys: &[u64]| object.speculative.add(endpoint, keys, now_ms());
+        let add = |keys: &[u64]| {
+            let new = keys.get(from as usize..).unwrap_or_default();
+            object.speculative.add(endpoint, new, now_ms());
+        };
         object.store.with_keys(handle, add);
         Ok(())
     })
@@ -247,10 +256,19 @@ pub fn prompt_speculate(encoder: u32, slot: u32, generation: u32, endpoint: u32)
 
 /// No longer expects them.
 #[napi(catch_unwind)]
-pub fn prompt_withdraw(encoder: u32, slot: u32, generation: u32, endpoint: u32) -> Result<()> {
+pub fn prompt_withdraw(
+    encoder: u32,
+    slot: u32,
+    generation: u32,
+    endpoint: u32,
+    from: u32,
+) -> Result<()> {
     with(encoder, |object| {
         let handle = Handle { slot, generation };
-        let withdraw = |keys: &[u64]| object.speculative.withdraw(endpoint, keys);
+        let withdraw = |keys: &[u64]| {
+            let new = keys.get(from as usize..).unwrap_or_default();
+            object.speculative.withdraw(endpoint, new);
+        };
         object.store.with_keys(handle, withdraw);
         Ok(())
     })

@@ -55,8 +55,21 @@ export interface PromptAddon {
   promptDrain(encoder: number): Uint32Array;
   promptProblems(encoder: number): readonly string[];
   promptStats(encoder: number): readonly number[];
-  promptSpeculate(encoder: number, slot: number, generation: number, endpoint: number): void;
-  promptWithdraw(encoder: number, slot: number, generation: number, endpoint: number): void;
+  /** For the prompt's blocks from `from` on. */
+  promptSpeculate(
+    encoder: number,
+    slot: number,
+    generation: number,
+    endpoint: number,
+    from: number,
+  ): void;
+  promptWithdraw(
+    encoder: number,
+    slot: number,
+    generation: number,
+    endpoint: number,
+    from: number,
+  ): void;
   promptStop(encoder: number): Promise<void>;
   promptClose(encoder: number): void;
 }
@@ -182,11 +195,13 @@ class FacedPromptEncoder implements NativePromptEncoder {
   }
 
   speculate({ slot, generation }: RequestHandle, endpoint: number): void {
-    this.#options.addon.promptSpeculate(this.id, slot, generation, endpoint);
+    const from = this.#records.heldBlocks(slot, endpoint);
+    this.#options.addon.promptSpeculate(this.id, slot, generation, endpoint, from);
   }
 
   withdraw({ slot, generation }: RequestHandle, endpoint: number): void {
-    this.#options.addon.promptWithdraw(this.id, slot, generation, endpoint);
+    const from = this.#records.heldBlocks(slot, endpoint);
+    this.#options.addon.promptWithdraw(this.id, slot, generation, endpoint, from);
   }
 
   stats(): PromptEncoderStats {

@@ -4,6 +4,7 @@
 
 import { Piscina } from 'piscina';
 import { assert } from '#contracts/assert.js';
+import type { RequestKeys } from '#contracts/block.js';
 import type { Clock } from '#contracts/clock.js';
 import type {
   ModelDescriptor,
@@ -114,13 +115,19 @@ class PooledPromptEncoder implements PromptEncoder {
   }
 
   speculate(handle: RequestHandle, slot: number): void {
-    const keys = this.#records.keys(handle);
+    const keys = this.#newKeys(handle, slot);
     this.#speculative.add(slot, keys, keys.length / 2);
   }
 
   withdraw(handle: RequestHandle, slot: number): void {
-    const keys = this.#records.keys(handle);
+    const keys = this.#newKeys(handle, slot);
     this.#speculative.withdraw(slot, keys, keys.length / 2);
+  }
+
+  /** Keys of the blocks that the endpoint does not hold yet. */
+  #newKeys(handle: RequestHandle, endpoint: number): RequestKeys {
+    const held = this.#records.heldBlocks(handle.slot, endpoint);
+    return this.#records.keys(handle).subarray(2 * held);
   }
 
   stats(): PromptEncoderStats {

@@ -86,6 +86,11 @@ export class RecordTable {
     this.#bytes = Buffer.from(buffer);
   }
 
+  /** Blocks of the slot's prompt that the endpoint holds already. */
+  heldBlocks(slot: number, endpoint: number): number {
+    return this.#reader.heldBlocks(slot, endpoint);
+  }
+
   /** Private copy of the body, null when the handle is stale. */
   copyBody(handle: RequestHandle): Buffer | null {
     const at = this.#at(handle);
