@@ -2,7 +2,7 @@
 // portable core by accident costs tenfold and more, so the reason is kept and shown everywhere.
 
 import type { Core } from '#contracts/core.js';
-import { loadAddon } from '#core/native/addon.js';
+import { type LoadedAddon, loadAddon } from '#core/native/addon.js';
 import { nativeCore } from '#core/native/core.js';
 import { portableCore } from '#core/portable/core.js';
 
@@ -16,12 +16,15 @@ export interface ChosenCore {
 const VARIABLE = 'WARMPATH_CORE';
 
 /** Chooses by the variable's value; a text when what it asks for is not to be had. */
-export function chooseCore(wanted: string): ChosenCore | string {
+export function chooseCore(
+  wanted: string,
+  load: () => LoadedAddon = loadAddon,
+): ChosenCore | string {
   if (wanted === 'portable') return { core: portableCore, reason: null };
   if (!['', 'auto', 'native'].includes(wanted)) {
     return `${VARIABLE} is "${wanted}"; it must be native, portable or auto`;
   }
-  const loaded = loadAddon();
+  const loaded = load();
   if (loaded.ok) return { core: nativeCore(loaded.addon), reason: null };
   if (wanted === 'native') return `${VARIABLE} asks for the native core, but ${loaded.reason}`;
   return { core: portableCore, reason: loaded.reason };
