@@ -34,7 +34,7 @@ interface RealEngine extends CheckedEngine {
 }
 
 const folder = process.argv[2];
-const chosen = coreOrExplain();
+const chosen = await coreOrExplain();
 if (folder === undefined || chosen === null) {
   console.error('usage: node dist/test/real-engine/check.js FOLDER (made by install.sh)');
   process.exit(2);
