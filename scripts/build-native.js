@@ -1,5 +1,5 @@
 // Makes the native addon in dist/native unless it is there: `cargo build` where cargo is new enough,
-// else a line that says why the portable core will run. WARMPATH_CORE=portable skips it.
+// else a line that says what will run instead. WARMPATH_CORE=portable skips it.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -12,8 +12,11 @@ export function addonFile(root) {
   return path.join(root, 'dist/native', `warmpath-${process.platform}-${process.arch}.node`);
 }
 
-/** Builds the addon if its sources are newer than it, or there is none. */
-export function buildNative(root) {
+/**
+ * Builds the addon if its sources are newer than it, or there is none. `explain: false` leaves saying
+ * that there is none to the program that is started next.
+ */
+export function buildNative(root, { explain = true } = {}) {
   if (process.env.WARMPATH_CORE === 'portable') return;
   const file = addonFile(root);
   const sources = path.join(root, 'native');
@@ -22,11 +25,14 @@ export function buildNative(root) {
   if (existsSync(file) && statSync(file).mtimeMs >= newestSourceMs(sources)) return;
   const missing = cargoProblem();
   if (missing !== null) {
-    if (process.env.WARMPATH_CORE === 'native') {
-      console.error(`warmpath: the native core was asked for, but ${missing}`);
-      process.exit(1);
+    if (existsSync(file)) {
+      console.error(`warmpath: the native addon is older than its sources, but ${missing}`);
+    } else if (process.env.WARMPATH_CORE === 'native') {
+      console.error(`warmpath: WARMPATH_CORE asks for the native core, but ${missing}`);
+      process.exit(2);
+    } else if (explain) {
+      console.error(`warmpath: ${missing}; the slower portable core will run`);
     }
-    console.error(`warmpath: ${missing}; the slower portable core will run`);
     return;
   }
   console.error('warmpath: building the native core, a few minutes the first time…');

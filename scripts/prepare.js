@@ -16,6 +16,8 @@ export function install(root) {
 
 /** Compiles TypeScript unless everything compiled is newer than every source. */
 export function build(root, { force = false } = {}) {
+  // An installed package is compiled already.
+  if (!existsSync(path.join(root, 'tsconfig.json'))) return;
   const stamp = path.join(root, 'dist/.tsbuildinfo');
   const newest = Math.max(
     ...['src', 'test', 'bench'].map((folder) => newestMs(path.join(root, folder))),

@@ -1,35 +1,37 @@
-// What .ci/run does with the README's main command: `npm start`, one real request, a SIGTERM to npm
-// alone, which must end the router cleanly.
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+// What .ci/run does with what users install: `npm start`, then `npm run package`, whose tarball is
+// installed in an empty folder and run there with neither cargo nor this checkout in sight.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cargoProblem } from './build-native.js';
+import { serveOnce } from './serve-once.js';
 
-const child = spawn(
-  'npm',
-  ['start', '--silent', '--', '--listen=127.0.0.1:0', '--admin=127.0.0.1:0'],
-  {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  },
-);
-const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
-const lines = createInterface({ input: child.stdout });
-const url = await new Promise((resolve, reject) => {
-  lines.on('line', (line) => {
-    const ready = /warmpath is ready on (http:\S+),/.exec(line);
-    if (ready !== null) resolve(ready[1]);
-  });
-  void exited.then((code) => reject(new Error(`npm start ended with ${code}`)));
-});
-const [model] = (await (await fetch(`${url}/v1/models`)).json()).data;
-const response = await fetch(`${url}/v1/completions`, {
-  method: 'POST',
-  body: JSON.stringify({ model: model.id, prompt: 'one two three', max_tokens: 3 }),
-});
-console.log(`npm start: ${response.status} from ${response.headers.get('x-warmpath-endpoint')}`);
-child.kill('SIGTERM');
-const code = await exited;
-const gone = await fetch(`${url}/health`).then(
-  () => false,
-  () => true,
-);
-console.log(`npm start: ended with ${code}, the router is ${gone ? 'gone' : 'still there'}`);
-process.exitCode = response.status === 200 && code === 0 && gone ? 0 : 1;
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+let fine = await serveOnce('npm start', 'npm', ['start', '--silent', '--'], { cwd: root });
+if (cargoProblem() === null) fine = (await packaged()) && fine;
+process.exitCode = fine ? 0 : 1;
+
+async function packaged() {
+  const home = mkdtempSync(path.join(tmpdir(), 'warmpath-package-'));
+  try {
+    npm(['run', '--silent', 'package', '--', '--pack-destination', home], root);
+    const [tarball] = readdirSync(home).filter((name) => name.endsWith('.tgz'));
+    npm(['install', '--prefix', home, '--omit=dev', '--silent', path.join(home, tarball)], home);
+    const command = path.join(home, 'node_modules/.bin/warmpath');
+    const environment = { PATH: path.dirname(process.execPath), HOME: home };
+    const options = { cwd: home, env: environment };
+    const { stdout } = spawnSync(command, ['version'], { ...options, encoding: 'utf8' });
+    console.log(`package: ${stdout.trim()}`);
+    const served = await serveOnce('package', command, ['serve'], options);
+    return served && stdout.includes('core native,');
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+function npm(words, cwd) {
+  const { status } = spawnSync('npm', words, { cwd, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error(`npm ${words[0]} ${words[1]} ended with ${status}`);
+}

@@ -7,5 +7,5 @@ import { build, install } from './prepare.js';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 install(root);
 build(root);
-buildNative(root);
+buildNative(root, { explain: false });
 await import('./warmpath.js');

@@ -5,7 +5,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { suggestion } from '#config/nearest-name.js';
 import { packageVersion } from '#core/package-version.js';
 import { doctor } from './commands/doctor.js';
-import { type EngineSimOptions, engineSim } from './commands/engine-sim.js';
+import type { EngineSimOptions } from './commands/engine-sim.js';
 import { type ServeOptions, serve } from './commands/serve.js';
 import { validate } from './commands/validate.js';
 import { type VerifyOptions, verify } from './commands/verify.js';
@@ -105,7 +105,7 @@ function buildProgram(finish: (exitCode: number) => void): Command {
   program
     .command('version')
     .description('print version, core and Node version')
-    .action(() => finish(printVersion(print)));
+    .action(async () => finish(await printVersion(print)));
   return program;
 }
 
@@ -134,7 +134,11 @@ function engineSimCommand(command: Command, finish: (exitCode: number) => void):
     .option('--seed <number>', 'decides generated tokens and random faults')
     .option('--api-key <key>', 'key that requests must carry')
     .option('--faults <json>', 'faults to commit, as for POST /admin/faults')
-    .action(async (options: EngineSimOptions) => finish(await engineSim(options, print)));
+    .action(async (options: EngineSimOptions) => {
+      // The simulator tokenises as the portable core does: no other command waits for that to load.
+      const { engineSim } = await import('./commands/engine-sim.js');
+      finish(await engineSim(options, print));
+    });
 }
 
 function fleetFlags(command: Command): Command {

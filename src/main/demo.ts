@@ -1,13 +1,15 @@
 // The embedded fleet: four simulated engines in this process, for a first look without a GPU.
 
 import type { Configuration } from '#config/configuration.js';
-import { type EngineSimFleet, startEngineSims } from '#simulation/fleet.js';
+import type { EngineSimFleet } from '#simulation/fleet.js';
 import { processClock } from '#workers/process-clock.js';
 
 const ENGINES = 4;
 
 /** Starts the simulated engines on free loopback ports. */
-export function startDemoFleet(): Promise<EngineSimFleet> {
+export async function startDemoFleet(): Promise<EngineSimFleet> {
+  // Routers of real engines do not wait for the simulator to load.
+  const { startEngineSims } = await import('#simulation/fleet.js');
   return startEngineSims({
     clock: processClock,
     unixTimeMs: () => Date.now(),

@@ -1,8 +1,8 @@
 // Random requests, many of them aborted at random points: afterwards every gauge is 0 and the
-// process holds no more descriptors and threads than before.
+// process holds no more descriptors and threads than before. Its memory is printed, for the long run.
 
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { seededRandom } from '#contracts/random.js';
@@ -16,6 +16,7 @@ import { readStatus, untilProven } from '#test/support/status.js';
 // `node dist/test/end-to-end/aborts.test.js 20000` runs the long version.
 const REQUESTS = Number(process.argv[2] ?? 2000);
 const LANES = 16;
+const ROUNDS = 10;
 const SEED = 11;
 
 let engines: EngineSimFleet;
@@ -38,8 +39,11 @@ test(`${REQUESTS} requests with aborts at random points leave nothing behind`, a
   await runRequests(200, random.next);
   await untilIdle();
   const before = usage();
-  await runRequests(REQUESTS, random.next);
-  await untilIdle();
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    await runRequests(REQUESTS / ROUNDS, random.next);
+    await untilIdle();
+    console.log(`${(REQUESTS / ROUNDS) * round} requests: ${JSON.stringify(usage())}`);
+  }
   await eventually(`descriptors and threads are back at ${JSON.stringify(before)}`, () => {
     const now = usage();
     return now.threads <= before.threads && now.descriptors <= before.descriptors + LANES;
@@ -110,10 +114,16 @@ function untilIdle(): Promise<void> {
   });
 }
 
-function usage(): { readonly descriptors: number; readonly threads: number } {
+function usage(): {
+  readonly descriptors: number;
+  readonly threads: number;
+  readonly residentMiB: number;
+} {
   const pid = router.child.pid ?? 0;
   return {
     descriptors: readdirSync(`/proc/${pid}/fd`).length,
     threads: readdirSync(`/proc/${pid}/task`).length,
+    residentMiB:
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) >> 10,
   };
 }

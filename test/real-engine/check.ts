@@ -1,13 +1,17 @@
 // Puts the router before two real vLLM servers and holds its predictions against what they report.
-// On demand: see README.md here. Exit code 1 when anything is not exact.
+// On demand, on the core WARMPATH_CORE asks for: see README.md here. Exit code 1 when anything is not
+// exact.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { ModelDescriptor } from '#contracts/core.js';
 import { seededRandom } from '#contracts/random.js';
 import { parseRequest } from '#core/portable/prompt/parse.js';
 import { loadTokenizer } from '#core/portable/prompt/tokenize.js';
+import { coreOrExplain } from '#main/core-choice.js';
 import { type WorkloadRequest, workload } from '#test/support/conversations.js';
 import { freePort } from '#test/support/free-port.js';
+import { nativeEncoder } from '#test/support/native-encoder.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import {
   type CheckedEngine,
@@ -15,7 +19,7 @@ import {
   type PredictionSample,
 } from '#test/support/prediction.js';
 import { type RunningProcess, startProcess, startRouterProcess } from '#test/support/processes.js';
-import { untilProven } from '#test/support/status.js';
+import { readStatus, untilProven } from '#test/support/status.js';
 
 const REQUESTS = 240;
 const MODEL = 'qwen-tiny';
@@ -30,10 +34,14 @@ interface RealEngine extends CheckedEngine {
 }
 
 const folder = process.argv[2];
-if (folder === undefined) {
+const chosen = await coreOrExplain();
+if (folder === undefined || chosen === null) {
   console.error('usage: node dist/test/real-engine/check.js FOLDER (made by install.sh)');
   process.exit(2);
 }
+
+const core = chosen.core.name;
+console.log(`core ${core}`);
 
 const engines = [await startEngine(folder, 'binds'), await startEngine(folder, 'dials')];
 console.log(`two vLLM servers: ${engines.map((engine) => engine.url).join(', ')}`);
@@ -45,6 +53,8 @@ console.log(`doctor:\n${await runDoctor(flags)}`);
 const router = await startRouterProcess(flags);
 try {
   await untilProven(router.adminUrl);
+  const running = (await readStatus(router.adminUrl)).core.name;
+  if (running !== core) throw new Error(`the router runs the ${running} core`);
   const sameIds = await compareTokenIds(folder, engines[0]?.url ?? '');
   const quiet = await run(router.url, router.adminUrl, 1, SEED);
   const loaded = await run(router.url, router.adminUrl, 6, SEED + 1);
@@ -89,30 +99,70 @@ async function compareTokenIds(
   home: string,
   url: string,
 ): Promise<{ chats: number; equal: number }> {
-  const tokenizer = await loadTokenizer(path.join(home, 'model'), {
-    today: () => new Date(),
-    random: seededRandom(SEED),
-  });
+  const ours = await openTokenizer(path.join(home, 'model'));
   let chats = 0;
   let equal = 0;
-  for (const { path: route, body, turn } of requestsOf(SEED + 2)) {
-    if (chats === CHATS_COMPARED) break;
-    turn('An answer: naïve café, 你好, 1234567.');
-    if (route !== '/v1/chat/completions') continue;
-    chats += 1;
-    const parsed = parseRequest(Buffer.from(JSON.stringify(body)), 'chat-completions');
-    if (!parsed.ok || parsed.request.prompt.kind !== 'chat') continue;
-    const text = tokenizer.renderer?.renderChat(parsed.request.prompt) ?? '';
-    const ours = await tokenizer.encode(text, false);
-    const response = await fetch(`${url}/tokenize`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    const { tokens } = (await response.json()) as { tokens: number[] };
-    if (String([...ours]) === String(tokens)) equal += 1;
+  try {
+    for (const { path: route, body, turn } of requestsOf(SEED + 2)) {
+      if (chats === CHATS_COMPARED) break;
+      turn('An answer: naïve café, 你好, 1234567.');
+      if (route !== '/v1/chat/completions') continue;
+      chats += 1;
+      const text = JSON.stringify(body);
+      const response = await fetch(`${url}/tokenize`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: text,
+      });
+      const { tokens } = (await response.json()) as { tokens: number[] };
+      if (String([...(await ours.ids(text))]) === String(tokens)) equal += 1;
+    }
+  } finally {
+    await ours.close();
   }
   return { chats, equal };
+}
+
+interface ChatTokenizer {
+  ids(body: string): Promise<Uint32Array>;
+  close(): Promise<void>;
+}
+
+/** Token ids of chats by the core under test. */
+async function openTokenizer(directory: string): Promise<ChatTokenizer> {
+  if (core === 'native') {
+    const { encoder } = nativeEncoder(1);
+    await encoder.start();
+    await encoder.setModels([descriptorOf(directory)]);
+    return {
+      ids: (body) => encoder.tokenize(0, 'chat-completions', body),
+      close: () => encoder.stop(),
+    };
+  }
+  const sources = { today: () => new Date(), random: seededRandom(SEED) };
+  const tokenizer = await loadTokenizer(directory, sources);
+  return {
+    ids: async (body) => {
+      const parsed = parseRequest(Buffer.from(body), 'chat-completions');
+      if (!parsed.ok || parsed.request.prompt.kind !== 'chat') return new Uint32Array();
+      return tokenizer.encode(tokenizer.renderer?.renderChat(parsed.request.prompt) ?? '', false);
+    },
+    close: async () => {},
+  };
+}
+
+function descriptorOf(directory: string): ModelDescriptor {
+  return {
+    index: 0,
+    id: MODEL,
+    pool: MODEL,
+    adapter: '',
+    tokenizer: { kind: 'configured', directory },
+    proven: true,
+    matched: true,
+    blockSize: BLOCK_SIZE,
+    maxModelLen: null,
+  };
 }
 
 /** Prints and keeps the figures; true when the quiet run was not exact. */
@@ -123,6 +173,7 @@ function report(
 ): boolean {
   const summary = {
     engine: 'vLLM 0.32.0 (CPU), two servers',
+    core,
     tokenIds: sameIds,
     quiet: summarise(quiet),
     underLoad: summarise(loaded),
@@ -130,13 +181,11 @@ function report(
   };
   const results = path.join(repositoryRoot, 'test/real-engine/results');
   mkdirSync(results, { recursive: true });
-  writeFileSync(
-    path.join(results, 'vllm-0.32.0-cpu.json'),
-    `${JSON.stringify(summary, null, 1)}\n`,
-  );
+  const file = path.join(results, `vllm-0.32.0-cpu-${core}.json`);
+  writeFileSync(file, `${JSON.stringify(summary, null, 1)}\n`);
   console.log(
     JSON.stringify(
-      { tokenIds: sameIds, quiet: summary.quiet, underLoad: summary.underLoad },
+      { core, tokenIds: sameIds, quiet: summary.quiet, underLoad: summary.underLoad },
       null,
       2,
     ),

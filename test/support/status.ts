@@ -4,6 +4,7 @@ import { eventually } from './eventually.js';
 
 /** The parts of /status that tests read. */
 export interface RouterStatus {
+  readonly core: { readonly name: string };
   /** Last problem of each address that could not be discovered. */
   readonly fleet: { readonly problems: Readonly<Record<string, string>> };
   readonly endpoints: readonly {

@@ -32,6 +32,8 @@ export const ADDON_FILE: string = fileURLToPath(
   new URL(`../../../native/warmpath-${process.platform}-${process.arch}.node`, import.meta.url),
 );
 
+const NOT_BUILT = 'the native addon has not been built, which takes cargo (Rust 1.89 or newer)';
+
 /** The addon, or why there is none. */
 export type LoadedAddon =
   | { readonly ok: true; readonly addon: Addon }
@@ -45,7 +47,7 @@ export function loadAddon(): LoadedAddon {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const missing = code === 'MODULE_NOT_FOUND';
-    return { ok: false, reason: missing ? 'the native addon has not been built' : message };
+    return { ok: false, reason: missing ? NOT_BUILT : message };
   }
   const version = packageVersion();
   const built = addon.version();

@@ -34,7 +34,7 @@ export async function doctor(
   output: (line: string) => void,
 ): Promise<number> {
   const configuration = readConfiguration(options);
-  const chosen = coreOrExplain();
+  const chosen = await coreOrExplain();
   if (configuration === null || chosen === null) return 2;
   if (configuration.endpoints.length === 0) {
     process.stderr.write('doctor needs at least one endpoint: --endpoint http://host:port\n');

@@ -13,7 +13,7 @@ export type ServeOptions = CommandLineFlags;
 /** Runs the router until a signal; returns the exit code. */
 export async function serve(options: ServeOptions): Promise<number> {
   const configured = readConfiguration(options);
-  const chosen = coreOrExplain();
+  const chosen = await coreOrExplain();
   if (configured === null || chosen === null) return 2;
   let demo: EngineSimFleet | null = null;
   let configuration: Configuration = configured;
