@@ -3,7 +3,7 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { packageVersion } from '../package-version.js';
+import { packageVersion } from '#core/package-version.js';
 import type { PlaneAddon } from './data-plane/plane-addon.js';
 import type { EventAddon } from './events/applier.js';
 import type { IndexOwnerAddon } from './index/owner.js';

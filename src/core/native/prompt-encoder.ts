@@ -56,23 +56,19 @@ export interface PromptAddon {
   promptProblems(encoder: number): readonly string[];
   promptStats(encoder: number): readonly number[];
   /** For the prompt's blocks from `from` on. */
-  promptSpeculate(
-    encoder: number,
-    slot: number,
-    generation: number,
-    endpoint: number,
-    from: number,
-  ): void;
-  promptWithdraw(
-    encoder: number,
-    slot: number,
-    generation: number,
-    endpoint: number,
-    from: number,
-  ): void;
+  promptSpeculate: Expectation;
+  promptWithdraw: Expectation;
   promptStop(encoder: number): Promise<void>;
   promptClose(encoder: number): void;
 }
+
+type Expectation = (
+  encoder: number,
+  slot: number,
+  generation: number,
+  endpoint: number,
+  from: number,
+) => void;
 
 export interface NativePromptEncoderOptions {
   readonly addon: PromptAddon;
