@@ -24,7 +24,7 @@ import {
 } from './plane-addon.js';
 import { readRecord } from './records.js';
 import { LazyRequestHead, type NativeRequestHead } from './request-head.js';
-import { type DataPlaneOptions, type DataPlaneStats, DEFAULT_TIMEOUTS } from './settings.js';
+import { type DataPlaneOptions, type DataPlaneStats, NATIVE_TIMEOUTS } from './settings.js';
 
 /** How long ended streams may take to reach their clients when draining is over. */
 const FLUSH_MS = 500;
@@ -64,7 +64,7 @@ class FacedDataPlane implements NativeDataPlane {
 
   constructor(addon: PlaneAddon, options: DataPlaneOptions) {
     const { store, host, port, threads, accept, manualClock = false } = options;
-    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+    const timeouts = { ...NATIVE_TIMEOUTS, ...options.timeouts };
     this.#addon = addon;
     this.#clock = options.clock;
     this.#logger = options.logger;

@@ -10,18 +10,14 @@ import type { Endpoint } from '#contracts/endpoint.js';
 import type { RouterError } from '#contracts/errors.js';
 import { REQUESTS_IN_FLIGHT_MAX } from '#contracts/limits.js';
 import type { HeaderPair, RequestHandle } from '#contracts/request.js';
+import { type DataPlaneTimeouts, DEFAULT_TIMEOUTS } from '#core/data-plane-timeouts.js';
 import { Batches } from './batches.js';
 import { Connections } from './connections.js';
 import type { Exchange } from './exchange.js';
 import { Forwarding, type ForwardingHost } from './forwarding.js';
 import { createFrontDoor, type FrontDoorHost } from './front-door.js';
 import { RetryBudget } from './retry-budget.js';
-import {
-  type DataPlaneOptions,
-  type DataPlaneStats,
-  type DataPlaneTimeouts,
-  DEFAULT_TIMEOUTS,
-} from './settings.js';
+import type { DataPlaneOptions, DataPlaneStats } from './settings.js';
 import { Upstream } from './upstream.js';
 
 /** How long ended streams may take to reach their clients when draining is over. */

@@ -9,12 +9,12 @@ import { RouterError } from '#contracts/errors.js';
 import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { RequestHandle } from '#contracts/request.js';
+import type { DataPlaneTimeouts } from '#core/data-plane-timeouts.js';
 import { type AnswerHead, Attempt, type AttemptFailure, type AttemptListener } from './attempt.js';
 import type { Batches } from './batches.js';
 import type { Exchange } from './exchange.js';
 import { requestBody } from './request-body.js';
 import type { RetryBudget } from './retry-budget.js';
-import type { DataPlaneTimeouts } from './settings.js';
 import type { Upstream } from './upstream.js';
 import { Watchdog } from './watchdog.js';
 

@@ -9,10 +9,10 @@ import type { RequestStore } from '#contracts/core.js';
 import { RouterError } from '#contracts/errors.js';
 import { BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX } from '#contracts/limits.js';
 import type { RequestHandle } from '#contracts/request.js';
+import type { DataPlaneTimeouts } from '#core/data-plane-timeouts.js';
 import type { Connections } from './connections.js';
 import { Exchange, type ExchangeHost } from './exchange.js';
 import { type ReadHead, readHead, requestPath } from './head.js';
-import type { DataPlaneTimeouts } from './settings.js';
 
 /** Bytes reserved for a body before it has come; a declared length is only a promise. */
 const BODY_HINT_BYTES_MAX = 256 * 1024;

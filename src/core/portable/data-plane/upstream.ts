@@ -4,7 +4,7 @@
 
 import { buildConnector, Client } from 'undici';
 import type { Endpoint } from '#contracts/endpoint.js';
-import type { DataPlaneTimeouts } from './settings.js';
+import type { DataPlaneTimeouts } from '#core/data-plane-timeouts.js';
 
 /** Idle connections kept to one endpoint. */
 const IDLE_CONNECTIONS_MAX = 256;
