@@ -5,6 +5,8 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync 
 import path from 'node:path';
 
 const CARGO_MINIMUM = [1, 89];
+/** Values of WARMPATH_CORE for which it is worth building; portable and misspelt ones are not. */
+const CORES_WITH_ADDON = ['', 'auto', 'native'];
 const LIBRARY = { darwin: 'libwarmpath_binding.dylib', win32: 'warmpath_binding.dll' };
 
 /** File of the addon, as src/core/native/addon.ts looks for it. */
@@ -17,7 +19,7 @@ export function addonFile(root) {
  * that there is none to the program that is started next.
  */
 export function buildNative(root, { explain = true } = {}) {
-  if (process.env.WARMPATH_CORE === 'portable') return;
+  if (!CORES_WITH_ADDON.includes(process.env.WARMPATH_CORE ?? '')) return;
   const file = addonFile(root);
   const sources = path.join(root, 'native');
   // An installed package has no sources: what it carries is of its own version.

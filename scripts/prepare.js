@@ -1,7 +1,7 @@
 // What every command does first: install the locked dependencies if they are not there, compile
 // if sources are newer than the last compilation. Plain Node, because nothing is installed yet.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 
 /** Installs the locked dependencies unless node_modules already is what package-lock.json says. */
@@ -26,7 +26,10 @@ export function build(root, { force = false } = {}) {
   if (!force && existsSync(stamp) && statSync(stamp).mtimeMs >= configured) return;
   if (!existsSync(path.join(root, 'node_modules/typescript'))) return;
   console.error('warmpath: compiling…');
+  const startedMs = Date.now();
   run(root, process.execPath, [path.join(root, 'node_modules/typescript/bin/tsc')]);
+  // The compiler leaves it alone when a newer file changed nothing: every start would compile again.
+  utimesSync(stamp, startedMs / 1e3, startedMs / 1e3);
 }
 
 function newestMs(folder) {
