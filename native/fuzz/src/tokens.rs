@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use tokenizers_reference::Tokenizer;
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization_alignments::UnicodeNormalization as _;
 use warmpath_core::prompt::tokenize::{LoadedTokenizer, Tokens, ids_of};
 
 use crate::Target;
