@@ -192,8 +192,13 @@ impl AnswerScan {
                 self.matched = None;
                 continue;
             }
-            self.line_empty &= byte == b'\r';
             self.matched = None;
+            // Looked at one by one: a line that goes on after it is not empty.
+            if byte == b'\r' {
+                at += 1;
+                continue;
+            }
+            self.line_empty = false;
             match chunk.get(at..).and_then(|rest| memchr(b'\n', rest)) {
                 Some(found) => at += found,
                 None => return,
@@ -281,6 +286,14 @@ mod tests {
                 cached_tokens: 64,
             };
             assert_eq!(scan.usage(), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_that_begins_with_a_return_and_goes_on_is_not_empty() {
+        let text = "data: 1\n\rx\ndata: 2\n\r\r\ndata: 3\n\n";
+        for cut in 1..=text.len() {
+            assert_eq!(scan(Kind::Events, text, cut).chunks(), 2, "cut {cut}");
         }
     }
 

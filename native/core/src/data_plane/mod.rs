@@ -2,12 +2,15 @@
 //! this carries. `src/core/portable/data-plane/` is its executable specification, the suites
 //! `test/contract/data-plane-*` hold both to the same answers.
 
-mod answer_head;
-mod answer_scan;
+#[doc(hidden)]
+pub mod answer_head;
+#[doc(hidden)]
+pub mod answer_scan;
 mod body;
 mod body_reader;
 mod budget;
-mod chunked;
+#[doc(hidden)]
+pub mod chunked;
 mod client;
 mod client_end;
 mod client_frame;
@@ -16,10 +19,12 @@ mod deadline;
 mod engine;
 mod exchange;
 mod fallback;
-mod fields;
+#[doc(hidden)]
+pub mod fields;
 mod forwarding;
 mod hand_over;
-mod head;
+#[doc(hidden)]
+pub mod head;
 mod head_rules;
 mod http2;
 mod http2_stream;

@@ -129,7 +129,7 @@ impl ChatRenderer {
     }
 
     /// Renders a client's chat by the template, whatever it is.
-    pub(super) fn render_by_template(
+    pub fn render_by_template(
         &self,
         source: Source<'_>,
         chat: &Chat,

@@ -96,8 +96,12 @@ export class AnswerScan {
         if (!this.#eventCounted) this.#dataEvents += 1;
         this.#eventCounted = true;
         this.#matched = -1;
+      } else if (byte === CARRIAGE_RETURN) {
+        // Looked at one by one: a line that goes on after it is not empty.
+        this.#matched = -1;
+        at += 1;
       } else {
-        if (byte !== CARRIAGE_RETURN) this.#lineEmpty = false;
+        this.#lineEmpty = false;
         this.#matched = -1;
         at = chunk.indexOf(NEWLINE, at);
         if (at < 0) return;

@@ -23,6 +23,8 @@ test('events are counted however the stream is cut', () => {
     [': data: 1\n\nevent: x\ndata: 1\n\nxdata: 2\n\n data: 3\n\n', 1],
     ['datadata: 1\n\ndat\na: 1\n\n', 0],
     ['id: 1\ndata: {"text":"\\ndata: no"}\n\n', 1],
+    // A line that begins with a return and goes on is not empty.
+    ['data: 1\n\rx\ndata: 2\n\r\r\ndata: 3\n\n', 2],
   ];
   for (const [text, expected] of streams) {
     for (const pieceBytes of [1, 2, 3, 5, 7, 1000]) {

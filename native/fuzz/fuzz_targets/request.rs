@@ -1,0 +1,6 @@
+//! The target `request` of warmpath-fuzz for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    |input: &[u8]| warmpath_fuzz::target("request").map_or((), |one| (one.run)(input))
+);
