@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The long part of the safety checks: miri, libFuzzer, larger loom models, memory growth. On demand,
 # not part of a merge. One summary line per part; a tool that cannot be had is said to be missing and
-# is no failure. `MINUTES` (2) is what each fuzz target gets.
+# is no failure. `FUZZ_SECONDS` (120) is what each fuzz target gets.
 set -uo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 native="$root/native"
-minutes="${MINUTES:-2}"
+seconds="${FUZZ_SECONDS:-120}"
 logs="$(mktemp -d)"
 trap 'rm -rf "$logs"' EXIT
 summary=()
@@ -46,11 +46,11 @@ lib_fuzzer() { # target
   mkdir -p "$logs/found/$1"
   cd "$native/fuzz" && CARGO_TARGET_DIR="$native/fuzz/target" cargo +nightly fuzz run \
     --fuzz-dir fuzz_targets --sanitizer address "$1" "$logs/found/$1" "$logs/seeds/$1" \
-    -- -max_total_time=$((minutes * 60)) -max_len=16384 -timeout=60 -rss_limit_mb=4096
+    -- -max_total_time="$seconds" -max_len=16384 -timeout=60 -rss_limit_mb=4096
 }
 
 built_in() { # target
-  cd "$native" && cargo run --release --locked -p warmpath-fuzz -- run "$1" $((minutes * 60))
+  cd "$native" && cargo run --release --locked -p warmpath-fuzz -- run "$1" "$seconds"
 }
 
 seeds() {
@@ -81,7 +81,7 @@ else
   missing "cargo-fuzz, so the built-in mutator is used: $(tail -n 1 "$logs/fuzz")"
 fi
 for target in events body request answer stream tokens chat; do
-  part "fuzz $target, $minutes min, $fuzzer" "$fuzzer" "$target"
+  part "fuzz $target, $seconds s, $fuzzer" "$fuzzer" "$target"
 done
 part 'loom, larger bound' loom
 part 'memory growth, more calls' growth

@@ -60,16 +60,19 @@ pub fn run(target: &Target, inputs: &[Vec<u8>], seed: u64, duration: Duration) -
     runs
 }
 
+/// An input and when it began.
+type Running = Option<(Instant, Vec<u8>)>;
+
 /// What is being run, for the thread that looks for hangs.
 struct Watch {
-    current: Arc<Mutex<Option<(Instant, Vec<u8>)>>>,
+    current: Arc<Mutex<Running>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
     fn start(name: &'static str) -> Self {
-        let current: Arc<Mutex<Option<(Instant, Vec<u8>)>>> = Arc::default();
+        let current: Arc<Mutex<Running>> = Arc::default();
         let over = Arc::new(AtomicBool::new(false));
         let (watched, is_over) = (Arc::clone(&current), Arc::clone(&over));
         let thread = std::thread::spawn(move || {

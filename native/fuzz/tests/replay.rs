@@ -1,6 +1,9 @@
 //! Replays every target's corpus, then mutations of it for two seconds each. A mutation that fails
 //! is repeated by setting `WARMPATH_FUZZ_SEED` to the seed that is printed.
 
+// The allowance for tests does not reach their helpers.
+#![allow(clippy::expect_used)]
+
 use std::time::Duration;
 
 use warmpath_fuzz::{drive, target};
