@@ -9,7 +9,7 @@ use warmpath_core::index::{IndexReader, IndexWriter, Layout, MatchResult, Memory
 use warmpath_core::keys::{chain_keys, namespace_seed};
 use warmpath_core::shared_words::SharedWords;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 
 struct Table {
     words: SharedWords,
@@ -73,6 +73,8 @@ fn matches_beside_a_writer_claim_only_what_was_told() {
                 let [first, second, own, last] = matched(&mut reader, keys);
                 assert_eq!((first, second, last), (0, 0, 0), "a slot nobody wrote");
                 assert!(own <= 2, "{own} blocks of a chain of which two were told");
+                // Under miri threads take turns: the writer is to get on.
+                std::thread::yield_now();
             }
         });
     });
