@@ -61,6 +61,8 @@ pub struct AnswerScan {
     matched: Option<u8>,
     line_empty: bool,
     event_counted: bool,
+    /// Line ends at the very end, returns aside, two at most; none before the first other byte.
+    line_ends: Option<u8>,
 }
 
 impl AnswerScan {
@@ -73,6 +75,7 @@ impl AnswerScan {
             matched: Some(0),
             line_empty: true,
             event_counted: false,
+            line_ends: None,
         }
     }
 
@@ -80,6 +83,7 @@ impl AnswerScan {
         if self.kind == Kind::Events {
             self.count_events(chunk);
         }
+        self.note_line_ends(chunk);
         self.keep(chunk);
     }
 
@@ -91,12 +95,18 @@ impl AnswerScan {
 
     /// True when the last event has been ended by an empty line.
     pub fn at_event_boundary(&self) -> bool {
-        let mut last = self.tail.iter().rev().filter(|&&byte| byte != b'\r');
-        match last.next() {
-            None => true,
-            Some(b'\n') => last.next() == Some(&b'\n'),
-            Some(_) => false,
-        }
+        self.line_ends.is_none_or(|count| count == 2)
+    }
+
+    fn note_line_ends(&mut self, chunk: &[u8]) {
+        let mut last = chunk.iter().rev().filter(|&&byte| byte != b'\r');
+        self.line_ends = match (last.next(), last.next()) {
+            (None, _) => self.line_ends,
+            (Some(b'\n'), Some(b'\n')) => Some(2),
+            (Some(b'\n'), Some(_)) => Some(1),
+            (Some(b'\n'), None) => Some((self.line_ends.unwrap_or(0) + 1).min(2)),
+            (Some(_), _) => Some(0),
+        };
     }
 
     /// Usage of an answer that has ended.
