@@ -61,6 +61,8 @@ pub struct AnswerScan {
     matched: Option<u8>,
     line_empty: bool,
     event_counted: bool,
+    /// Line ends at the end of what has come, 2 standing for more and for nothing at all.
+    line_ends: u8,
 }
 
 impl AnswerScan {
@@ -73,6 +75,7 @@ impl AnswerScan {
             matched: Some(0),
             line_empty: true,
             event_counted: false,
+            line_ends: 2,
         }
     }
 
@@ -89,14 +92,9 @@ impl AnswerScan {
         self.data_events - u64::from(ended && self.data_events > 0)
     }
 
-    /// True when the last event has been ended by an empty line.
+    /// True when a stream's last event has been ended by an empty line.
     pub fn at_event_boundary(&self) -> bool {
-        let mut last = self.tail.iter().rev().filter(|&&byte| byte != b'\r');
-        match last.next() {
-            None => true,
-            Some(b'\n') => last.next() == Some(&b'\n'),
-            Some(_) => false,
-        }
+        self.line_ends >= 2
     }
 
     /// Usage of an answer that has ended.
@@ -148,8 +146,7 @@ impl AnswerScan {
             .extend_from_slice(chunk.get(from..).unwrap_or_default());
     }
 
-    /// Keeps bytes from the first mention on; until then just what one could be cut in, and what
-    /// tells whether an event has ended.
+    /// Keeps bytes from the first mention on; until then just what one could be cut in.
     fn keep_mention(&mut self, chunk: &[u8]) {
         let before = self.tail.len();
         self.tail.extend_from_slice(chunk);
@@ -174,10 +171,14 @@ impl AnswerScan {
         while let Some(&byte) = chunk.get(at) {
             if byte == b'\n' {
                 self.event_counted &= !self.line_empty;
+                self.line_ends = (self.line_ends + 1).min(2);
                 self.line_empty = true;
                 self.matched = Some(0);
                 at += 1;
                 continue;
+            }
+            if byte != b'\r' {
+                self.line_ends = 0;
             }
             let expected = self.matched.and_then(|matched| DATA.get(matched as usize));
             if let (Some(matched), true) = (self.matched, expected == Some(&byte)) {
@@ -294,6 +295,17 @@ mod tests {
         let text = "data: 1\n\rx\ndata: 2\n\r\r\ndata: 3\n\n";
         for cut in 1..=text.len() {
             assert_eq!(scan(Kind::Events, text, cut).chunks(), 2, "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn returns_however_many_end_no_event() {
+        for text in ["data: 1", "data: 1\n", "data: 1\n\n"] {
+            let long = format!("{text}{}", "\r".repeat(20_000));
+            for cut in [1, 7, 4096, long.len()] {
+                let is_over = scan(Kind::Events, &long, cut).at_event_boundary();
+                assert_eq!(is_over, text.ends_with("\n\n"), "{text:?}, cut {cut}");
+            }
         }
     }
 
