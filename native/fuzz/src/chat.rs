@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use warmpath_core::prepare::Route;
 use warmpath_core::prompt::json_tape::Tape;
 use warmpath_core::prompt::messages::Source;
-use warmpath_core::prompt::parse::{Prompt, parse_request};
+use warmpath_core::prompt::parse::{Chat, Prompt, parse_request};
 use warmpath_core::prompt::render::{ChatRenderer, TemplateSet};
 use warmpath_core::prompt::strftime::LocalTime;
 use warmpath_core::prompt::template::RenderFailure;
@@ -84,18 +84,35 @@ fn run(input: &[u8]) {
         return;
     };
     let renderer = &renderers()[usize::from(*choice) % renderers().len()];
-    let mut tape = Tape::default();
-    let Ok(request) = parse_request(bytes, Route::ChatCompletions, &mut tape) else {
+    let Some(by_template) = rendered(bytes, |source, chat| {
+        renderer.render_by_template(source, chat)
+    }) else {
         return;
     };
+    // What is around the texts is learned the second time and used the third.
+    for _ in 0..3 {
+        let usual = rendered(bytes, |source, chat| renderer.render_chat(source, chat));
+        assert_eq!(
+            usual.as_ref(),
+            Some(&by_template),
+            "put together unlike the template"
+        );
+    }
+}
+
+/// Reads the body anew, as every request is, and renders it; null when it is no chat.
+fn rendered(
+    bytes: &[u8],
+    render: impl FnOnce(Source<'_>, &Chat) -> Result<String, RenderFailure>,
+) -> Option<Result<String, String>> {
+    let mut tape = Tape::default();
+    let request = parse_request(bytes, Route::ChatCompletions, &mut tape).ok()?;
     let Prompt::Chat(chat) = request.prompt else {
-        return;
+        return None;
     };
     let text = std::str::from_utf8(bytes).expect("an accepted body is UTF-8");
     let source = Source { text, tape: &tape };
-    let usual = outcome(renderer.render_chat(source, &chat));
-    let by_template = outcome(renderer.render_by_template(source, &chat));
-    assert_eq!(usual, by_template, "put together unlike the template");
+    Some(outcome(render(source, &chat)))
 }
 
 fn outcome(rendered: Result<String, RenderFailure>) -> Result<String, String> {

@@ -15,6 +15,9 @@ use crate::{INPUT_BYTES_MAX, Target, mutate};
 /// Time one input may take; honest ones take milliseconds, on a machine however busy.
 const HANG: Duration = Duration::from_secs(120);
 
+/// Length of most inputs that are mutated.
+const USUAL_BYTES_MAX: usize = 2048;
+
 /// A seed to tell: `WARMPATH_FUZZ_SEED`, or the time.
 pub fn seed() -> u64 {
     let given = std::env::var("WARMPATH_FUZZ_SEED");
@@ -51,13 +54,20 @@ pub fn run(target: &Target, inputs: &[Vec<u8>], seed: u64, duration: Duration) -
     let mut input = Vec::new();
     while Instant::now() < end && !inputs.is_empty() {
         input.clear();
-        input.extend_from_slice(&inputs[random.below(inputs.len())]);
+        input.extend_from_slice(pick(inputs, &mut random));
         let other = &inputs[random.below(inputs.len())];
         mutate::mutate(&mut input, other, target.words, &mut random);
         watch.run(target, &input, seed);
         runs += 1;
     }
     runs
+}
+
+/// One of the inputs, mostly a short one: those run by the thousand, and cut ones are soon refused.
+fn pick<'i>(inputs: &'i [Vec<u8>], random: &mut Random) -> &'i [u8] {
+    let mut picks = (0..8).map(|_| &inputs[random.below(inputs.len())]);
+    let short = picks.find(|input| input.len() <= USUAL_BYTES_MAX);
+    short.unwrap_or(&inputs[random.below(inputs.len())])
 }
 
 /// An input and when it began.

@@ -3,23 +3,17 @@
 
 use crate::random::Random;
 
-/// Longest input it makes, and of most: short ones run by the thousand.
+/// Longest input it makes.
 const BYTES_MAX: usize = 16 * 1024;
-const USUAL_BYTES_MAX: usize = 1024;
 const INTERESTING: [u8; 16] = [
     0x00, 0x01, 0x7f, 0x80, 0xff, b'\r', b'\n', b'"', b'\\', b'{', b'[', b'<', 0xdd, 0xdf, 0xc1,
     0xcf,
 ];
 
-/// Damages `input` one to eight times; `other` is another input to take parts from.
+/// Damages `input` one to four times; `other` is another input to take parts from.
 pub fn mutate(input: &mut Vec<u8>, other: &[u8], words: &[&str], random: &mut Random) {
-    let most = if random.below(16) == 0 {
-        BYTES_MAX
-    } else {
-        USUAL_BYTES_MAX
-    };
-    input.truncate(most);
-    for _ in 0..1 << random.below(4) {
+    input.truncate(BYTES_MAX);
+    for _ in 0..1 << random.below(3) {
         let at = random.below(input.len() + 1);
         match random.below(10) {
             0 => set(input, at, |byte| byte ^ 1 << (at % 8)),
@@ -58,7 +52,7 @@ pub fn mutate(input: &mut Vec<u8>, other: &[u8], words: &[&str], random: &mut Ra
             _ => {}
         }
     }
-    input.truncate(most);
+    input.truncate(BYTES_MAX);
 }
 
 fn set(input: &mut [u8], at: usize, change: impl Fn(u8) -> u8) {

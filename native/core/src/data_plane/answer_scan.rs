@@ -61,8 +61,8 @@ pub struct AnswerScan {
     matched: Option<u8>,
     line_empty: bool,
     event_counted: bool,
-    /// Line ends at the very end, returns aside, two at most; none before the first other byte.
-    line_ends: Option<u8>,
+    /// Line ends at the end of what has come, 2 standing for more and for nothing at all.
+    line_ends: u8,
 }
 
 impl AnswerScan {
@@ -75,7 +75,7 @@ impl AnswerScan {
             matched: Some(0),
             line_empty: true,
             event_counted: false,
-            line_ends: None,
+            line_ends: 2,
         }
     }
 
@@ -83,7 +83,6 @@ impl AnswerScan {
         if self.kind == Kind::Events {
             self.count_events(chunk);
         }
-        self.note_line_ends(chunk);
         self.keep(chunk);
     }
 
@@ -93,20 +92,9 @@ impl AnswerScan {
         self.data_events - u64::from(ended && self.data_events > 0)
     }
 
-    /// True when the last event has been ended by an empty line.
+    /// True when a stream's last event has been ended by an empty line.
     pub fn at_event_boundary(&self) -> bool {
-        self.line_ends.is_none_or(|count| count == 2)
-    }
-
-    fn note_line_ends(&mut self, chunk: &[u8]) {
-        let mut last = chunk.iter().rev().filter(|&&byte| byte != b'\r');
-        self.line_ends = match (last.next(), last.next()) {
-            (None, _) => self.line_ends,
-            (Some(b'\n'), Some(b'\n')) => Some(2),
-            (Some(b'\n'), Some(_)) => Some(1),
-            (Some(b'\n'), None) => Some((self.line_ends.unwrap_or(0) + 1).min(2)),
-            (Some(_), _) => Some(0),
-        };
+        self.line_ends >= 2
     }
 
     /// Usage of an answer that has ended.
@@ -158,8 +146,7 @@ impl AnswerScan {
             .extend_from_slice(chunk.get(from..).unwrap_or_default());
     }
 
-    /// Keeps bytes from the first mention on; until then just what one could be cut in, and what
-    /// tells whether an event has ended.
+    /// Keeps bytes from the first mention on; until then just what one could be cut in.
     fn keep_mention(&mut self, chunk: &[u8]) {
         let before = self.tail.len();
         self.tail.extend_from_slice(chunk);
@@ -184,10 +171,14 @@ impl AnswerScan {
         while let Some(&byte) = chunk.get(at) {
             if byte == b'\n' {
                 self.event_counted &= !self.line_empty;
+                self.line_ends = (self.line_ends + 1).min(2);
                 self.line_empty = true;
                 self.matched = Some(0);
                 at += 1;
                 continue;
+            }
+            if byte != b'\r' {
+                self.line_ends = 0;
             }
             let expected = self.matched.and_then(|matched| DATA.get(matched as usize));
             if let (Some(matched), true) = (self.matched, expected == Some(&byte)) {
@@ -304,6 +295,17 @@ mod tests {
         let text = "data: 1\n\rx\ndata: 2\n\r\r\ndata: 3\n\n";
         for cut in 1..=text.len() {
             assert_eq!(scan(Kind::Events, text, cut).chunks(), 2, "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn returns_however_many_end_no_event() {
+        for text in ["data: 1", "data: 1\n", "data: 1\n\n"] {
+            let long = format!("{text}{}", "\r".repeat(20_000));
+            for cut in [1, 7, 4096, long.len()] {
+                let is_over = scan(Kind::Events, &long, cut).at_event_boundary();
+                assert_eq!(is_over, text.ends_with("\n\n"), "{text:?}, cut {cut}");
+            }
         }
     }
 

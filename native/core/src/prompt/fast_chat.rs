@@ -13,6 +13,7 @@ use minijinja::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::json_tape::{Kind, Tape};
+use super::json_text::without_lone_surrogates;
 use super::literals::Literals;
 use super::messages::Source;
 use super::parse::{Chat, Prompt, parse_request};
@@ -284,7 +285,9 @@ fn learn_frame(
                 (role, Value::from(*text))
             }))
             .collect();
-        slow.render_texts(source, chat.tools, &messages).ok()
+        // Kept for bodies of which this text is not read again, so nothing else would replace these.
+        let text = slow.render_texts(source, chat.tools, &messages);
+        text.ok().map(without_lone_surrogates)
     };
     let [first, second, third] = PROBES;
     let one = render(&[first])?;

@@ -165,3 +165,25 @@ fn templates_that_count_or_tell_the_date_are_left_alone() {
         compare(&renderer, 5);
     }
 }
+
+#[test]
+fn a_kept_system_prompt_holds_nothing_for_lone_surrogates() {
+    let body =
+        r#"{"messages":[{"role":"system","content":"a\ud83d"},{"role":"user","content":"b"}]}"#;
+    let renderer = renderer(LLAMA);
+    assert!(renderer.is_fast());
+    // Learned the second time, used from the third on.
+    for round in 0..4 {
+        let mut tape = Tape::default();
+        let request = parse_request(body.as_bytes(), Route::ChatCompletions, &mut tape).unwrap();
+        let Prompt::Chat(chat) = request.prompt else {
+            panic!("no chat");
+        };
+        let source = Source {
+            text: body,
+            tape: &tape,
+        };
+        let text = renderer.render_chat(source, &chat).unwrap();
+        assert!(text.contains("a\u{fffd}<|eot|>"), "round {round}: {text}");
+    }
+}

@@ -29,6 +29,8 @@ export class AnswerScan {
   /** Bytes of the current line so far, as far as it matters: 0, or more than 0. */
   #lineEmpty = true;
   #eventCounted = false;
+  /** Line ends at the end of what has come, 2 standing for more and for nothing at all. */
+  #lineEnds = 2;
 
   constructor(kind: 'events' | 'json') {
     this.#events = kind === 'events';
@@ -53,10 +55,9 @@ export class AnswerScan {
     return this.#dataEvents - (ended ? 1 : 0);
   }
 
-  /** True when the last event has been ended by an empty line. */
+  /** True when a stream's last event has been ended by an empty line. */
   get atEventBoundary(): boolean {
-    const last = this.#lastBytes().toString('latin1').replaceAll('\r', '');
-    return last === '' || last.endsWith('\n\n');
+    return this.#lineEnds >= 2;
   }
 
   /** Usage of an answer that has ended. */
@@ -85,11 +86,13 @@ export class AnswerScan {
       const byte = chunk[at];
       if (byte === NEWLINE) {
         if (this.#lineEmpty) this.#eventCounted = false;
+        this.#lineEnds = Math.min(this.#lineEnds + 1, 2);
         this.#lineEmpty = true;
         this.#matched = 0;
         at += 1;
       } else if (this.#matched >= 0 && byte === DATA[this.#matched]) {
         this.#lineEmpty = false;
+        this.#lineEnds = 0;
         this.#matched += 1;
         at += 1;
         if (this.#matched < DATA.length) continue;
@@ -102,6 +105,7 @@ export class AnswerScan {
         at += 1;
       } else {
         this.#lineEmpty = false;
+        this.#lineEnds = 0;
         this.#matched = -1;
         at = chunk.indexOf(NEWLINE, at);
         if (at < 0) return;

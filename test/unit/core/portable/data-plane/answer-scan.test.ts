@@ -44,6 +44,7 @@ test('the end of an event is seen across cuts', () => {
     ['data: 1\r\n\r\n', true],
     ['data: 1\n', false],
     ['data: 1', false],
+    [`data: 1\n${'\r'.repeat(20_000)}`, false],
   ] as const) {
     for (const pieceBytes of [1, 4, 100]) {
       assert.equal(scanned('events', text, pieceBytes).atEventBoundary, expected, text);
