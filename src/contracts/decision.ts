@@ -70,14 +70,16 @@ export interface DecisionResult {
   readonly lastByteMs: number;
 }
 
-/** Keeps the last decisions for /debug/decisions. */
+/** One decision and, once the request has ended, its result. */
+export interface LoggedDecision {
+  readonly decision: Decision;
+  readonly result: DecisionResult | null;
+}
+
+/** The last decisions, for those who look into them. */
 export interface DecisionLog {
-  record(decision: Decision): void;
-  finish(requestId: string, result: DecisionResult): void;
-  find(
-    requestId: string,
-  ): { readonly decision: Decision; readonly result: DecisionResult | null } | null;
-  last(
-    count: number,
-  ): readonly { readonly decision: Decision; readonly result: DecisionResult | null }[];
+  /** The latest decision of a request, null when it is not kept. */
+  find(requestId: string): LoggedDecision | null;
+  /** The last `count` decisions, newest first. */
+  last(count: number): readonly LoggedDecision[];
 }

@@ -2,10 +2,9 @@
 // main thread, so every method must return within microseconds and never throw.
 
 import type { CompletionOutcome } from './core.js';
-import type { Decision } from './decision.js';
 import type { AttemptOutcome } from './endpoint.js';
 import type { ErrorCode } from './errors.js';
-import type { Route } from './request.js';
+import type { NoMatchReason, Route } from './request.js';
 
 /**
  * Stages of a request inside the router. `encode` is the whole wait for its record; `parse` to
@@ -61,8 +60,8 @@ export interface RequestObserver {
   stage(stage: RequestStage, micros: number): void;
   /** `count` fields of a body were stripped (architecture §10). */
   stripped(count: number): void;
-  /** A request was decided; `candidates` of the decision is built only when read. */
-  decided(decision: Decision): void;
+  /** A request was decided: the chosen endpoint's name, and why nothing was matched. */
+  decided(chosen: string | null, noMatchReason: NoMatchReason | null): void;
   /** A scorer gave `count` scores outside [0, 1] or none at all. */
   scorerViolated(scorer: string, count: number): void;
   /** The policy threw; the request went to the endpoint with the fewest in flight. */

@@ -11,7 +11,6 @@ import type {
   PromptEncoder,
   SharedMemory,
 } from '#contracts/core.js';
-import type { DecisionLog } from '#contracts/decision.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
@@ -21,9 +20,9 @@ import { createBlockIndex } from '#core/index-memory.js';
 import { createRequestMemory } from '#core/portable/request-store.js';
 import { findTokenizer } from '#core/tokenizer-source.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
-import { DecisionRing } from '#observability/decision-log.js';
 import type { RouterMetrics } from '#observability/metrics.js';
 import { PublisherStats } from '#observability/publisher-stats.js';
+import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { processClock } from '#workers/process-clock.js';
 import { AdminServer } from './admin.js';
@@ -173,7 +172,7 @@ function createParts(
 interface PipelineParts {
   readonly plane: DataPlane;
   readonly encoder: PromptEncoder;
-  readonly decisions: DecisionLog;
+  readonly decisions: DecisionRing;
   readonly reports: RouterReports;
 }
 

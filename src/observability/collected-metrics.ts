@@ -1,13 +1,14 @@
 // Fills in the figures that other modules own (fleet, publishers, index, encoder, workers) at the
 // moment somebody scrapes. Everything is read through plain functions given by main.
 
-import type { Counter, Gauge } from 'prom-client';
+import type { Gauge } from 'prom-client';
 import type { BlockIndexStats } from '#contracts/block-index.js';
 import type { PromptEncoderStats } from '#contracts/core.js';
 import { type EndpointState, type FleetSnapshot, PUBLISHER_STATES } from '#contracts/endpoint.js';
 import type { PublisherField } from '#contracts/shared-layout.js';
 import type { CounterName, GaugeName } from './metrics-table.js';
 import type { PublisherStats } from './publisher-stats.js';
+import type { CounterSeries } from './series.js';
 
 /** Event workers as main counts them. */
 export interface EventWorkerStats {
@@ -30,7 +31,7 @@ export interface CollectedSources {
 
 /** What collecting needs of the metrics. */
 export interface CollectTarget {
-  counter(name: CounterName): Counter;
+  counter(name: CounterName): CounterSeries;
   gauge(name: GaugeName): Gauge;
 }
 
@@ -43,17 +44,18 @@ const BY_ENDPOINT: readonly (readonly [CounterName, PublisherField])[] = [
   ['blocks_stored_total', 'blocksStored'],
   ['blocks_removed_total', 'blocksRemoved'],
 ];
-const BY_REASON: readonly (readonly [CounterName, string, string, PublisherField])[] = [
-  ['events_dropped_total', 'reason', 'malformed', 'framesMalformed'],
-  ['events_dropped_total', 'reason', 'overflow', 'framesOverflowed'],
-  ['events_dropped_total', 'reason', 'duplicate', 'framesDuplicate'],
-  ['events_dropped_total', 'reason', 'foreign', 'framesForeign'],
-  ['event_entries_skipped_total', 'reason', 'unknown-parent', 'unknownParents'],
-  ['event_entries_skipped_total', 'reason', 'unknown-block', 'unknownBlocks'],
-  ['event_entries_skipped_total', 'reason', 'unknown-event', 'unknownEvents'],
-  ['event_entries_skipped_total', 'reason', 'index-full', 'indexFull'],
-  ['event_replays_total', 'result', 'asked', 'replays'],
-  ['event_replays_total', 'result', 'failed', 'replaysFailed'],
+/** The second label's value, whatever its name. */
+const BY_REASON: readonly (readonly [CounterName, string, PublisherField])[] = [
+  ['events_dropped_total', 'malformed', 'framesMalformed'],
+  ['events_dropped_total', 'overflow', 'framesOverflowed'],
+  ['events_dropped_total', 'duplicate', 'framesDuplicate'],
+  ['events_dropped_total', 'foreign', 'framesForeign'],
+  ['event_entries_skipped_total', 'unknown-parent', 'unknownParents'],
+  ['event_entries_skipped_total', 'unknown-block', 'unknownBlocks'],
+  ['event_entries_skipped_total', 'unknown-event', 'unknownEvents'],
+  ['event_entries_skipped_total', 'index-full', 'indexFull'],
+  ['event_replays_total', 'asked', 'replays'],
+  ['event_replays_total', 'failed', 'replaysFailed'],
 ];
 const ENDPOINT_GAUGES: readonly GaugeName[] = [
   'endpoint_healthy',
@@ -124,10 +126,10 @@ function collectPublisher(
   }
   target.gauge('event_queue_frames').set({ endpoint }, publishers.field(slot, 'queuedFrames'));
   for (const [key, field] of BY_ENDPOINT) {
-    target.counter(key).inc({ endpoint }, publishers.field(slot, field));
+    target.counter(key).inc(publishers.field(slot, field), endpoint);
   }
-  for (const [key, label, value, field] of BY_REASON) {
-    target.counter(key).inc({ endpoint, [label]: value }, publishers.field(slot, field));
+  for (const [key, value, field] of BY_REASON) {
+    target.counter(key).inc(publishers.field(slot, field), endpoint, value);
   }
 }
 

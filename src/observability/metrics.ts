@@ -2,20 +2,12 @@
 // on the main thread between a client and its answer, so they only add to counters in memory;
 // figures that others own are read when somebody scrapes (collected-metrics.ts).
 
-import {
-  Counter,
-  collectDefaultMetrics,
-  Gauge,
-  Histogram,
-  type Metric,
-  Registry,
-} from 'prom-client';
-import type { Decision } from '#contracts/decision.js';
+import { collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
 import type { AttemptOutcome } from '#contracts/endpoint.js';
 import { ERRORS } from '#contracts/errors.js';
 import { ENDPOINTS_MAX, MODEL_LABELS_MAX } from '#contracts/limits.js';
 import type { FinishedRequest, RequestObserver, RequestStage } from '#contracts/observer.js';
-import type { Route } from '#contracts/request.js';
+import type { NoMatchReason, Route } from '#contracts/request.js';
 import { type CollectedSources, collectInto } from './collected-metrics.js';
 import {
   BUCKETS,
@@ -26,7 +18,7 @@ import {
   METRICS,
   type MetricDefinition,
 } from './metrics-table.js';
-import { StageTimes } from './stage-times.js';
+import { CounterSeries, HistogramSeries } from './series.js';
 
 export interface RouterMetricsOptions {
   readonly core: string;
@@ -39,10 +31,16 @@ export interface RouterMetricsOptions {
 /** Owns the registry. */
 export class RouterMetrics implements RequestObserver {
   readonly #registry = new Registry();
-  readonly #counters = new Map<CounterName, Counter>();
+  readonly #counters = new Map<CounterName, CounterSeries>();
   readonly #gauges = new Map<GaugeName, Gauge>();
-  readonly #histograms = new Map<HistogramName, Histogram>();
-  readonly #stages: StageTimes;
+  readonly #histograms = new Map<HistogramName, HistogramSeries>();
+  readonly #stages: HistogramSeries;
+  readonly #requests: CounterSeries;
+  readonly #decisions: CounterSeries;
+  readonly #unmatched: CounterSeries;
+  readonly #firstToken: HistogramSeries;
+  readonly #interToken: HistogramSeries;
+  readonly #duration: HistogramSeries;
   #inFlight = 0;
   /** Served models and endpoints are few, but over years many may come and go. */
   readonly #models = new BoundedLabels(MODEL_LABELS_MAX);
@@ -50,11 +48,14 @@ export class RouterMetrics implements RequestObserver {
   #sources: CollectedSources | null = null;
 
   constructor(options: RouterMetricsOptions) {
-    this.#stages = stageTimes();
-    for (const definition of METRICS) {
-      if (definition.name === STAGES) this.#registry.registerMetric(asMetric(this.#stages));
-      else this.#make(definition);
-    }
+    for (const definition of METRICS) this.#make(definition);
+    this.#stages = this.#histogram('decision_stage_seconds');
+    this.#requests = this.counter('requests_total');
+    this.#decisions = this.counter('decisions_total');
+    this.#unmatched = this.counter('unmatched_decisions_total');
+    this.#firstToken = this.#histogram('time_to_first_token_seconds');
+    this.#interToken = this.#histogram('inter_token_latency_seconds');
+    this.#duration = this.#histogram('request_duration_seconds');
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
     this.gauge('core_info').set({ core: options.core }, 1);
     this.gauge('build_info').set({ version: options.version, node: options.nodeVersion }, 1);
@@ -72,7 +73,7 @@ export class RouterMetrics implements RequestObserver {
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
 
-  counter(name: CounterName): Counter {
+  counter(name: CounterName): CounterSeries {
     return made(this.#counters.get(name), name);
   }
 
@@ -85,41 +86,38 @@ export class RouterMetrics implements RequestObserver {
   }
 
   stage(stage: RequestStage, micros: number): void {
-    this.#stages.observe(stage, micros / 1e6);
+    this.#stages.observe(micros / 1e6, stage);
   }
 
   stripped(count: number): void {
     this.counter('stripped_fields_total').inc(count);
   }
 
-  decided(decision: Decision): void {
-    if (decision.chosen !== null)
-      this.counter('decisions_total').inc({ endpoint: decision.chosen });
-    if (decision.noMatchReason !== null) {
-      this.counter('unmatched_decisions_total').inc({ reason: decision.noMatchReason });
-    }
+  decided(chosen: string | null, noMatchReason: NoMatchReason | null): void {
+    if (chosen !== null) this.#decisions.inc(1, chosen);
+    if (noMatchReason !== null) this.#unmatched.inc(1, noMatchReason);
   }
 
   scorerViolated(scorer: string, count: number): void {
-    this.counter('scorer_violations_total').inc({ scorer }, count);
+    this.counter('scorer_violations_total').inc(count, scorer);
   }
 
   policyFailed(profile: string): void {
-    this.counter('policy_failures_total').inc({ profile });
+    this.counter('policy_failures_total').inc(1, profile);
   }
 
   attemptFailed(name: string, outcome: AttemptOutcome, retried: boolean): void {
     const endpoint = this.#endpoints.label(name);
-    this.counter('attempts_failed_total').inc({ endpoint, outcome, retried: String(retried) });
+    this.counter('attempts_failed_total').inc(1, endpoint, outcome, String(retried));
   }
 
   finished(request: FinishedRequest): void {
     const model = request.model === '' ? 'none' : this.#models.label(request.model);
     const { route, outcome, errorCode } = request;
     this.#inFlight -= 1;
-    this.counter('requests_total').inc({ model, route, status: String(request.status), outcome });
+    this.#requests.inc(1, model, route, request.status, outcome);
     if (errorCode !== null) {
-      this.counter('errors_total').inc({ code: errorCode, source: ERRORS[errorCode].source });
+      this.counter('errors_total').inc(1, errorCode, ERRORS[errorCode].source);
     }
     this.#observeLatency(request, model);
     this.#countTokens(request, model);
@@ -129,30 +127,24 @@ export class RouterMetrics implements RequestObserver {
   #observeLatency(request: FinishedRequest, model: string): void {
     if (outcomeIsAnswer(request) && request.firstByteMs !== null) {
       const prefix = prefixLabel(request.predictedCachedTokens);
-      this.#histogram('time_to_first_token_seconds').observe(
-        { model, prefix },
-        request.firstByteMs / 1e3,
-      );
+      this.#firstToken.observe(request.firstByteMs / 1e3, model, prefix);
     }
     if (request.meanInterTokenMs !== null) {
-      this.#histogram('inter_token_latency_seconds').observe(
-        { model },
-        request.meanInterTokenMs / 1e3,
-      );
+      this.#interToken.observe(request.meanInterTokenMs / 1e3, model);
     }
-    this.#histogram('request_duration_seconds').observe({ model }, request.lastByteMs / 1e3);
+    this.#duration.observe(request.lastByteMs / 1e3, model);
   }
 
   #countTokens(request: FinishedRequest, model: string): void {
     const { reportedPromptTokens, reportedCachedTokens, reportedCompletionTokens } = request;
     if (reportedPromptTokens !== null) {
-      this.counter('prompt_tokens_total').inc({ model }, reportedPromptTokens);
+      this.counter('prompt_tokens_total').inc(reportedPromptTokens, model);
     }
     if (reportedCachedTokens !== null) {
-      this.counter('cached_prompt_tokens_total').inc({ model }, reportedCachedTokens);
+      this.counter('cached_prompt_tokens_total').inc(reportedCachedTokens, model);
     }
     if (reportedCompletionTokens !== null) {
-      this.counter('completion_tokens_total').inc({ model }, reportedCompletionTokens);
+      this.counter('completion_tokens_total').inc(reportedCompletionTokens, model);
     }
   }
 
@@ -161,41 +153,40 @@ export class RouterMetrics implements RequestObserver {
     const { predictedCachedTokens: predicted, reportedCachedTokens: reported } = request;
     if (request.endpoint === null || predicted === null || reported === null) return;
     const endpoint = this.#endpoints.label(request.endpoint);
-    this.counter('predicted_cached_tokens_total').inc({ endpoint }, predicted);
-    this.counter('reported_cached_tokens_total').inc({ endpoint }, reported);
+    this.counter('predicted_cached_tokens_total').inc(predicted, endpoint);
+    this.counter('reported_cached_tokens_total').inc(reported, endpoint);
     const result = predicted === reported ? 'exact' : predicted > reported ? 'over' : 'under';
-    this.counter('predictions_total').inc({ endpoint, result });
+    this.counter('predictions_total').inc(1, endpoint, result);
   }
 
-  #histogram(name: HistogramName): Histogram {
+  #histogram(name: HistogramName): HistogramSeries {
     return made(this.#histograms.get(name), name);
   }
 
   #make(definition: MetricDefinition): void {
     const { kind, help, labels } = definition;
     const name = `${METRIC_PREFIX}${definition.name}`;
-    const common = { name, help, labelNames: [...labels], registers: [this.#registry] };
-    if (kind === 'counter') this.#counters.set(definition.name, new Counter(common));
-    else if (kind === 'gauge') this.#gauges.set(definition.name, new Gauge(common));
-    else {
-      const buckets = [...BUCKETS[definition.buckets]];
-      this.#histograms.set(definition.name, new Histogram({ ...common, buckets }));
+    if (kind === 'gauge') {
+      const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
+      this.#gauges.set(definition.name, new Gauge(options));
+      return;
+    }
+    if (kind === 'counter') {
+      const counter = new CounterSeries({ name, help, labels });
+      this.#counters.set(definition.name, counter);
+      this.#registry.registerMetric(asMetric(counter));
+    } else {
+      const bounds = BUCKETS[definition.buckets];
+      const histogram = new HistogramSeries({ name, help, labels, bounds });
+      this.#histograms.set(definition.name, histogram);
+      this.#registry.registerMetric(asMetric(histogram));
     }
   }
 }
 
-const STAGES = 'decision_stage_seconds';
-
-function stageTimes(): StageTimes {
-  const definition = METRICS.find(({ name }) => name === STAGES);
-  if (definition === undefined) throw new Error(`metric ${STAGES} is not in the table`);
-  const name = `${METRIC_PREFIX}${STAGES}`;
-  return new StageTimes({ name, help: definition.help, bounds: BUCKETS.stage });
-}
-
 /** The registry's types know only the package's own classes; it calls `get` and `reset`. */
-function asMetric(stages: StageTimes): Metric {
-  return stages as unknown as Metric;
+function asMetric(series: CounterSeries | HistogramSeries): Metric {
+  return series as unknown as Metric;
 }
 
 /** The first `most` values of a label keep their names, the rest is `other`. */

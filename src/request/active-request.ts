@@ -3,11 +3,11 @@
 
 import type { Clock } from '#contracts/clock.js';
 import type { DataPlane, PromptEncoder } from '#contracts/core.js';
-import type { DecisionLog } from '#contracts/decision.js';
 import type { Fleet, InFlightToken } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { RequestObserver } from '#contracts/observer.js';
 import type { EncodedPrompt, RequestHead, Route } from '#contracts/request.js';
+import type { DecisionRing } from './decision-ring.js';
 
 /** Everything the request path needs of other modules. */
 export interface RequestPorts {
@@ -15,7 +15,7 @@ export interface RequestPorts {
   readonly encoder: PromptEncoder;
   readonly fleet: Fleet;
   readonly observer: RequestObserver;
-  readonly decisions: DecisionLog;
+  readonly decisions: DecisionRing;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Wall-clock time for people, ISO 8601. */
@@ -44,6 +44,8 @@ export interface ActiveRequest {
   /** Served id of the model, empty until resolved or when none was named. Set by decide. */
   model: string;
   targets: readonly PlannedTarget[];
+  /** Number of its decision, null before. */
+  decisionNumber: number | null;
   /** Set by observe: the load counted now, and where. */
   token: InFlightToken | null;
   target: PlannedTarget | null;
@@ -61,6 +63,7 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     settled: false,
     model: '',
     targets: [],
+    decisionNumber: null,
     token: null,
     target: null,
     speculated: false,

@@ -80,16 +80,9 @@ export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Do
   if (progress.outcome !== 'completed' && progress.firstByteMs < 0) withdraw(ports, request);
   const finished = finishedRequest(request, progress);
   ports.observer.finished(finished);
-  if (request.route === 'local') return;
-  ports.decisions.finish(request.head.requestId, {
-    endpoint: finished.endpoint,
-    status: finished.status,
-    outcome: finished.outcome,
-    reportedCachedTokens: finished.reportedCachedTokens,
-    reportedPromptTokens: finished.reportedPromptTokens,
-    firstByteMs: finished.firstByteMs,
-    lastByteMs: finished.lastByteMs,
-  });
+  if (request.decisionNumber !== null) {
+    ports.decisions.finish(request.decisionNumber, finished);
+  }
 }
 
 function withdraw(ports: RequestPorts, request: ActiveRequest): void {

@@ -4,7 +4,6 @@
 
 import { assert, assertNever } from '#contracts/assert.js';
 import type { DataPlaneHandler, ForwardProgress } from '#contracts/core.js';
-import type { Decision } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHead } from '#contracts/request.js';
@@ -14,8 +13,8 @@ import { activeRequest } from './active-request.js';
 import type { Admission, LocalHandlers, LocalPath } from './admit.js';
 import { admit } from './admit.js';
 import { EncodeGate } from './encode.js';
-import { explain, scoreLogFields } from './explain.js';
 import { forwardOrder, planTargets } from './forward.js';
+import type { KeptDecision } from './kept-decision.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
 import {
@@ -28,6 +27,7 @@ import {
 } from './observe.js';
 import type { ScheduleCycle } from './schedule.js';
 import { schedule, scheduleCycle } from './schedule.js';
+import { scoreLogFields } from './score-log.js';
 
 export interface PipelineOptions {
   readonly ports: RequestPorts;
@@ -224,15 +224,16 @@ export class RequestPipeline implements DataPlaneHandler {
     context: SchedulingContext,
     encoded: EncodedPrompt,
     model: ResolvedModel,
-  ): Decision {
+  ): KeptDecision {
     const ports = this.#ports;
     const cycle = this.#cycle;
     const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
     const { targets } = request;
     const at = ports.isoNow();
-    const decision = explain({ context, encoded, model, cycle, targets, at, overheadMicros });
-    ports.decisions.record(decision);
-    ports.observer.decided(decision);
+    const explained = { context, encoded, model, cycle, targets, at, overheadMicros };
+    const decision = ports.decisions.record(explained);
+    request.decisionNumber = decision.sequence;
+    ports.observer.decided(decision.chosen, decision.noMatchReason);
     if (ports.logger.tellsInfo !== false) {
       ports.logger.info(scoreLogFields(decision, context), 'Got pod scores');
     }

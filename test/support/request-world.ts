@@ -9,7 +9,7 @@ import type {
   ForwardProgress,
   PromptEncoder,
 } from '#contracts/core.js';
-import type { Decision, DecisionLog, DecisionResult } from '#contracts/decision.js';
+import type { LoggedDecision } from '#contracts/decision.js';
 import type { AttemptOutcome, Fleet, FleetSnapshot } from '#contracts/endpoint.js';
 import type { ErrorCode, RouterError } from '#contracts/errors.js';
 import type { LogFields, Logger } from '#contracts/logger.js';
@@ -17,6 +17,7 @@ import type { FinishedRequest, RequestObserver } from '#contracts/observer.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
 import type { LocalHandlers } from '#request/admit.js';
+import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { promptMatch } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -40,8 +41,8 @@ export interface World {
   /** How each request was ended, by request id; more than one entry is a fault. */
   readonly endings: Map<string, Ending[]>;
   readonly finished: FinishedRequest[];
-  readonly decisions: Decision[];
-  readonly results: Map<string, DecisionResult>;
+  /** Decisions so far, oldest first. */
+  decisions(): readonly LoggedDecision[];
   readonly log: { readonly level: string; readonly fields: LogFields; readonly sentence: string }[];
   /** `slot outcome` of every report to the fleet. */
   readonly reports: string[];
@@ -104,12 +105,12 @@ export function createWorld(
   const clock = new VirtualClock();
   const deferred: (() => void)[] = [];
   let handed = 0;
+  const ring = new DecisionRing(100);
   const world: Omit<World, 'pipeline'> = {
     clock,
     endings: new Map(),
     finished: [],
-    decisions: [],
-    results: new Map(),
+    decisions: () => [...ring.last(100)].reverse(),
     log: [],
     reports: [],
     speculations: [],
@@ -150,7 +151,7 @@ export function createWorld(
       encoder: encoderOf(world),
       fleet: fleetOf(world),
       observer: observerOf(world),
-      decisions: decisionLogOf(world),
+      decisions: ring,
       logger: loggerOf(world),
       clock,
       isoNow: () => '2026-01-01T00:00:00.000Z',
@@ -300,15 +301,6 @@ function observerOf(world: Parts): RequestObserver {
     },
     attemptFailed: () => {},
     finished: (request) => world.finished.push(request),
-  };
-}
-
-function decisionLogOf(world: Parts): DecisionLog {
-  return {
-    record: (decision) => world.decisions.push(decision),
-    finish: (id, result) => world.results.set(id, result),
-    find: () => null,
-    last: () => [],
   };
 }
 

@@ -90,7 +90,7 @@ test('the decision keeps its reasons after the next request and after load has c
   state.reported.waitingRequests = 99;
   world.encoded = encodedPrompt([0, 0, 0]);
   await sendOne(world);
-  const [decision] = world.decisions;
+  const decision = world.decisions()[0]?.decision;
   assert.ok(decision);
   const [first, second, third] = decision.candidates;
   assert.equal(decision.chosen, '10.0.0.1:8000');
@@ -160,7 +160,7 @@ test('an unknown model is a 404 that says what is served', async () => {
   const lagging = { code: 'model_not_found', detail: 'x', param: null } as const;
   world.encoded = encodedPrompt([0], { model: 'tuned', modelIndex: -1, error: lagging });
   assert.equal(world.ending(await sendOne(world)).kind, 'forward');
-  assert.equal(world.decisions[0]?.resolvedTargetModel, 'tuned');
+  assert.equal(world.decisions()[0]?.decision.resolvedTargetModel, 'tuned');
 });
 
 test('a request goes only to endpoints that serve its model', async () => {
@@ -196,7 +196,7 @@ test('passing through: by model, without one by the only pool, else a 400', asyn
   await one.send({ path: '/v1/files/x', method: 'GET', bodyBytes: 0 });
   await one.send({ path, headers: { 'content-type': 'multipart/form-data; boundary=x' } });
   assert.deepEqual(one.counts.batches, [1]);
-  assert.equal(one.decisions.length, 3);
+  assert.equal(one.decisions().length, 3);
 
   const two = createWorld(precise, fleetSnapshot([{}, { models: [servedModel('model-b')] }]));
   const handle = await sendOne(two, { path: '/v1/files/x', method: 'GET', bodyBytes: 0 });
@@ -227,11 +227,11 @@ test('all unhealthy is a 503 with its decision kept; a stopped encoder still rou
     rejection(world, await sendOne(world)),
     '503 no_endpoints: no endpoint serving `model-a` is healthy',
   );
-  assert.equal(world.decisions[0]?.chosen, null);
+  assert.equal(world.decisions()[0]?.decision.chosen, null);
   const other = createWorld(precise, fleetSnapshot([{}]));
   other.encoderStopped = true;
   assert.equal(other.ending(await sendOne(other)).kind, 'forward');
-  assert.equal(other.decisions[0]?.noMatchReason, 'encoder-failed');
+  assert.equal(other.decisions()[0]?.decision.noMatchReason, 'encoder-failed');
 });
 
 test('a failing policy is counted and logged, and the request answered', async () => {
@@ -373,7 +373,7 @@ test('a finished request tells its figures, once', async () => {
       reportedCompletionTokens: 11,
     },
   ]);
-  assert.equal(world.results.get('request-1-1')?.reportedCachedTokens, 144);
+  assert.equal(world.decisions()[0]?.result?.reportedCachedTokens, 144);
   // A record of a request that is not known (its client left before it was handed over) counts nothing.
   world.done(handle);
   assert.equal(world.finished.length, 1);
@@ -416,7 +416,7 @@ test('local paths are answered here, also while draining; their failure is a 500
   const status = await sendOne(world, { method: 'GET', path: '/status' });
   assert.match(rejection(world, status), /^500 internal_error/);
   assert.match(rejection(world, await sendOne(world)), /^503 shutting_down/);
-  assert.equal(world.decisions.length, 0);
+  assert.equal(world.decisions().length, 0);
 });
 
 test('endpoints that come and models that change are seen by the next request', async () => {

@@ -1,0 +1,78 @@
+// The last decisions with their results, for /debug/decisions. A ring whose places are reused, so
+// memory is bounded however many requests come and a decision allocates nothing.
+
+import type { DecisionLog, DecisionResult, LoggedDecision } from '#contracts/decision.js';
+import type { FinishedRequest } from '#contracts/observer.js';
+import { type Explained, KeptDecision } from './kept-decision.js';
+
+/** Keeps the last `capacity` decisions. */
+export class DecisionRing implements DecisionLog {
+  readonly #capacity: number;
+  readonly #places: KeptDecision[] = [];
+  #decided = 0;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** Keeps a decision; what it returns holds until `capacity` others were made. */
+  record(explained: Explained): KeptDecision {
+    const position = this.#decided % this.#capacity;
+    let place = this.#places[position];
+    if (place === undefined) {
+      place = new KeptDecision();
+      this.#places.push(place);
+    }
+    place.keep(this.#decided, explained);
+    this.#decided += 1;
+    return place;
+  }
+
+  /** Joins the end of a request to its decision, if that is still kept. */
+  finish(sequence: number, finished: FinishedRequest): void {
+    const place = this.#places[sequence % this.#capacity];
+    if (place?.sequence === sequence) place.finished = finished;
+  }
+
+  /** A client may reuse a request id; the latest decision counts. */
+  find(requestId: string): LoggedDecision | null {
+    for (const place of this.#newestFirst()) {
+      if (place.requestId === requestId) return logged(place);
+    }
+    return null;
+  }
+
+  last(count: number): readonly LoggedDecision[] {
+    const found: LoggedDecision[] = [];
+    for (const place of this.#newestFirst()) {
+      if (found.length >= count) break;
+      found.push(logged(place));
+    }
+    return found;
+  }
+
+  *#newestFirst(): Generator<KeptDecision> {
+    const kept = this.#places.length;
+    for (let back = 1; back <= kept; back += 1) {
+      const place = this.#places[(this.#decided - back) % this.#capacity];
+      if (place !== undefined) yield place;
+    }
+  }
+}
+
+function logged(place: KeptDecision): LoggedDecision {
+  const { finished } = place;
+  return { decision: place.decision(), result: finished === null ? null : resultOf(finished) };
+}
+
+function resultOf(finished: FinishedRequest): DecisionResult {
+  return {
+    endpoint: finished.endpoint,
+    status: finished.status,
+    outcome: finished.outcome,
+    reportedCachedTokens: finished.reportedCachedTokens,
+    reportedPromptTokens: finished.reportedPromptTokens,
+    firstByteMs: finished.firstByteMs,
+    lastByteMs: finished.lastByteMs,
+  };
+}
