@@ -14,7 +14,6 @@ import type { Admission, LocalHandlers, LocalPath } from './admit.js';
 import { admit } from './admit.js';
 import { EncodeGate } from './encode.js';
 import { forwardOrder, planTargets } from './forward.js';
-import type { KeptDecision } from './kept-decision.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
 import {
@@ -78,10 +77,11 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   onRequests(batch: readonly RequestHead[]): void {
+    const nowMs = this.#ports.clock.nowMs();
     for (const head of batch) {
       const admission = admit(head.method, head.path, this.#draining);
       const route = admission.kind === 'route' ? admission.route : 'local';
-      const request = activeRequest(head, route, this.#ports.clock.nowMs());
+      const request = activeRequest(head, route, nowMs);
       this.#enter(request);
       this.#guard(request, () => this.#admit(request, admission));
     }
@@ -137,14 +137,15 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   #onEncoded(request: ActiveRequest, encoded: EncodedPrompt): void {
+    const nowMs = this.#ports.clock.nowMs();
     request.encoded = encoded;
-    this.#countEncoding(request, encoded);
-    const refusal = this.#decide(request, encoded);
+    this.#countEncoding(request, encoded, nowMs);
+    const refusal = this.#decide(request, encoded, nowMs);
     if (refusal !== null) this.#reject(request, refusal);
   }
 
   /** Filter, score, pick, forward. Returns the error to refuse with, null when it was forwarded. */
-  #decide(request: ActiveRequest, encoded: EncodedPrompt): RouterError | null {
+  #decide(request: ActiveRequest, encoded: EncodedPrompt, nowMs: number): RouterError | null {
     const ports = this.#ports;
     const snapshot = ports.fleet.snapshot();
     if (snapshot !== this.#directory.snapshot) this.#directory = modelDirectory(snapshot);
@@ -157,13 +158,14 @@ export class RequestPipeline implements DataPlaneHandler {
       return new RouterError(error.code, error.detail, param);
     }
     if (model instanceof RouterError) return model;
-    const context = this.#context(request, encoded, model);
+    const context = this.#context(request, encoded, model, nowMs);
     const outcome = schedule(this.#cycle, context, model.serving, () => ports.clock.nowMs());
     if (outcome === 'picked') {
       this.#forward(request, context, encoded, model);
       return null;
     }
-    this.#record(request, context, encoded, model);
+    const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
+    this.#record(request, context, encoded, model, overheadMicros);
     if (outcome === 'overloaded') {
       return new RouterError('overloaded', 'the policy left no endpoint that may take it now');
     }
@@ -175,6 +177,7 @@ export class RequestPipeline implements DataPlaneHandler {
     request: ActiveRequest,
     encoded: EncodedPrompt,
     model: ResolvedModel,
+    nowMs: number,
   ): SchedulingContext {
     const matched = encoded.noMatchReason === null;
     const { head } = request;
@@ -191,7 +194,7 @@ export class RequestPipeline implements DataPlaneHandler {
       match: matched ? encoded.match : null,
       noMatchReason: encoded.noMatchReason,
       fleet: this.#directory.snapshot,
-      nowMs: this.#ports.clock.nowMs(),
+      nowMs,
     };
   }
 
@@ -210,12 +213,12 @@ export class RequestPipeline implements DataPlaneHandler {
     const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
     const shown = this.#decisionHeaders ? overheadMicros : null;
     const order = forwardOrder(request, context, this.#cycle, shown);
-    const decision = this.#record(request, context, encoded, model);
+    this.#record(request, context, encoded, model, overheadMicros);
     // False: the client has gone, or the plane could not wait; the record of it is on its way.
     if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
     request.settled = true;
     ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
-    ports.observer.stage('total', decision.overheadMicros);
+    ports.observer.stage('total', overheadMicros);
   }
 
   /** Makes the decision known: to the decision log, the log line and the metrics. */
@@ -224,10 +227,10 @@ export class RequestPipeline implements DataPlaneHandler {
     context: SchedulingContext,
     encoded: EncodedPrompt,
     model: ResolvedModel,
-  ): KeptDecision {
+    overheadMicros: number,
+  ): void {
     const ports = this.#ports;
     const cycle = this.#cycle;
-    const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
     const { targets } = request;
     const at = ports.isoNow();
     const explained = { context, encoded, model, cycle, targets, at, overheadMicros };
@@ -238,12 +241,11 @@ export class RequestPipeline implements DataPlaneHandler {
       ports.logger.info(scoreLogFields(decision, context), 'Got pod scores');
     }
     this.#countCycle(request, cycle);
-    return decision;
   }
 
-  #countEncoding(request: ActiveRequest, encoded: EncodedPrompt): void {
-    const { observer, clock } = this.#ports;
-    observer.stage('encode', (clock.nowMs() - request.queuedAtMs) * 1000);
+  #countEncoding(request: ActiveRequest, encoded: EncodedPrompt, nowMs: number): void {
+    const { observer } = this.#ports;
+    observer.stage('encode', (nowMs - request.queuedAtMs) * 1000);
     const { micros } = encoded;
     for (const stage of ['parse', 'render', 'tokenize', 'hash', 'match'] as const) {
       if (micros[stage] > 0) observer.stage(stage, micros[stage]);

@@ -70,7 +70,7 @@ export function schedule(
   cycle.pickedCount = 0;
   cycle.failure = null;
   cycle.board.violations.fill(0);
-  const begunAtMs = nowMs();
+  const begunAtMs = context.nowMs;
   excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
   if (cycle.eligible.next(0) < 0) return 'no-endpoints';
   try {

@@ -36,6 +36,7 @@ mod settings;
 mod shard;
 mod shared;
 mod stamps;
+mod summons;
 mod tls;
 mod upstream;
 mod work;
@@ -157,10 +158,10 @@ impl DataPlane {
 
     /// Moves records into `numbers` (`RECORD_NUMBERS` each) and returns their count.
     pub fn take_records(&self, numbers: &mut [f64]) -> usize {
-        self.shared.outbox.take(numbers)
+        self.shared.take_records(numbers)
     }
 
-    /// The records taken last have been handled.
+    /// The records taken last have been handled, and decisions about them made.
     pub fn delivered(&self) {
         self.shared.delivered();
     }

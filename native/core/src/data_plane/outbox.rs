@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::answer_scan::Usage;
+use super::summons;
 use crate::store::Handle;
 
 /// Numbers of one record.
 pub const RECORD_NUMBERS: usize = 16;
 /// Log lines kept while JavaScript is busy; more are dropped, oldest first.
 const TROUBLES_MAX: usize = 256;
+/// Records that are worth a call at once.
+const WORTH_A_CALL: usize = 8;
 
 /// How an attempt at an endpoint ended; numbers cross to JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,10 +123,15 @@ impl Outbox {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Announces requests that came together, in one batch.
+    /// Announces requests that came together; others that are ready may join them.
     pub fn announce(&self, records: impl IntoIterator<Item = Record>) {
-        self.lock().records.extend(records);
-        self.arm();
+        let mut queue = self.lock();
+        queue.records.extend(records);
+        let waiting = queue.records.len();
+        drop(queue);
+        if waiting >= WORTH_A_CALL || !summons::later() {
+            self.arm();
+        }
     }
 
     /// Queues a record that can wait for the next call; true when none is pending.

@@ -20,6 +20,7 @@ use super::reader;
 use super::settings::AcceptMode;
 use super::shared::{Command, Decision, Inbox, Shared};
 use super::stamps::Stamps;
+use super::summons;
 use super::upstream::Upstream;
 use crate::layout::limits::REQUESTS_IN_FLIGHT_MAX;
 use crate::store::Handle;
@@ -93,6 +94,14 @@ impl Shard {
         self.set_upstreams();
         let watching = Rc::clone(&self);
         spawn_local(async move { watching.deadlines.run(&watching.shared.clock).await });
+        let summons = summons::install();
+        let summoning = Rc::clone(&self);
+        spawn_local(async move {
+            loop {
+                summons.notified().await;
+                summoning.shared.outbox.arm_if_any();
+            }
+        });
         let pruning = Rc::clone(&self);
         spawn_local(async move { pruning.prune().await });
         let listening =

@@ -78,9 +78,34 @@ pub struct Inbox {
 
 impl Inbox {
     pub fn send(&self, command: Command) {
+        self.push(command);
+        self.wake();
+    }
+
+    /// Leaves a command whose sender will `deliver`, or wakes the thread when enough of them wait.
+    fn leave(&self, command: Command) {
+        if self.push(command) >= WORTH_A_WAKE {
+            self.wake();
+        }
+    }
+
+    /// Wakes the thread for what was left.
+    fn deliver(&self) {
+        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let any = !commands.is_empty();
+        drop(commands);
+        if any {
+            self.wake();
+        }
+    }
+
+    fn push(&self, command: Command) -> usize {
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         commands.push(command);
-        drop(commands);
+        commands.len()
+    }
+
+    fn wake(&self) {
         if !self.armed.swap(true, Ordering::AcqRel) {
             self.notify.notify_one();
         }
@@ -91,6 +116,9 @@ impl Inbox {
         std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// Decisions that are worth waking a thread for before the batch they belong to is through.
+const WORTH_A_WAKE: usize = 8;
 
 /// Counters of what the handler never hears of.
 #[derive(Default)]
@@ -165,6 +193,8 @@ pub struct Shared {
     /// Endpoints that JavaScript holds to be unusable, by slot.
     pub unusable: Box<[AtomicBool]>,
     entries: Box<[Entry]>,
+    /// JavaScript handles a batch of records: its decisions go out together.
+    in_batch: AtomicBool,
 }
 
 impl Shared {
@@ -188,6 +218,7 @@ impl Shared {
             in_flight: (0..endpoints).map(|_| AtomicU32::new(0)).collect(),
             unusable: (0..endpoints).map(|_| AtomicBool::new(false)).collect(),
             entries: (0..REQUESTS_IN_FLIGHT_MAX).map(|_| entry()).collect(),
+            in_batch: AtomicBool::new(false),
             options,
         }
     }
@@ -264,8 +295,20 @@ impl Shared {
         let Some(inbox) = self.inboxes.get(thread) else {
             return false;
         };
-        inbox.send(Command::Decided(handle, decision));
+        let command = Command::Decided(handle, decision);
+        if self.in_batch.load(Ordering::Relaxed) {
+            inbox.leave(command);
+        } else {
+            inbox.send(command);
+        }
         true
+    }
+
+    /// Moves records to JavaScript, which says `delivered` when it has handled them.
+    pub fn take_records(&self, numbers: &mut [f64]) -> usize {
+        let count = self.outbox.take(numbers);
+        self.in_batch.store(count > 0, Ordering::Relaxed);
+        count
     }
 
     /// Takes the decision away from JavaScript, which has missed its limit.
@@ -355,8 +398,13 @@ impl Shared {
         Some(text)
     }
 
-    /// JavaScript has handled the last records: heads and bodies of those requests go.
+    /// JavaScript has handled the last records: its decisions are carried out, and heads and bodies
+    /// of requests that have ended go.
     pub fn delivered(&self) {
+        self.in_batch.store(false, Ordering::Relaxed);
+        for inbox in &self.inboxes {
+            inbox.deliver();
+        }
         for handle in self.outbox.delivered() {
             if let Some(entry) = self.entries.get(handle.slot as usize) {
                 let mut kept = entry.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -86,17 +86,21 @@ impl Rig {
         client
     }
 
+    /// Decides about the records taken last.
+    fn decide(&self, record: &[f64; 6], decision: Decision) -> bool {
+        let decided = self.plane.decide(handle(record), decision);
+        self.plane.delivered();
+        decided
+    }
+
     fn respond(&self, record: &[f64; 6], body: &str) -> bool {
-        let handle = handle(record);
         let body = body.as_bytes().to_vec();
-        self.plane.decide(
-            handle,
-            Decision::Respond {
-                status: 200,
-                headers: Vec::new(),
-                body,
-            },
-        )
+        let decision = Decision::Respond {
+            status: 200,
+            headers: Vec::new(),
+            body,
+        };
+        self.decide(record, decision)
     }
 }
 
@@ -160,7 +164,7 @@ fn nagle_is_off_on_both_sides() {
         targets: vec![target],
         patches: Vec::new(),
     };
-    assert!(rig.plane.decide(handle(&record), Decision::Forward(order)));
+    assert!(rig.decide(&record, Decision::Forward(order)));
     let mut asked = engine.accept().unwrap().0;
     let mut first = [0; 4];
     asked.read_exact(&mut first).unwrap();
@@ -291,5 +295,28 @@ fn a_plane_that_is_dropped_in_the_middle_ends_its_threads() {
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest);
         assert!(rest.is_empty());
+    }
+}
+
+#[test]
+fn a_decision_outside_of_a_batch_goes_out_at_once() {
+    let rig = rig(1, AcceptMode::Shared);
+    let clients: Vec<_> = (0..3).map(|_| rig.ask("/v1/x", "{}")).collect();
+    let mut records = Vec::new();
+    while records.len() < 3 {
+        records.extend(rig.records());
+        rig.plane.delivered();
+    }
+    // Outside of a batch: nobody has to say `delivered`.
+    for record in &records {
+        let decision = Decision::Respond {
+            status: 200,
+            headers: Vec::new(),
+            body: b"alone".to_vec(),
+        };
+        assert!(rig.plane.decide(handle(record), decision));
+    }
+    for client in clients {
+        assert!(answer(client).ends_with("alone"));
     }
 }

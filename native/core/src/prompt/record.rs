@@ -104,9 +104,14 @@ impl RecordTable {
             self.words.store(at + record::STATE, WAITING, Relaxed);
             self.words
                 .store(at + record::GENERATION, handle.generation, Release);
+            // A record that says why nothing was matched has left zeros, which need no second writing.
+            let is_cleared = self.words.load(at + record::NO_MATCH_REASON, Relaxed) != 0;
             self.write_head(at, outcome);
             self.set(at + record::KEY_COUNT, keys.len());
-            self.write_match(at + record::HEAD_WORDS, matched);
+            let matched = matched.filter(|_| outcome.no_match.is_none());
+            if matched.is_some() || !is_cleared {
+                self.write_match(at + record::HEAD_WORDS, matched);
+            }
             let state = if outcome.refusal.is_some() {
                 REFUSED
             } else {

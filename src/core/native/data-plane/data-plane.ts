@@ -209,9 +209,8 @@ class FacedDataPlane implements NativeDataPlane {
     }
   }
 
-  /** Lets handles go whose last record was handled; heads that are kept stay readable. */
+  /** Ends a batch; handles go whose last record was handled, heads that are kept stay readable. */
   #release(slots: readonly number[]): void {
-    if (slots.length === 0) return;
     for (const slot of slots) {
       this.#heads[slot]?.keep();
       this.#heads[slot] = null;
