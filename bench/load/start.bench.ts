@@ -15,7 +15,7 @@ const MODEL = 'Qwen/Qwen2.5-7B-Instruct';
 const ENGINES = 2;
 const CORES = ['native', 'portable'] as const;
 /** Between requests until one is matched. */
-const ASK_MS = 5;
+const ASK_MS = 25;
 const MATCHED_WITHIN_MS = 60_000;
 
 /** Milliseconds since the spawn. */
