@@ -1,16 +1,16 @@
 // The command line: which subcommands and flags exist, what --help says, which exit code results
-// (0 fine, 1 a check failed, 2 bad flags or configuration). The work is in commands/.
+// (0 fine, 1 a check failed, 2 bad flags or configuration). The work is in commands/, each loaded when
+// it is asked for: the router's start does not wait for what only other commands need.
 
 import { Command, CommanderError, Option } from 'commander';
 import { suggestion } from '#config/nearest-name.js';
 import { packageVersion } from '#core/package-version.js';
-import { doctor } from './commands/doctor.js';
 import type { EngineSimOptions } from './commands/engine-sim.js';
-import { type ServeOptions, serve } from './commands/serve.js';
-import { validate } from './commands/validate.js';
-import { type VerifyOptions, verify } from './commands/verify.js';
-import { VERIFY_CORES } from './commands/verify-core.js';
-import { printVersion } from './commands/version.js';
+import type { ServeOptions } from './commands/serve.js';
+import type { VerifyOptions } from './commands/verify.js';
+import type { VerifyCoreChoice } from './commands/verify-core.js';
+
+const VERIFY_CORES: readonly VerifyCoreChoice[] = ['auto', 'native', 'portable'];
 
 const EXAMPLES = `
 Flags of the router: warmpath serve --help
@@ -78,16 +78,23 @@ function buildProgram(finish: (exitCode: number) => void): Command {
         'error',
       ]),
     )
-    .action(async (options: ServeOptions) => finish(await serve(options)));
+    .action(async (options: ServeOptions) => {
+      const { serve } = await import('./commands/serve.js');
+      finish(await serve(options));
+    });
   fleetFlags(program.command('doctor'))
     .description('check every endpoint: reachable, events, replay, token ids, cached tokens')
     .option('--json', 'one JSON object instead of text')
-    .action(async (options: ServeOptions & { json?: boolean }) =>
-      finish(await doctor(options, print)),
-    );
+    .action(async (options: ServeOptions & { json?: boolean }) => {
+      const { doctor } = await import('./commands/doctor.js');
+      finish(await doctor(options, print));
+    });
   fleetFlags(program.command('validate'))
     .description('check configuration and flags without starting anything')
-    .action((options: ServeOptions) => finish(validate(options, print)));
+    .action(async (options: ServeOptions) => {
+      const { validate } = await import('./commands/validate.js');
+      finish(validate(options, print));
+    });
   engineSimCommand(program.command('engine-sim'), finish);
   program
     .command('verify')
@@ -99,13 +106,17 @@ function buildProgram(finish: (exitCode: number) => void): Command {
         .choices(VERIFY_CORES)
         .default('auto'),
     )
-    .action(async (recording: string, options: VerifyOptions) =>
-      finish(await verify(recording, options, print)),
-    );
+    .action(async (recording: string, options: VerifyOptions) => {
+      const { verify } = await import('./commands/verify.js');
+      finish(await verify(recording, options, print));
+    });
   program
     .command('version')
     .description('print version, core and Node version')
-    .action(async () => finish(await printVersion(print)));
+    .action(async () => {
+      const { printVersion } = await import('./commands/version.js');
+      finish(await printVersion(print));
+    });
   return program;
 }
 
@@ -135,7 +146,6 @@ function engineSimCommand(command: Command, finish: (exitCode: number) => void):
     .option('--api-key <key>', 'key that requests must carry')
     .option('--faults <json>', 'faults to commit, as for POST /admin/faults')
     .action(async (options: EngineSimOptions) => {
-      // The simulator tokenises as the portable core does: no other command waits for that to load.
       const { engineSim } = await import('./commands/engine-sim.js');
       finish(await engineSim(options, print));
     });

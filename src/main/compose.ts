@@ -1,6 +1,7 @@
 // The router as a whole: builds the fleet at once and everything that needs the shared memory when it
 // starts. Order matters: the fleet is asked first, because it says how large the memory must be;
-// sockets for clients open last, when everything behind them stands.
+// sockets for clients open last, when everything behind them stands. Tokenizers are not waited for:
+// until a model's is loaded and proven, its requests go by load, and their decisions say so.
 
 import { randomBytes } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
@@ -101,11 +102,15 @@ export class ComposedRouter {
     running.eventWorkers.start();
     await running.encoder.start();
     this.#attach(running);
-    await untilProven(() => running.models.isProving());
     const adminBound = await running.admin.start(admin.host, admin.port);
     const bound = await running.plane.start(running.pipeline);
     this.#url = baseUrl(listen.host, bound.port);
     this.#adminUrl = baseUrl(admin.host, adminBound.port);
+  }
+
+  /** Resolves when no model waits for its first proof any more; valid after `start`. */
+  async untilProven(): Promise<void> {
+    await untilProven(() => this.#running?.models.isProving() ?? false);
   }
 
   /** Refuses new requests, lets running ones finish within the drain time, closes everything. */

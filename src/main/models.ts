@@ -48,10 +48,14 @@ export class ModelCoordinator {
   readonly #options: ModelCoordinatorOptions;
   readonly #pools = new Map<string, TokenizerStatus>();
   readonly #proving = new Set<string>();
+  /** Ids of the models whose prompts the encoder matches now. */
+  #matched: ReadonlySet<string> = new Set();
   #models: readonly FleetModel[] = [];
   #blockSizes: ReadonlyMap<string, number> = new Map();
   #endpoints: readonly (Endpoint | null)[] = [];
   #sent = '';
+  /** Sets of models that the encoder has not taken yet. */
+  #sending = 0;
   #attempts = 0;
   #cancelRetry: () => void = () => {};
   #stopped = false;
@@ -81,11 +85,16 @@ export class ModelCoordinator {
     return this.#pools;
   }
 
-  /** Whether an engine is being asked to prove a tokenizer for the first time. */
+  /** Whether the encoder has the model's proven tokenizer and block size, and looks at prefixes. */
+  isMatched(id: string): boolean {
+    return this.#matched.has(id);
+  }
+
+  /** Whether a first proof is under way, or its outcome on the way to the encoder. */
   isProving(): boolean {
-    return [...this.#pools.values()].some(
-      ({ proof, reason }) => proof === 'pending' && reason === '',
-    );
+    const isFirst = ({ proof, reason }: TokenizerStatus): boolean =>
+      proof === 'pending' && reason === '';
+    return this.#sending > 0 || [...this.#pools.values()].some(isFirst);
   }
 
   stop(): void {
@@ -117,10 +126,35 @@ export class ModelCoordinator {
     const text = JSON.stringify(descriptors);
     if (text === this.#sent || this.#stopped) return;
     this.#sent = text;
-    this.#options.encoder.setModels(descriptors).catch((error: unknown) => {
-      if (this.#stopped) return;
-      this.#options.logger.error({ error }, 'the prompt workers did not take the models');
-    });
+    this.#sending += 1;
+    this.#options.encoder
+      .setModels(descriptors)
+      .then(() => this.#taken(descriptors))
+      .catch((error: unknown) => {
+        if (this.#stopped) return;
+        this.#options.logger.error({ error }, 'the prompt workers did not take the models');
+      })
+      .finally(() => {
+        this.#sending -= 1;
+      });
+  }
+
+  /** Notes which models' prompts are matched from now on, and says so of those that are new. */
+  #taken(descriptors: readonly ModelDescriptor[]): void {
+    if (this.#stopped) return;
+    const matched = descriptors.filter(
+      ({ tokenizer, proven, blockSize, ...model }) =>
+        tokenizer !== null && proven && model.matched && blockSize !== null,
+    );
+    for (const { id, pool, blockSize } of matched) {
+      if (this.#matched.has(id)) continue;
+      const proof = this.#pools.get(pool)?.proof;
+      this.#options.logger.info(
+        { model: id, proof, blockSize },
+        'prompts of the model are matched',
+      );
+    }
+    this.#matched = new Set(matched.map(({ id }) => id));
   }
 
   #describe(model: FleetModel): ModelDescriptor {

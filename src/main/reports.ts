@@ -108,6 +108,7 @@ function modelStatuses({ fleet, models }: ReportedParts): readonly ModelStatus[]
             : `${source.kind}: ${'directory' in source ? source.directory : source.engines.map(({ url }) => url).join(', ')}`,
         proof: status?.proof ?? 'no-tokenizer',
         proofReason: status?.reason === '' ? null : (status?.reason ?? null),
+        matched: models.isMatched(id),
         maxModelLen,
       };
     });

@@ -6,21 +6,21 @@ import { processClock } from '#workers/process-clock.js';
 
 /** Engines that have not said within this what they are do not hold the start up. */
 const DISCOVERY_WAIT_MS = 2000;
-/** Nor does a proof that takes longer: until it is there, requests go by load. */
+/** Lines that show a match are not held back longer for a proof that does not come. */
 const PROOF_WAIT_MS = 10_000;
 const POLL_MS = 10;
 /** A prompt worker holds its own copy of every tokenizer, about 100 MB each. */
 const PROMPT_WORKERS_MAX = 8;
 
-/** Waits until every endpoint has told its models, but not for long. */
+/** Waits until every endpoint has told its models and is healthy, but not for long. */
 export function untilDiscovered(snapshot: () => FleetSnapshot): Promise<void> {
   return patiently(DISCOVERY_WAIT_MS, () => {
     const states = snapshot().bySlot.filter((state) => state !== null);
-    return states.every((state) => state.endpoint.models.length > 0);
+    return states.every(({ endpoint, healthy }) => healthy && endpoint.models.length > 0);
   });
 }
 
-/** Waits until no tokenizer's proof is under way, but not for long: the first request counts. */
+/** Waits until no tokenizer's first proof is under way, but not for long. */
 export function untilProven(isProving: () => boolean): Promise<void> {
   return patiently(PROOF_WAIT_MS, () => !isProving());
 }

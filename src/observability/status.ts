@@ -21,6 +21,8 @@ export interface ModelStatus {
   readonly tokenizer: string | null;
   /** `proven`, or why precise scoring is off. */
   readonly proof: string;
+  /** Whether prompts are looked up in the block index; until then they are routed by load. */
+  readonly matched: boolean;
   readonly maxModelLen: number | null;
 }
 
@@ -65,6 +67,7 @@ export interface ReadyReport {
 export function buildReady(input: StatusInput): ReadyReport {
   const states = statesOf(input.fleet);
   const healthy = states.filter((state) => state.healthy && !state.draining).length;
+  const matchedModels = input.models.filter(({ matched }) => matched).length;
   const { workers, responsive } = input.eventWorkers;
   const ready = !input.draining && healthy > 0;
   return {
@@ -75,7 +78,8 @@ export function buildReady(input: StatusInput): ReadyReport {
       core: input.core.name,
       coreReason: input.core.reason,
       endpoints: { total: states.length, healthy },
-      // Routing goes on without them, but no longer by what engines hold.
+      // Routing goes on without them, but not by what engines hold.
+      models: { total: input.models.length, matched: matchedModels },
       eventWorkers: { total: workers, responsive },
     },
   };

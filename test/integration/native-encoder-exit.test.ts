@@ -23,5 +23,6 @@ test('waiting keeps the process alive, an idle encoder does not', { skip: native
 });
 
 test('an encoder can be stopped while it loads', { skip: nativeSkip }, () => {
-  assert.deepEqual(run('stop'), { status: 0, text: '' });
+  const text = 'Error: the prompt encoder is not running';
+  assert.deepEqual(run('stop'), { status: 0, text });
 });

@@ -1,5 +1,6 @@
 // A process that encodes one request natively and then has nothing left to do. With the argument
-// `stop` it stops its encoder while the tokenizer is still being loaded.
+// `stop` it stops its encoder while the tokenizer is still being loaded, and something waits to be
+// tokenised with it.
 
 import path from 'node:path';
 import { nativeEncoder } from './native-encoder.js';
@@ -22,6 +23,8 @@ const model = {
 const setting = encoder.setModels([model]);
 if (process.argv[2] === 'stop') {
   setting.catch(() => {});
+  const tokenizing = encoder.tokenize(0, 'completions', '{"model":"m","prompt":"a"}');
+  tokenizing.catch((error: unknown) => process.stdout.write(String(error)));
   await encoder.stop();
 } else {
   await setting;

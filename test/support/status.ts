@@ -17,7 +17,11 @@ export interface RouterStatus {
       readonly blocksRemoved: number;
     } | null;
   }[];
-  readonly models: readonly { readonly id: string; readonly proof: string }[];
+  readonly models: readonly {
+    readonly id: string;
+    readonly proof: string;
+    readonly matched: boolean;
+  }[];
   readonly requests: {
     readonly inFlight: number;
     readonly slots: number;
@@ -29,13 +33,13 @@ export async function readStatus(adminUrl: string): Promise<RouterStatus> {
   return (await (await fetch(`${adminUrl}/status`)).json()) as RouterStatus;
 }
 
-/** Waits until every served model's tokenizer is proven and every publisher is live. */
+/** Waits until every served model's prompts are matched by proof and every publisher is live. */
 export function untilProven(adminUrl: string): Promise<void> {
-  return eventually('tokenizers proven and publishers live', async () => {
+  return eventually('prompts are matched and publishers live', async () => {
     const { models, endpoints } = await readStatus(adminUrl);
     return (
       models.length > 0 &&
-      models.every((model) => model.proof === 'proven') &&
+      models.every(({ proof, matched }) => proof === 'proven' && matched) &&
       endpoints.every((endpoint) => endpoint.events?.state === 'live')
     );
   });

@@ -180,6 +180,8 @@ class FacedPromptEncoder implements NativePromptEncoder {
     const { addon } = this.#options;
     const bytes = Buffer.from(body, 'utf8');
     await this.#modelsSet;
+    // Stopping ends that wait too.
+    this.#assertRunning();
     let taken = 0;
     await this.#tickets.wait((ticket) => {
       taken = ticket;

@@ -26,8 +26,14 @@ export async function serve(options: ServeOptions): Promise<number> {
     await demo?.stop();
     return 1;
   }
-  announce(router, demo);
-  await untilSignal();
+  process.stdout.write(`warmpath is ready on ${router.url}, admin on ${router.adminUrl}\n`);
+  const signalled = untilSignal();
+  if (demo !== null) {
+    // The lines to try show a match, which takes a proven tokenizer.
+    await Promise.race([router.untilProven(), signalled]);
+    announce(router, demo);
+  }
+  await signalled;
   process.stdout.write('warmpath is draining; a second signal ends it at once\n');
   // Not process.exit: it aborts, with a core dump, while an event socket is open.
   process.once('SIGTERM', () => process.kill(process.pid, 'SIGKILL'));
@@ -65,14 +71,9 @@ function explainStart(error: unknown): string {
   return message;
 }
 
-function announce(router: ComposedRouter, demo: EngineSimFleet | null): void {
-  const { url, adminUrl } = router;
-  if (demo !== null) {
-    const names = demo.engines.map((engine) => engine.url.replace('http://', '')).join(', ');
-    process.stdout.write(`no endpoint configured: four simulated engines at ${names}\n`);
-  }
-  process.stdout.write(`warmpath is ready on ${url}, admin on ${adminUrl}\n`);
-  if (demo === null) return;
+function announce({ url, adminUrl }: ComposedRouter, demo: EngineSimFleet): void {
+  const names = demo.engines.map((engine) => engine.url.replace('http://', '')).join(', ');
+  process.stdout.write(`no endpoint configured: four simulated engines at ${names}\n`);
   const body =
     `{"model":"${demo.engines[0]?.modelId}","max_tokens":16,"messages":[{"role":"user","content":"` +
     `${'Tell me how a KV cache makes a long prompt cheap. '.repeat(8).trim()}"}]}`;

@@ -10,8 +10,7 @@ import { openIndexReader } from '#core/portable/index/reader.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
 
 /** What was asked for; `auto` is native where there is an addon. */
-export const VERIFY_CORES = ['auto', 'native', 'portable'] as const;
-export type VerifyCoreChoice = (typeof VERIFY_CORES)[number];
+export type VerifyCoreChoice = 'auto' | 'native' | 'portable';
 
 /** One side of the index each, over one buffer. */
 export interface OpenedCore {

@@ -34,7 +34,12 @@ function modelOn(slots: readonly number[]): FleetModel {
 }
 
 /** A coordinator whose engines answer /tokenize with [1, 2] unless their host is in `dead`. */
-function rig(options: { readonly files: TokenizerSource | null; readonly dead: Set<string> }) {
+function rig(options: {
+  readonly files: TokenizerSource | null;
+  readonly dead: Set<string>;
+  /** Called with each set of models; the encoder takes it when this resolves. */
+  readonly taking?: (models: readonly ModelDescriptor[]) => Promise<void>;
+}) {
   const clock = new VirtualClock();
   const sent: ModelDescriptor[] = [];
   const asked: string[] = [];
@@ -51,20 +56,26 @@ function rig(options: { readonly files: TokenizerSource | null; readonly dead: S
   const encoder = {
     setModels: (models: readonly ModelDescriptor[]) => {
       sent.push(...models);
-      return Promise.resolve();
+      return options.taking?.(models) ?? Promise.resolve();
     },
     tokenize: () => Promise.resolve(Uint32Array.of(1, 2)),
   };
   const quiet = (): void => {};
+  const logged: (readonly [string, unknown])[] = [];
   const coordinator = new ModelCoordinator({
     matchesPrompts: true,
     encoder: encoder as unknown as PromptEncoder,
     client,
     clock,
-    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    logger: {
+      debug: quiet,
+      info: (fields, sentence) => logged.push([sentence, fields['model']]),
+      warn: quiet,
+      error: quiet,
+    },
     findTokenizer: () => options.files,
   });
-  return { clock, sent, asked, coordinator };
+  return { clock, sent, asked, logged, coordinator };
 }
 
 const BLOCK_SIZES: ReadonlyMap<string, number> = new Map([['m', 16]]);
@@ -93,5 +104,36 @@ test('without files the engines of the fleet as it is are named, each address on
   coordinator.update([modelOn([2])], BLOCK_SIZES, [null, null, endpoint(2, 'b')]);
   assert.deepEqual(urlsOf(sent.at(-1)), ['http://b:8000']);
   assert.equal(coordinator.statuses().get('m')?.proof, 'not-needed');
+  coordinator.stop();
+});
+
+test('a model is matched once the encoder has taken its proof, which is told once', async () => {
+  let take = (): void => {};
+  const { sent, logged, coordinator } = rig({
+    files: FILES,
+    dead: new Set(),
+    taking: ([model]) =>
+      model?.proven === true
+        ? new Promise((resolve) => {
+            take = resolve;
+          })
+        : Promise.resolve(),
+  });
+  const matching = (): number =>
+    logged.filter(([text]) => /prompts .* are matched/.test(text)).length;
+  coordinator.update([modelOn([0])], BLOCK_SIZES, [endpoint(0, 'a')]);
+  await eventually('it is proven', () => sent.at(-1)?.proven === true);
+  assert.deepEqual(
+    [coordinator.isMatched('m'), coordinator.isProving(), matching()],
+    [false, true, 0],
+  );
+  take();
+  await eventually('the encoder has taken it', () => coordinator.isMatched('m'));
+  await eventually('nothing is on the way', () => !coordinator.isProving());
+  // Without a block size there is nothing to match, and a known one is no news.
+  coordinator.update([modelOn([0])], new Map(), [endpoint(0, 'a')]);
+  take();
+  await eventually('it is not matched any more', () => !coordinator.isMatched('m'));
+  assert.equal(matching(), 1);
   coordinator.stop();
 });

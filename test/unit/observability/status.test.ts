@@ -44,7 +44,15 @@ function input(states: readonly EndpointState[], draining = false): StatusInput 
     unhealthyReason: () => 'unreachable',
     problems: new Map([['http://b', 'ECONNREFUSED']]),
     models: [
-      { id: 'm', pool: 'm', adapter: '', tokenizer: '/t', proof: 'proven', maxModelLen: null },
+      {
+        id: 'm',
+        pool: 'm',
+        adapter: '',
+        tokenizer: '/t',
+        proof: 'proven',
+        matched: true,
+        maxModelLen: null,
+      },
     ],
     pools: [{ pool: 'm', blockSize: 16, endpoints: 1 }],
     publishers: new PublisherStats(memory),
@@ -70,6 +78,7 @@ test('ready only with a healthy endpoint, and not while shutting down', () => {
   const healthy = buildReady(input([endpoint({ healthy: true })]));
   assert.equal(healthy.status, 200);
   assert.deepEqual(healthy.body['endpoints'], { total: 1, healthy: 1 });
+  assert.deepEqual(healthy.body['models'], { total: 1, matched: 1 });
   assert.deepEqual(healthy.body['eventWorkers'], { total: 2, responsive: 1 });
   assert.equal(healthy.body['coreReason'], 'no addon');
   const draining = buildReady(input([endpoint({ healthy: true })], true));

@@ -124,13 +124,22 @@ impl Shared {
             Job::Tokenize(model, route, body, done) => done(self.token_ids(model, route, &body)),
             Job::SetModels(descriptors, ready) => {
                 if let Some(loader) = loader {
+                    let mut loader = lock(loader);
+                    // Loading takes a while, and must not hold up what is known already.
+                    if let Some(models) = loader.loaded(&descriptors) {
+                        self.use_models(models);
+                    }
                     let tell = |problem| self.options.listener.problem(problem);
-                    let models = Arc::new(lock(loader).load(descriptors, &tell));
-                    *self.models.write().unwrap_or_else(PoisonError::into_inner) = models;
+                    let models = loader.load(descriptors, &tell);
+                    self.use_models(models);
                 }
                 ready();
             }
         }
+    }
+
+    fn use_models(&self, models: Models) {
+        *self.models.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(models);
     }
 
     fn token_ids(&self, index: u32, route: Route, body: &[u8]) -> Result<Option<Vec<u32>>, String> {

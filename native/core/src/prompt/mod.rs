@@ -30,4 +30,5 @@ pub mod strftime;
 pub mod template;
 pub mod tokenize;
 mod tokenizer_files;
+mod tokenizer_outline;
 pub mod values;

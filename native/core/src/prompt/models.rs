@@ -20,7 +20,7 @@ use crate::layout::limits::TOKENIZERS_MAX;
 const TOKENIZERS_HELD_MAX: usize = 4 * TOKENIZERS_MAX;
 
 /// A ModelDescriptor of the contract.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelDescriptor {
     pub index: u32,
@@ -35,7 +35,7 @@ pub struct ModelDescriptor {
     pub max_model_len: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum TokenizerSource {
     Configured {
@@ -52,6 +52,19 @@ pub enum TokenizerSource {
     },
     /// The engine's /tokenize, which JavaScript asks.
     Engine {},
+}
+
+impl TokenizerSource {
+    /// Where its files are; null for an engine.
+    fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Configured { directory }
+            | Self::NpmPackage { directory }
+            | Self::ModelRoot { directory }
+            | Self::HuggingFaceCache { directory } => Some(directory),
+            Self::Engine {} => None,
+        }
+    }
 }
 
 /// Reads descriptors from JSON, as JavaScript sends them.
@@ -122,33 +135,56 @@ impl ModelLoader {
     /// Directories that failed are tried again with the next set.
     pub fn load(&mut self, descriptors: Vec<ModelDescriptor>, problem: &dyn Fn(String)) -> Models {
         let mut tried: HashMap<PathBuf, Option<Arc<TokenizerEntry>>> = HashMap::new();
+        let models = self.models(descriptors, |directory| {
+            if let Some(known) = tried.get(directory) {
+                return known.clone();
+            }
+            let entry = self.entry(directory, tried.len(), problem);
+            tried.insert(directory.to_owned(), entry.clone());
+            entry
+        });
+        let loaded = tried
+            .into_iter()
+            .filter_map(|(name, entry)| Some((name, entry?)));
+        self.held = loaded.collect();
+        models
+    }
+
+    /// What can be used of a set at once, while `load` works on it; null when that is all of it.
+    /// Models whose tokenizer is not held yet are unproven in it.
+    pub fn loaded(&self, descriptors: &[ModelDescriptor]) -> Option<Models> {
+        let is_missing = |descriptor: &ModelDescriptor| {
+            let source = descriptor.tokenizer.as_ref();
+            let directory = source.and_then(TokenizerSource::directory);
+            directory.is_some_and(|directory| !self.held.contains_key(directory))
+        };
+        if !descriptors.iter().any(is_missing) {
+            return None;
+        }
+        let mut usable = descriptors.to_vec();
+        for descriptor in &mut usable {
+            descriptor.proven &= !is_missing(descriptor);
+        }
+        Some(self.models(usable, |directory| self.held.get(directory).cloned()))
+    }
+
+    fn models(
+        &self,
+        descriptors: Vec<ModelDescriptor>,
+        mut entry: impl FnMut(&Path) -> Option<Arc<TokenizerEntry>>,
+    ) -> Models {
         let mut models = Models::default();
         for descriptor in descriptors {
-            let tokenizing = match &descriptor.tokenizer {
+            let source = descriptor.tokenizer.as_ref();
+            let tokenizing = match source.map(TokenizerSource::directory) {
                 None => Tokenizing::Unknown,
-                Some(TokenizerSource::Engine {}) => Tokenizing::Engine,
-                Some(
-                    TokenizerSource::Configured { directory }
-                    | TokenizerSource::NpmPackage { directory }
-                    | TokenizerSource::ModelRoot { directory }
-                    | TokenizerSource::HuggingFaceCache { directory },
-                ) => {
-                    let known = tried.get(directory).cloned();
-                    Tokenizing::Files(known.unwrap_or_else(|| {
-                        let entry = self.entry(directory, tried.len(), problem);
-                        tried.insert(directory.clone(), entry.clone());
-                        entry
-                    }))
-                }
+                Some(None) => Tokenizing::Engine,
+                Some(Some(directory)) => Tokenizing::Files(entry(directory)),
             };
             let model = Arc::new(self.model(descriptor, tokenizing));
             models.by_index.insert(model.index, Arc::clone(&model));
             models.by_id.insert(model.id.clone(), model);
         }
-        let loaded = tried
-            .into_iter()
-            .filter_map(|(name, entry)| Some((name, entry?)));
-        self.held = loaded.collect();
         models
     }
 
@@ -198,6 +234,43 @@ impl ModelLoader {
                 problem(why);
                 None
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn descriptors(tokenizer: &str) -> Vec<ModelDescriptor> {
+        let json = format!(
+            r#"[{{"index":3,"id":"m","pool":"m","adapter":"","tokenizer":{tokenizer},
+                "proven":true,"matched":true,"blockSize":16,"maxModelLen":null}}]"#
+        );
+        parse_models(&json).unwrap()
+    }
+
+    #[test]
+    fn a_model_is_known_but_unproven_while_its_tokenizer_is_not_held() {
+        let mut loader = ModelLoader::new(1);
+        let missing = descriptors(r#"{"kind":"configured","directory":"/nowhere"}"#);
+        let models = loader.loaded(&missing).unwrap();
+        let model = models.named("m").unwrap();
+        assert_eq!((model.index, model.proven), (3, false));
+        // What was tried and is not there is told by `load`, and is no proof of anything either.
+        let problems = std::cell::RefCell::new(Vec::new());
+        let models = loader.load(missing, &|problem| problems.borrow_mut().push(problem));
+        assert_eq!(problems.borrow().len(), 1);
+        let model = models.at(3).unwrap();
+        assert!(matches!(model.tokenizing, Tokenizing::Files(None)));
+    }
+
+    #[test]
+    fn a_set_that_needs_no_files_is_used_as_a_whole() {
+        let loader = ModelLoader::new(1);
+        for tokenizer in ["null", r#"{"kind":"engine"}"#] {
+            assert!(loader.loaded(&descriptors(tokenizer)).is_none());
         }
     }
 }

@@ -36,8 +36,8 @@ impl TextCutter {
     /// Null when a text of this tokenizer must not be cut at all.
     pub fn of(files: &TokenizerFiles) -> Option<Self> {
         let shape = [
-            files.json.get("normalizer"),
-            files.json.get("pre_tokenizer"),
+            files.outline.json.get("normalizer"),
+            files.outline.json.get("pre_tokenizer"),
         ];
         if shape.into_iter().flatten().any(depends_on_start) {
             return None;
@@ -261,6 +261,7 @@ fn depends_on_start(part: &Value) -> bool {
 
 fn has_known_pattern(files: &TokenizerFiles) -> bool {
     let normalizer = files
+        .outline
         .json
         .get("normalizer")
         .filter(|value| value.is_object());
@@ -270,7 +271,7 @@ fn has_known_pattern(files: &TokenizerFiles) -> bool {
     if normalizer.is_some() && kind != Some("NFC") {
         return false;
     }
-    let Some(pattern) = split_pattern(files.json.get("pre_tokenizer")) else {
+    let Some(pattern) = split_pattern(files.outline.json.get("pre_tokenizer")) else {
         return false;
     };
     let digits = pattern

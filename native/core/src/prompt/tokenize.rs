@@ -15,6 +15,7 @@ use super::prefix_cuts::TextCutter;
 use super::render::ChatRenderer;
 use super::strftime::local_now;
 use super::tokenizer_files::TokenizerFiles;
+use super::tokenizer_outline::TokenizerOutline;
 
 /// Token ids as the tokenizer writes them.
 pub type Tokens = Vec<PipelineToken>;
@@ -83,7 +84,7 @@ impl LoadedTokenizer {
         let file = directory.join("tokenizer.json");
         let (fast, reference) = std::thread::scope(|scope| {
             let reference = scope.spawn(|| read_reference(&files.text));
-            let fast = read_fast(&files.json);
+            let fast = read_fast(&files.outline);
             let lost = |_| Err("its loader panicked".to_owned());
             (fast, reference.join().unwrap_or_else(lost))
         });
@@ -217,11 +218,8 @@ fn class_frame(files: &TokenizerFiles, frame: &(Option<String>, Option<String>))
     }
 }
 
-fn read_fast(json: &Value) -> Result<PipelineTokenizer, String> {
-    let mut json = json.clone();
-    tokenizers::canonicalize_value(&mut json).map_err(|error| error.to_string())?;
-    let text = serde_json::to_string(&json).map_err(|error| error.to_string())?;
-    drop(json);
+fn read_fast(outline: &TokenizerOutline) -> Result<PipelineTokenizer, String> {
+    let text = outline.canonical_text()?;
     tokenizers::from_json(&text).map_err(|error| error.to_string())
 }
 

@@ -10,11 +10,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::render::TemplateSet;
+use super::tokenizer_outline::TokenizerOutline;
 
 pub struct TokenizerFiles {
-    /// tokenizer.json as text, and parsed.
+    /// tokenizer.json as text, and what it says.
     pub text: String,
-    pub json: Value,
+    pub outline: TokenizerOutline,
     pub templates: Option<TemplateSet>,
     /// bos_token, eos_token, … as templates see them.
     pub special_tokens: Vec<(String, String)>,
@@ -46,10 +47,13 @@ const FRAMING_CLASSES: [&str; 7] = [
 impl TokenizerFiles {
     /// Says why, naming the file, when one is missing or unreadable.
     pub fn read(directory: &Path) -> Result<Self, String> {
-        let (text, json) = read_json(&directory.join("tokenizer.json"))?;
+        let file = directory.join("tokenizer.json");
+        let text = read_text(&file)?;
+        let read = TokenizerOutline::read(&text);
+        let outline = read.map_err(|error| format!("{}: {error}", file.display()))?;
         let config_file = directory.join("tokenizer_config.json");
         let config = if config_file.exists() {
-            read_json(&config_file)?.1
+            read_json(&config_file)?
         } else {
             Value::Object(serde_json::Map::new())
         };
@@ -59,7 +63,7 @@ impl TokenizerFiles {
         };
         Ok(Self {
             text,
-            json,
+            outline,
             templates: read_templates(directory, &config)?,
             special_tokens: SPECIAL_NAMES.iter().filter_map(named).collect(),
             frame: read_frame(&config),
@@ -68,7 +72,11 @@ impl TokenizerFiles {
 
     /// The objects in `added_tokens`.
     pub fn added_tokens(&self) -> impl Iterator<Item = &Value> {
-        let list = self.json.get("added_tokens").and_then(Value::as_array);
+        let list = self
+            .outline
+            .json
+            .get("added_tokens")
+            .and_then(Value::as_array);
         list.into_iter().flatten().filter(|token| token.is_object())
     }
 
@@ -76,11 +84,10 @@ impl TokenizerFiles {
     pub fn token_id(&self, text: &str) -> Option<u32> {
         let is_named = |token: &&Value| token.get("content").and_then(Value::as_str) == Some(text);
         let added = self.added_tokens().find(is_named);
-        let id = match added {
-            Some(token) => token.get("id"),
-            None => self.json.get("model")?.get("vocab")?.get(text),
-        };
-        u32::try_from(id?.as_u64()?).ok()
+        match added {
+            Some(token) => u32::try_from(token.get("id")?.as_u64()?).ok(),
+            None => self.outline.vocabulary_id(text),
+        }
     }
 }
 
@@ -134,14 +141,14 @@ fn token_text(value: Option<&Value>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-fn read_json(file: &Path) -> Result<(String, Value), String> {
+fn read_json(file: &Path) -> Result<Value, String> {
     let text = read_text(file)?;
     let name = file.display();
     let value: Value = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
     if !value.is_object() {
         return Err(format!("{name} does not hold a JSON object"));
     }
-    Ok((text, value))
+    Ok(value)
 }
 
 fn read_text(file: &Path) -> Result<String, String> {

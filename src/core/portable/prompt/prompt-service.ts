@@ -111,8 +111,9 @@ export class PromptService {
     this.#models = task.models;
     this.#encoder.setModels(task.models);
     await this.#tokenizers.retryFailed();
-    for (const { tokenizer } of task.models) {
-      if (tokenizer === null || tokenizer.kind === 'engine') continue;
+    for (const { tokenizer, proven } of task.models) {
+      // What no request may use yet is loaded by the worker that proves it: others stay free.
+      if (!proven || tokenizer === null || tokenizer.kind === 'engine') continue;
       await this.#tokenizers.get(tokenizer.directory).catch((error: unknown) => {
         this.#note(error instanceof Error ? error.message : String(error));
       });
