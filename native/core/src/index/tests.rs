@@ -4,6 +4,7 @@
 mod block_index;
 mod endpoint_sets;
 mod speculative;
+mod steps;
 
 use std::collections::HashMap;
 
