@@ -112,11 +112,12 @@ export async function promptCases(addon: Addon): Promise<GrowthCases> {
       ...encodeCases(addon, rig),
       tokenizeCase(addon, rig),
       {
+        // Every second set loads the tokenizer anew.
         name: 'prompts: models',
-        turns: TURNS / 20,
+        turns: TURNS / 10,
         call: (turn) => {
           assert.throws(() => addon.promptSetModels(rig.encoder, '[{}', 1));
-          return rig.setModels(models.slice(turn % 3));
+          return rig.setModels(models.slice(turn % 2));
         },
       },
       {
