@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { Agent, createServer, request, type Server } from 'node:http';
 import { connect } from 'node:net';
-import type { DataPlaneHandler } from '#contracts/core.js';
+import type { DataPlaneHandler, RouteTarget } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import { RouterError } from '#contracts/errors.js';
 import type { RequestHead } from '#contracts/request.js';
@@ -48,14 +48,14 @@ function endpoint(slot: number, port: number): Endpoint {
 
 /** Does with every request what its path says. */
 function handler(plane: NativeDataPlane): DataPlaneHandler {
-  const target = (slot: number): object => ({
+  const target = (slot: number): RouteTarget => ({
     slot,
     requestHeaders: [['x-asked', 'yes']],
     responseHeaders: [['x-routed', 'yes']],
   });
   const forward = ({ handle }: RequestHead, slots: readonly number[]): boolean => {
     const patches = [{ offset: 1, length: 0, text: '"patched":1,' }];
-    return plane.forward(handle, { targets: slots.map(target) as never, patches });
+    return plane.forward(handle, { targets: slots.map(target), patches });
   };
   const decide = (head: RequestHead): boolean => {
     assert.equal(head.headers['x-number']?.length, 4);
@@ -173,8 +173,8 @@ function sendBytes(port: number, text: string): Promise<string> {
   });
 }
 
-function asked(addon: Addon, plane: NativeDataPlane, still: NativeDataPlane) {
-  return (turn: number): void => {
+function asked(addon: Addon, plane: NativeDataPlane, still: NativeDataPlane): GrowthCase['call'] {
+  return (turn) => {
     plane.setUsable(0, turn % 2 === 0);
     still.setEndpoints([endpoint(turn % 4, 9)]);
     still.setTime(turn);
@@ -187,9 +187,9 @@ function asked(addon: Addon, plane: NativeDataPlane, still: NativeDataPlane) {
   };
 }
 
-function stale(addon: Addon, plane: NativeDataPlane) {
+function stale(addon: Addon, plane: NativeDataPlane): GrowthCase['call'] {
   const { slot, generation } = STALE;
-  return (): void => {
+  return () => {
     assert.equal(addon.planeHead(plane.id, slot, generation), null);
     const target = { slot: 0, requestHeaders: [], responseHeaders: [] };
     assert.equal(plane.forward(STALE, { targets: [target], patches: [] }), false);

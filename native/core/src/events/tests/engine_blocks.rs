@@ -285,7 +285,7 @@ impl Machine {
 const STEPS_MAX: usize = if cfg!(miri) { 15 } else { 120 };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 2048 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 2048 }))]
 
     #[test]
     fn the_index_has_what_every_overlapping_block_has(steps in vec(step(), 1..STEPS_MAX)) {

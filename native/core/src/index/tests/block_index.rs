@@ -386,7 +386,7 @@ fn run(table: Table, is_roomy: bool, steps: Vec<Step>) {
 const STEPS_MAX: usize = if cfg!(miri) { 12 } else { 150 };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 1024 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 1024 }))]
 
     #[test]
     fn a_roomy_index_says_what_a_map_says(steps in vec(step(), 1..STEPS_MAX)) {

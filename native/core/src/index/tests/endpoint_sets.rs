@@ -155,10 +155,10 @@ impl Machine {
 }
 
 /// Under miri every step takes a thousand times as long.
-const STEPS_MAX: usize = if cfg!(miri) { 20 } else { 150 };
+const STEPS_MAX: usize = if cfg!(miri) { 12 } else { 150 };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 2048 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 2048 }))]
 
     #[test]
     fn one_id_for_each_set_within_the_bound(steps in vec(step(), 1..STEPS_MAX)) {
