@@ -89,6 +89,10 @@ impl Default for RequestStore {
 
 impl RequestStore {
     pub fn new() -> Self {
+        Self::with_slots(REQUESTS_IN_FLIGHT_MAX as u32)
+    }
+
+    fn with_slots(count: u32) -> Self {
         let slot = || {
             Mutex::new(Slot {
                 generation: 0,
@@ -96,7 +100,6 @@ impl RequestStore {
                 keys: Vec::new(),
             })
         };
-        let count = REQUESTS_IN_FLIGHT_MAX as u32;
         Self {
             slots: (0..count).map(|_| slot()).collect(),
             free: Mutex::new((0..count).rev().collect()),
@@ -231,12 +234,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+mod model_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_released_handle_is_stale_for_good() {
-        let store = RequestStore::new();
+        let store = RequestStore::with_slots(2);
         let first = store.open(10).unwrap();
         assert_eq!(store.append(first, b"abc"), Append::Done);
         assert_eq!(store.body(first).unwrap(), "abc");

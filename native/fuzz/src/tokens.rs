@@ -78,6 +78,11 @@ fn pair() -> Option<&'static Pair> {
     PAIR.get_or_init(load).as_ref()
 }
 
+/// Loads both, once.
+pub fn load() {
+    pair();
+}
+
 fn run(input: &[u8]) {
     let Some(((choice, bytes), pair)) = input.split_first().zip(pair()) else {
         return;

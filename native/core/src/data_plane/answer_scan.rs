@@ -260,6 +260,9 @@ fn count(value: Option<&Value>) -> i64 {
 }
 
 #[cfg(test)]
+mod stream_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

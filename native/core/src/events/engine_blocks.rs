@@ -80,7 +80,7 @@ impl Known {
 }
 
 /// Where a physical copy lies.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct GroupTier {
     pub group: u32,
     pub tier: u8,

@@ -15,3 +15,6 @@ mod walker;
 mod writes;
 
 pub use applier::{Applied, ApplyStatus, EventApplier};
+
+#[cfg(test)]
+mod tests;

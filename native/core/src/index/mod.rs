@@ -29,4 +29,6 @@ pub use words::{Word, Words, set_word_narrow};
 pub use writer::{IndexWriter, Residency, WriteStatus};
 
 #[cfg(test)]
+pub mod test_table;
+#[cfg(test)]
 mod tests;

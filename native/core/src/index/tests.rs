@@ -1,6 +1,11 @@
 //! The index on memory of its own, small enough for miri; laws and models of the protocol are in
 //! `test/contract/block-index.suite.ts` and `native/loom`.
 
+mod block_index;
+mod endpoint_sets;
+mod speculative;
+mod steps;
+
 use std::collections::HashMap;
 
 use super::*;

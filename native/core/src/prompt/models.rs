@@ -4,9 +4,9 @@
 #![deny(clippy::indexing_slicing)]
 
 use std::collections::HashMap;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{Builder, scope};
 
 use serde::Deserialize;
 
@@ -219,8 +219,7 @@ impl ModelLoader {
             ));
             return None;
         }
-        let lost = |_| Err(format!("{}: loading it panicked", directory.display()));
-        match catch_unwind(|| LoadedTokenizer::load(directory)).unwrap_or_else(lost) {
+        match load_apart(directory) {
             Ok(tokenizer) => {
                 if let Some(why) = &tokenizer.slow_because {
                     problem(format!("the slow tokenizer is used: {why}"));
@@ -236,6 +235,19 @@ impl ModelLoader {
             }
         }
     }
+}
+
+/// Loads on a thread of its own, because the old library keeps what it has tokenised in the thread
+/// for as long as that lives, also after the tokenizer has gone.
+fn load_apart(directory: &Path) -> Result<LoadedTokenizer, String> {
+    let named = |problem: &dyn std::fmt::Display| format!("{}: {problem}", directory.display());
+    scope(|scope| {
+        let thread = Builder::new().name("wp-tokenizer".to_owned());
+        let thread = thread.spawn_scoped(scope, || LoadedTokenizer::load(directory));
+        let thread = thread.map_err(|error| named(&error))?;
+        let lost = |_| Err(named(&"loading it panicked"));
+        thread.join().unwrap_or_else(lost)
+    })
 }
 
 #[cfg(test)]

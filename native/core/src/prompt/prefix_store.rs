@@ -157,14 +157,16 @@ impl Shard {
 
     fn insert(&mut self, hash: u64, node: Node, half: usize) {
         let bytes = node.bytes();
+        // What never fits must not cost what does.
+        if bytes > half {
+            return;
+        }
         if self.young_bytes + bytes > half {
             self.old = std::mem::take(&mut self.young);
             self.old_bytes = std::mem::take(&mut self.young_bytes);
         }
-        if bytes <= half {
-            self.young_bytes += bytes;
-            self.young.insert(hash, node);
-        }
+        self.young_bytes += bytes;
+        self.young.insert(hash, node);
     }
 }
 
@@ -337,3 +339,6 @@ fn nanos(since: Instant) -> u64 {
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
