@@ -118,9 +118,16 @@ impl EngineBlocks {
         self.map.len()
     }
 
+    /// Begins to load what looking up a key reads.
     #[inline]
     pub fn prefetch(&self, key: EngineKey) {
         self.map.prefetch(key);
+    }
+
+    /// Begins to load what a key stands for, once what `prefetch` asked for has come.
+    #[inline]
+    pub fn prefetch_entry(&self, key: EngineKey) {
+        self.map.prefetch_entry(key);
     }
 
     #[inline]
@@ -168,6 +175,31 @@ impl EngineBlocks {
         let index = self.aside.insert(Rc::clone(&block));
         self.map.insert(key, Entry::Aside(index));
         Some(Known::Aside(block))
+    }
+
+    /// `ensure` and `add_copy` of the usual block at once: one canonical block of group 0, which ends
+    /// with `end`. False when it takes those two.
+    #[inline]
+    pub fn add_usual(
+        &mut self,
+        key: EngineKey,
+        end: u64,
+        tier: u8,
+        writes: &mut Writes<'_>,
+    ) -> bool {
+        let copy = GroupTier { group: 0, tier };
+        match self.map.find(key) {
+            None if self.map.len() < ENGINE_BLOCKS_MAX => {
+                let position = self.map.insert(key, Entry::Inline { end });
+                self.map.set_copies(position, tier, 1);
+                writes.add(residency(end, copy));
+                true
+            }
+            Some(position) if self.map.entry(position) == (Entry::Inline { end }) => {
+                self.increase_inline(position, end, copy, writes)
+            }
+            _ => false,
+        }
     }
 
     /// Counts one more physical copy, whose place among canonical blocks is known: it holds `keys`
