@@ -5,8 +5,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use super::decode::{Batch, Event};
-use super::engine_blocks::{EngineBlocks, GroupTier};
+use super::block_aside::GroupTier;
+use super::decode::Batch;
+use super::engine_blocks::EngineBlocks;
+use super::event::Event;
 use super::groups::KvGroups;
 use super::store::{Store, StoreContext};
 use super::writes::{OtherOwners, Writes};

@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
+use super::block_aside::{ExtraBytes, GroupTier};
 use super::chain::{ChainPosition, advance, after};
-use super::decode::{Batch, EngineKey, SpecKind, StoredEvent};
-use super::engine_blocks::{EngineBlocks, ExtraBytes, GroupTier};
+use super::decode::Batch;
+use super::engine_blocks::EngineBlocks;
+use super::event::{EngineKey, SpecKind, StoredEvent};
 use super::extra_keys::ExtraKeys;
 use super::groups::KvGroups;
 use super::text;
@@ -14,10 +16,8 @@ use super::writes::Writes;
 use crate::keys::{chain_keys, namespace_seed};
 use crate::layout::limits::NAMESPACES_KEPT;
 
-/// Engine keys of a frame whose places in the map are loaded ahead of looking them up, and those
-/// whose entries are.
+/// Engine keys of a frame whose places in the map are loaded ahead of looking them up.
 const PREFETCH_BLOCKS: usize = 24;
-const PREFETCH_ENTRIES: usize = 8;
 
 /// One publisher's state, but for what it has under its virtual id.
 pub struct StoreContext {
@@ -312,14 +312,11 @@ impl EngineBlocks {
         }
     }
 
-    /// Begins to load what blocks need that come some time after hash `at` of the frame.
+    /// Begins to load what the block needs that comes some time after hash `at` of the frame.
     #[inline]
     pub fn load_ahead(&self, batch: &Batch, at: usize) {
         if let Some(hash) = batch.hashes.get(at + PREFETCH_BLOCKS) {
             self.prefetch(*hash);
-        }
-        if let Some(hash) = batch.hashes.get(at + PREFETCH_ENTRIES) {
-            self.prefetch_entry(*hash);
         }
     }
 }

@@ -9,8 +9,6 @@ use crate::index::{IndexWriter, Residency, VirtualId, WriteStatus};
 
 /// Writes under way: enough to hide a miss to memory.
 const QUEUED_MAX: usize = 16;
-/// Of those, the ones that still wait when a write's second bucket is asked for.
-const QUEUED_BEFORE: usize = 8;
 
 #[derive(Clone, Copy)]
 struct Write {
@@ -101,10 +99,6 @@ impl<'a> Writes<'a> {
         self.writer.prefetch(write.residency);
         self.queue[(self.first + self.count) % QUEUED_MAX] = write;
         self.count += 1;
-        if self.count > QUEUED_BEFORE {
-            let near = self.queue[(self.first + QUEUED_BEFORE) % QUEUED_MAX];
-            self.writer.prefetch_further(near.residency);
-        }
     }
 
     #[inline]

@@ -108,13 +108,6 @@ pub fn insert_slot<W: Words>(memory: &Memory<W>, place: Place, set_id: u32) -> b
     false
 }
 
-/// Whether a key, which may be new, is neither in its home bucket nor has room there.
-#[inline]
-pub fn is_elsewhere<W: Words>(memory: &Memory<W>, place: Place) -> bool {
-    let words = memory.bucket(place.home, 0);
-    W::equal(words, place.tag) & TAG_WORDS == 0 && W::equal(words, 0) & SET_WORDS == 0
-}
-
 /// Deletes a slot homed at `home`. The tag goes first: a slot is taken again by its set word.
 pub fn delete_slot<W: Words>(memory: &Memory<W>, home: usize, found: Slot) {
     let words = memory.words.run::<{ slot::WORDS }>(found.at);
@@ -150,36 +143,6 @@ pub fn probe<W: Words>(memory: &Memory<W>, place: Place) -> u32 {
         }
     }
     0
-}
-
-/// What the home bucket of a key tells about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glance {
-    /// The endpoint set, 0 when there is no such key.
-    Known(u32),
-    /// It may lie in a later bucket.
-    Further,
-}
-
-/// Looks at the home bucket alone. Takes no lock.
-#[inline]
-pub fn glance<W: Words>(memory: &Memory<W>, place: Place) -> Glance {
-    let words = memory.bucket(place.home, 0);
-    let mut tags = W::equal(words, place.tag) & TAG_WORDS;
-    while tags != 0 {
-        let tag_at = tags.trailing_zeros() as usize;
-        match W::set_word(&words[tag_at], &words[tag_at + slot::SET], place.tag) {
-            Some(set_word) if distance_of(set_word) == 0 => {
-                return Glance::Known(set_word & SET_ID_MASK as u32);
-            }
-            _ => tags &= tags - 1,
-        }
-    }
-    if words[bucket::OVERFLOW].get() == 0 {
-        Glance::Known(0)
-    } else {
-        Glance::Further
-    }
 }
 
 /// Slots of a bucket that hold a key, as (offset in the bucket, slot).

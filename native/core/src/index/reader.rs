@@ -2,19 +2,16 @@
 //! whose scratch memory it keeps. A match is tried again when endpoint-set ids were freed under it,
 //! and reports nothing while the index is being recovered.
 
-use super::buckets::{Glance, Place, glance, probe};
+use super::buckets::{Place, probe};
 use super::memory::{Mask, Memory, TIER_COUNT};
 use super::windows::GroupWindows;
 use super::words::{Word, Words};
 use crate::layout::index::{OWNER_SLOT_MASK, state, virtual_endpoint};
 use crate::shared_words::SharedWords;
 
-/// Keys whose home buckets are loaded ahead of looking at them: enough to hide a miss to memory, few
-/// enough to stay in the first-level cache.
+/// Keys whose buckets are loaded ahead of probing them: enough to hide a miss to memory, few enough
+/// to stay in the first-level cache.
 const PREFETCH_BLOCKS: usize = 32;
-/// Keys whose home buckets are looked at together. Those of a group are looked at before the group
-/// before it is followed, so that buckets after a full home have been loaded as well by then.
-const GROUP_BLOCKS: usize = 16;
 /// Matches begun anew because a sweep freed set ids; sweeps are seconds apart.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -128,33 +125,25 @@ impl<W: Words> IndexReader<W> {
         for key in &keys[..keys.len().min(PREFETCH_BLOCKS)] {
             self.prefetch(*key);
         }
-        let mut groups = keys.chunks(GROUP_BLOCKS);
-        let mut ahead = groups.next().unwrap_or_default();
-        let mut found_ahead = self.look(keys, 0, ahead);
         let mut set_id = 0;
         let mut block = 0;
-        'chain: while !ahead.is_empty() {
-            let (group, found) = (ahead, found_ahead);
-            ahead = groups.next().unwrap_or_default();
-            found_ahead = self.look(keys, block + group.len(), ahead);
-            for (key, found) in group.iter().zip(found) {
-                let found = match found {
-                    Glance::Known(set_id) => set_id,
-                    Glance::Further => probe(&self.memory, Place::of(*key, 0, bucket_count)),
-                };
-                if found != set_id || found == 0 {
-                    self.end_run(block);
-                    if found == 0 || !self.narrow(found, block) {
-                        break 'chain;
-                    }
-                    self.runs.push(Run {
-                        end: block,
-                        set_id: found,
-                    });
-                    set_id = found;
-                }
-                block += 1;
+        while block < keys.len() {
+            if let Some(ahead) = keys.get(block + PREFETCH_BLOCKS) {
+                self.prefetch(*ahead);
             }
+            let found = probe(&self.memory, Place::of(keys[block], 0, bucket_count));
+            if found != set_id || found == 0 {
+                self.end_run(block);
+                if found == 0 || !self.narrow(found, block) {
+                    break;
+                }
+                self.runs.push(Run {
+                    end: block,
+                    set_id: found,
+                });
+                set_id = found;
+            }
+            block += 1;
         }
         self.end_run(block);
         for word in 0..self.started.len() {
@@ -162,25 +151,6 @@ impl<W: Words> IndexReader<W> {
                 note_depths(&mut self.raw, self.current[word], word, block as u32);
             }
         }
-    }
-
-    /// Looks at the home buckets of a group of `keys` that begins at `first`; begins to load those
-    /// of later keys, and the second buckets of this group's.
-    #[inline]
-    fn look(&self, keys: &[u64], first: usize, group: &[u64]) -> [Glance; GROUP_BLOCKS] {
-        let memory = &self.memory;
-        let mut found = [Glance::Known(0); GROUP_BLOCKS];
-        for key in keys.iter().skip(first + PREFETCH_BLOCKS).take(group.len()) {
-            self.prefetch(*key);
-        }
-        for (key, found) in group.iter().zip(&mut found) {
-            let place = Place::of(*key, 0, memory.layout.bucket_count);
-            *found = glance(memory, place);
-            if *found == Glance::Further && memory.layout.reach > 0 {
-                memory.words.prefetch(memory.bucket_at(place.home, 1));
-            }
-        }
-        found
     }
 
     #[inline]

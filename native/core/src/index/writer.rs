@@ -1,7 +1,7 @@
 //! Writes residencies into the block index for one event worker. Any number of writers, on any
 //! threads and of either core, may work at once; each must have an id of its own.
 
-use super::buckets::{Place, Slot, delete_slot, find_slot, insert_slot, is_elsewhere};
+use super::buckets::{Place, Slot, delete_slot, find_slot, insert_slot};
 use super::endpoints::{self, VirtualId};
 use super::lock::{LOCK_ROUNDS, lock, unlock};
 use super::memory::{Memory, TIER_COUNT};
@@ -119,19 +119,6 @@ impl<W: Words> IndexWriter<W> {
         self.memory
             .words
             .prefetch(self.memory.bucket_at(place.home, 0));
-    }
-
-    /// Begins to load the bucket after that one, if it seems to be needed too. Reads what `prefetch`
-    /// has loaded.
-    #[inline]
-    pub fn prefetch_further(&self, residency: Residency) {
-        let layout = &self.memory.layout;
-        let place = Place::of(residency.key, residency.group, layout.bucket_count);
-        if layout.reach > 0 && is_elsewhere(&self.memory, place) {
-            self.memory
-                .words
-                .prefetch(self.memory.bucket_at(place.home, 1));
-        }
     }
 
     pub fn is_suspended(&self) -> bool {
