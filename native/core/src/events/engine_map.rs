@@ -13,8 +13,8 @@ use crate::pages::{Zeroable, Zeroed, prefetch};
 
 const SLOTS: usize = 7;
 const BUCKETS_FIRST: usize = 4;
-/// Percent of the slots in use beyond which the map grows, by a fifth: that keeps memory close to
-/// what is used, and some slots free in nearly every pair of buckets.
+/// Percent of the slots in use beyond which the map grows, by a fifth, which keeps memory close to
+/// what is used. A key that finds no room makes it grow sooner, hardly ever below 85.
 const LOAD_PERCENT_MAX: usize = 90;
 
 const USED: u8 = 1 << 7;

@@ -61,18 +61,18 @@ fn answers_as_a_hash_map_does_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn fills_nine_tenths_before_it_grows() {
+fn fills_four_fifths_before_it_grows() {
     let mut random = Random(9);
     let mut map = EngineMap::new();
-    let count = if cfg!(miri) { 500 } else { 100_000 };
+    let count = if cfg!(miri) { 5000 } else { 100_000 };
     let mut buckets = map.buckets.len();
     for _ in 0..count {
         let bits = random.below(u64::MAX);
         let kind = KeyKind::Natural;
         map.insert(EngineKey { bits, kind }, Entry::Aside(0));
-        if map.buckets.len() > buckets && buckets > 50 {
+        if map.buckets.len() > buckets && buckets > 500 {
             let load = (map.len() - 1) as f64 / (buckets * SLOTS) as f64;
-            assert!(load > 0.89, "grew at a load of {load}");
+            assert!(load > 0.8, "grew at a load of {load}");
         }
         buckets = map.buckets.len();
     }
