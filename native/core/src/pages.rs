@@ -21,6 +21,19 @@ pub fn advise_large_pages(start: *const u8, bytes: usize) {
     let _ = (start, bytes);
 }
 
+/// Begins to load the line at an address.
+#[inline]
+pub fn prefetch(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch never faults, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}
+
 /// A type of which all-zero bytes are a value.
 ///
 /// # Safety

@@ -5,17 +5,17 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use super::decode::{Batch, Event};
-use super::engine_blocks::{EngineBlocks, GroupTier};
+use super::block_aside::GroupTier;
+use super::decode::Batch;
+use super::engine_blocks::EngineBlocks;
+use super::event::Event;
 use super::groups::KvGroups;
 use super::store::{Store, StoreContext};
 use super::writes::{OtherOwners, Writes};
 use crate::index::{IndexWriter, VirtualId};
 
-/// Events whose blocks are loaded ahead of applying them.
+/// Events whose parents are loaded ahead of applying them.
 const PREFETCH_EVENTS: usize = 4;
-/// Engine keys loaded ahead of removing them.
-const PREFETCH_BLOCKS: usize = 8;
 
 /// How applying a frame ended; numbers are those the binding gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,6 +176,7 @@ impl Publisher {
         if self.virtual_id.is_none() {
             self.renew_generation(writer);
         }
+        self.context.blocks.load_first(batch);
         self.context.groups.learn(&batch.events);
         let mut applied = Applied {
             unknown_events: batch.unknown_events,
@@ -205,8 +206,10 @@ impl Publisher {
         let mut next = first;
         let mut cleared = false;
         while let Some(event) = batch.events.get(next) {
-            if let Some(ahead) = batch.events.get(next + PREFETCH_EVENTS) {
-                prefetch(&context.blocks, batch, ahead);
+            if let Some(Event::Stored(ahead)) = batch.events.get(next + PREFETCH_EVENTS)
+                && let Some(parent) = ahead.parent
+            {
+                context.blocks.prefetch(parent);
             }
             next += 1;
             match event {
@@ -280,10 +283,8 @@ fn apply_event(
                 tier: event.tier,
             };
             let hashes = batch.hashes(&event.hashes);
-            for (i, hash) in hashes.iter().enumerate() {
-                if let Some(ahead) = hashes.get(i + PREFETCH_BLOCKS) {
-                    context.blocks.prefetch(*ahead);
-                }
+            for (at, hash) in event.hashes.clone().zip(hashes) {
+                context.blocks.load_ahead(batch, at);
                 if context.blocks.remove_copy(*hash, copy, writes) {
                     applied.blocks_removed += 1;
                 } else {
@@ -292,18 +293,5 @@ fn apply_event(
             }
         }
         Event::Cleared => {}
-    }
-}
-
-/// Begins to load what an event will look up first.
-fn prefetch(blocks: &EngineBlocks, batch: &Batch, event: &Event) {
-    let (parent, hashes) = match event {
-        Event::Stored(event) => (event.parent, &event.hashes),
-        Event::Removed(event) => (None, &event.hashes),
-        Event::Cleared => return,
-    };
-    let first = batch.hashes(hashes).first().copied();
-    for key in parent.into_iter().chain(first) {
-        blocks.prefetch(key);
     }
 }

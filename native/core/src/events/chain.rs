@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use super::engine_blocks::{ExtraBytes, Known, NewJoint, Tail};
+use super::block_aside::{ExtraBytes, NewJoint, Tail};
+use super::engine_blocks::Known;
 use crate::keys::{block_key, block_key_with_extra};
 
 /// Position in a sequence: the prefix so far.

@@ -4,64 +4,20 @@
 //! group and tier.
 //!
 //! The usual block (one key, group 0, nothing left over) lies in the map itself; whatever has more
-//! to tell is a `Block` aside. Blocks own the ones their left-over token ids came from, joints own
-//! the blocks they join, and blocks name joints by number, so dropping both lists frees all.
+//! to tell is a `Block` aside.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::decode::EngineKey;
+use super::block_aside::{
+    Block, Copies, GroupTier, Joint, NewJoint, Tail, copies_of, primary_keys, residency,
+};
 use super::engine_map::{COPIES_MAX, EngineMap, Entry, Position};
+use super::event::EngineKey;
 use super::slab::Slab;
 use super::writes::Writes;
-use crate::index::{Residency, TIER_COUNT};
+use crate::index::TIER_COUNT;
 use crate::layout::limits::ENGINE_BLOCKS_MAX;
-
-/// Extra keys in the form that enters a block's key.
-pub type ExtraBytes = Vec<Vec<u8>>;
-
-/// Token ids after the last whole canonical block of a prefix.
-#[derive(Clone)]
-pub struct Tail {
-    pub token_ids: Vec<u32>,
-    pub extra: ExtraBytes,
-    /// Engine blocks these token ids came from, first to last.
-    pub sources: Vec<Rc<Block>>,
-}
-
-/// The prefix that ends with an engine block.
-pub struct Block {
-    engine_key: EngineKey,
-    /// Key of the last whole canonical block (the namespace's seed when there is none yet).
-    pub end: u64,
-    pub tail: Option<Tail>,
-    copies: RefCell<Vec<Copies>>,
-}
-
-/// Physical copies of an engine block in one KV group.
-struct Copies {
-    group: u32,
-    /// Whole canonical blocks inside it; None until a store has told.
-    keys: Option<Vec<u64>>,
-    /// Canonical blocks it is only a part of, by their number.
-    joints: Vec<usize>,
-    by_tier: [u32; TIER_COUNT],
-}
-
-/// A canonical block made of several engine blocks, the last of which completes it.
-struct Joint {
-    key: u64,
-    group: u32,
-    parts: Vec<Rc<Block>>,
-    /// Parts with a copy, by tier.
-    present: [u32; TIER_COUNT],
-}
-
-/// Canonical block that an engine block completes together with earlier ones.
-pub struct NewJoint {
-    pub key: u64,
-    pub sources: Vec<Rc<Block>>,
-}
 
 /// A block that is in the map. Valid until the blocks change.
 #[derive(Clone)]
@@ -79,18 +35,11 @@ impl Known {
     }
 }
 
-/// Where a physical copy lies.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupTier {
-    pub group: u32,
-    pub tier: u8,
-}
-
 /// All engine blocks of one publisher's generation.
 pub struct EngineBlocks {
-    map: EngineMap,
-    aside: Slab<Rc<Block>>,
-    joints: Slab<Joint>,
+    pub(super) map: EngineMap,
+    pub(super) aside: Slab<Rc<Block>>,
+    pub(super) joints: Slab<Joint>,
 }
 
 impl EngineBlocks {
@@ -118,6 +67,7 @@ impl EngineBlocks {
         self.map.len()
     }
 
+    /// Begins to load what a key needs.
     #[inline]
     pub fn prefetch(&self, key: EngineKey) {
         self.map.prefetch(key);
@@ -168,6 +118,31 @@ impl EngineBlocks {
         let index = self.aside.insert(Rc::clone(&block));
         self.map.insert(key, Entry::Aside(index));
         Some(Known::Aside(block))
+    }
+
+    /// `ensure` and `add_copy` of the usual block at once: one canonical block of group 0, which ends
+    /// with `end`. False when it takes those two.
+    #[inline]
+    pub fn add_usual(
+        &mut self,
+        key: EngineKey,
+        end: u64,
+        tier: u8,
+        writes: &mut Writes<'_>,
+    ) -> bool {
+        let copy = GroupTier { group: 0, tier };
+        match self.map.find(key) {
+            None if self.map.len() < ENGINE_BLOCKS_MAX => {
+                let position = self.map.insert(key, Entry::Inline { end });
+                self.map.set_copies(position, tier, 1);
+                writes.add(residency(end, copy));
+                true
+            }
+            Some(position) if self.map.entry(position) == (Entry::Inline { end }) => {
+                self.increase_inline(position, end, copy, writes)
+            }
+            _ => false,
+        }
     }
 
     /// Counts one more physical copy, whose place among canonical blocks is known: it holds `keys`
@@ -257,33 +232,6 @@ impl EngineBlocks {
         }
     }
 
-    fn remove_copy_aside(
-        &mut self,
-        block: &Rc<Block>,
-        copy: GroupTier,
-        writes: &mut Writes<'_>,
-    ) -> bool {
-        let left = {
-            let mut list = block.copies.borrow_mut();
-            let count = list
-                .iter_mut()
-                .find(|copies| copies.group == copy.group)
-                .map(|copies| &mut copies.by_tier[copy.tier as usize]);
-            match count {
-                Some(count) if *count > 0 => {
-                    *count -= 1;
-                    *count
-                }
-                _ => return false,
-            }
-        };
-        if left == 0 {
-            self.vanish(block, copy, writes);
-            self.release_unused(block);
-        }
-        true
-    }
-
     /// False when the slot cannot count it.
     #[inline]
     fn increase_inline(
@@ -305,7 +253,7 @@ impl EngineBlocks {
     }
 
     /// The block as one aside; moves it there.
-    fn block_aside(&mut self, known: Known) -> Rc<Block> {
+    pub(super) fn block_aside(&mut self, known: Known) -> Rc<Block> {
         let (position, end) = match known {
             Known::Aside(block) => return block,
             Known::Inline { position, end } => (position, end),
@@ -327,136 +275,6 @@ impl EngineBlocks {
         let index = self.aside.insert(Rc::clone(&block));
         self.map.move_aside(position, index);
         block
-    }
-
-    /// Notes where the group's copies of a block lie.
-    fn tell(&mut self, block: &Rc<Block>, group: u32, keys: Vec<u64>, joint: Option<NewJoint>) {
-        copies_of(block, group, |copies| copies.keys = Some(keys));
-        if let Some(joint) = joint {
-            self.join(block, group, joint);
-        }
-    }
-
-    fn increase(&mut self, block: &Rc<Block>, copy: GroupTier, writes: &mut Writes<'_>) {
-        let tier = copy.tier as usize;
-        let joints = copies_of(block, copy.group, |copies| {
-            copies.by_tier[tier] += 1;
-            if copies.by_tier[tier] > 1 {
-                return Vec::new();
-            }
-            for key in copies.keys.iter().flatten() {
-                writes.add(residency(*key, copy));
-            }
-            copies.joints.clone()
-        });
-        for number in joints {
-            let Some(joint) = self.joints.get_mut(number) else {
-                continue;
-            };
-            joint.present[tier] += 1;
-            if joint.present[tier] as usize == joint.parts.len() {
-                writes.add(residency(joint.key, joint.copy(copy.tier)));
-            }
-        }
-    }
-
-    /// The last copy in a tier has gone.
-    fn vanish(&mut self, block: &Rc<Block>, copy: GroupTier, writes: &mut Writes<'_>) {
-        let tier = copy.tier as usize;
-        let joints = copies_of(block, copy.group, |copies| {
-            for key in copies.keys.iter().flatten() {
-                writes.remove(residency(*key, copy));
-            }
-            copies.joints.clone()
-        });
-        for number in joints {
-            let Some(joint) = self.joints.get_mut(number) else {
-                continue;
-            };
-            if joint.present[tier] as usize == joint.parts.len() {
-                writes.remove(residency(joint.key, joint.copy(copy.tier)));
-            }
-            joint.present[tier] = joint.present[tier].saturating_sub(1);
-            if joint.present == [0; TIER_COUNT] {
-                self.unjoin(number);
-            }
-        }
-    }
-
-    fn join(&mut self, last: &Rc<Block>, group: u32, new: NewJoint) {
-        let mut parts: Vec<Rc<Block>> = Vec::with_capacity(new.sources.len() + 1);
-        for source in &new.sources {
-            parts.push(self.current(source));
-        }
-        parts.push(Rc::clone(last));
-        let mut present = [0; TIER_COUNT];
-        for part in &parts {
-            copies_of(part, group, |copies| {
-                for (present, count) in present.iter_mut().zip(copies.by_tier) {
-                    *present += u32::from(count > 0);
-                }
-            });
-        }
-        let number = self.joints.insert(Joint {
-            key: new.key,
-            group,
-            parts: parts.clone(),
-            present,
-        });
-        for part in &parts {
-            copies_of(part, group, |copies| copies.joints.push(number));
-        }
-    }
-
-    /// The block of today for one that may have been forgotten since, or stored again.
-    fn current(&mut self, source: &Rc<Block>) -> Rc<Block> {
-        match self.find(source.engine_key) {
-            None => {
-                let index = self.aside.insert(Rc::clone(source));
-                self.map.insert(source.engine_key, Entry::Aside(index));
-                Rc::clone(source)
-            }
-            Some(known) if is_same_prefix(&known, source.end, source.tail.as_ref()) => {
-                self.block_aside(known)
-            }
-            Some(_) => Rc::clone(source),
-        }
-    }
-
-    /// Dissolves a joint without copies; the next store of its last block makes it anew.
-    fn unjoin(&mut self, number: usize) {
-        let Some(joint) = self.joints.remove(number) else {
-            return;
-        };
-        if let Some(last) = joint.parts.last() {
-            copies_of(last, joint.group, |copies| copies.keys = None);
-        }
-        for part in &joint.parts {
-            copies_of(part, joint.group, |copies| {
-                copies.joints.retain(|other| *other != number);
-            });
-            self.release_unused(part);
-        }
-    }
-
-    /// Forgets a block without copies, unless a canonical block still counts on it.
-    fn release_unused(&mut self, block: &Rc<Block>) {
-        let in_use = block.copies.borrow().iter().any(|copies| {
-            !copies.joints.is_empty() || copies.by_tier.iter().any(|count| *count > 0)
-        });
-        if in_use {
-            return;
-        }
-        if let Some(position) = self.map.find(block.engine_key)
-            && let Entry::Aside(index) = self.map.entry(position)
-            && self
-                .aside
-                .get(index)
-                .is_some_and(|known| Rc::ptr_eq(known, block))
-        {
-            self.aside.remove(index);
-            self.map.remove(position);
-        }
     }
 
     fn forget(&mut self, key: EngineKey, known: Known, writes: &mut Writes<'_>) {
@@ -495,50 +313,8 @@ impl EngineBlocks {
     }
 }
 
-impl Joint {
-    fn copy(&self, tier: u8) -> GroupTier {
-        GroupTier {
-            group: self.group,
-            tier,
-        }
-    }
-}
-
 #[inline]
-fn residency(key: u64, copy: GroupTier) -> Residency {
-    Residency {
-        key,
-        tier: u32::from(copy.tier),
-        group: copy.group,
-    }
-}
-
-/// Works on the copies of one group, which are made when they are new.
-fn copies_of<R>(block: &Block, group: u32, act: impl FnOnce(&mut Copies) -> R) -> R {
-    let mut list = block.copies.borrow_mut();
-    let at = list.iter().position(|copies| copies.group == group);
-    let at = at.unwrap_or_else(|| {
-        list.push(Copies {
-            group,
-            keys: None,
-            joints: Vec::new(),
-            by_tier: [0; TIER_COUNT],
-        });
-        list.len() - 1
-    });
-    act(&mut list[at])
-}
-
-fn primary_keys(block: &Block) -> Vec<u64> {
-    let list = block.copies.borrow();
-    let primary = list.iter().find(|copies| copies.group == 0);
-    primary
-        .and_then(|copies| copies.keys.clone())
-        .unwrap_or_default()
-}
-
-#[inline]
-fn is_same_prefix(known: &Known, end: u64, tail: Option<&Tail>) -> bool {
+pub fn is_same_prefix(known: &Known, end: u64, tail: Option<&Tail>) -> bool {
     let known_tail = match known {
         Known::Inline { .. } => None,
         Known::Aside(block) => block.tail.as_ref(),

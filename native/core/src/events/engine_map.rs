@@ -1,44 +1,69 @@
-//! Engine key → block, the map behind every publisher: open addressing in buckets of seven, two
-//! cache lines each, 18.3 bytes a slot. The usual block, whose one residency is its own key in
-//! group 0, lies in the slot itself; others are marked as being aside, with an index for a key.
-//! A bucket counts the keys that were homed up to it and lie further on. When a key goes, one of
-//! those takes its place, so the table is always as if what it holds had just been inserted:
-//! without that, look-ups of new keys become a hundred times longer as blocks come and go. Homes
-//! are hashes seeded by the process: engines cannot aim.
+//! Engine key → block, the map behind every publisher: buckets of seven slots on two cache lines,
+//! the keys on one, what they stand for on the other; 18.3 bytes a slot. A key lies in one of two
+//! buckets, the emptier one when it came, so a look-up reads two lines and no more, whether the key
+//! is there or not, and removing leaves nothing behind. When both are full, one of their keys moves
+//! to its other bucket. The usual block, whose one residency is its own key in group 0, lies in the
+//! slot itself; others are marked as being aside, with an index for a value. Homes are hashes seeded
+//! by the process: engines cannot aim.
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::decode::{EngineKey, KeyKind};
-use crate::pages::{Zeroable, Zeroed};
+use super::event::{EngineKey, KeyKind};
+use crate::pages::{Zeroable, Zeroed, prefetch};
 
 const SLOTS: usize = 7;
 const BUCKETS_FIRST: usize = 4;
-/// Percent of the slots in use beyond which the map grows, by a fifth: homes keep their order, so
-/// growing is one pass over both, and memory stays close to what is used. At this load a look-up of
-/// a new key goes over three buckets.
-const LOAD_PERCENT_MAX: usize = 85;
+/// Percent of the slots in use beyond which the map grows, by a fifth, which keeps memory close to
+/// what is used. A key that finds no room makes it grow sooner, hardly ever below 85.
+const LOAD_PERCENT_MAX: usize = 90;
 
-const USED: u16 = 1 << 15;
-const ASIDE: u16 = 1 << 14;
-const KIND_SHIFT: u16 = 12;
-const KIND_MASK: u16 = 0x3 << KIND_SHIFT;
+const USED: u8 = 1 << 7;
+const ASIDE: u8 = 1 << 6;
+/// The used slots of a bucket's tags, which are read as one number.
+const ALL_USED: u64 = 0x0080_8080_8080_8080;
+const KIND_MASK: u8 = 0x3;
 /// Copies of a tier that fit into a slot.
-pub const COPIES_MAX: u16 = 7;
-const COPIES_BITS: u16 = 3;
-const ALL_COPIES: u16 = (1 << (4 * COPIES_BITS)) - 1;
+pub const COPIES_MAX: u8 = 3;
+const COPIES_BITS: u8 = 2;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(128))]
 struct Bucket {
     keys: [u64; SLOTS],
-    /// Keys homed here or before that lie further on; stays at the maximum once there.
-    overflow: u16,
-    metas: [u16; SLOTS],
+    /// Whether a slot is used, whether its block is aside, and the key's kind; one byte is spare.
+    tags: [u8; SLOTS + 1],
     values: [u64; SLOTS],
+    /// Copies of an inline block, two bits a tier; one byte is spare.
+    copies: [u8; SLOTS + 1],
 }
 
 // SAFETY: integers only; zeroed it is an empty bucket.
 unsafe impl Zeroable for Bucket {}
+
+impl Bucket {
+    /// The slot of a key whose tag is `tag`, but for whether its block is aside.
+    #[inline]
+    fn find(&self, bits: u64, tag: u8) -> Option<usize> {
+        let mut equal = 0_u32;
+        for (slot, key) in self.keys.iter().enumerate() {
+            equal |= u32::from(*key == bits) << slot;
+        }
+        while equal != 0 {
+            let slot = equal.trailing_zeros() as usize;
+            if self.tags[slot] & !ASIDE == tag {
+                return Some(slot);
+            }
+            equal &= equal - 1;
+        }
+        None
+    }
+
+    /// One bit in each byte of a free slot.
+    #[inline]
+    fn free(&self) -> u64 {
+        !u64::from_le_bytes(self.tags) & ALL_USED
+    }
+}
 
 /// A slot in use. Valid until the map changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +80,15 @@ pub enum Entry {
         end: u64,
     },
     Aside(usize),
+}
+
+/// All of a slot.
+#[derive(Clone, Copy)]
+struct Held {
+    key: u64,
+    tag: u8,
+    value: u64,
+    copies: u8,
 }
 
 pub struct EngineMap {
@@ -88,40 +122,33 @@ impl EngineMap {
         self.buckets.len() * size_of::<Bucket>()
     }
 
-    /// Begins to load the bucket of a key.
+    /// Begins to load both buckets of a key, keys and values: telling first which of the two is
+    /// needed costs more than it spares.
     #[inline]
     pub fn prefetch(&self, key: EngineKey) {
-        let home = self.home(key.bits, self.buckets.len());
-        let bucket = (&raw const self.buckets[home]).cast::<u8>();
-        // The keys, the values, and the keys of the bucket after it, which is often needed too.
-        prefetch(bucket);
-        prefetch(bucket.wrapping_add(64));
-        prefetch(bucket.wrapping_add(128));
+        for home in self.homes(key.bits) {
+            let bucket = &self.buckets[home];
+            prefetch((&raw const bucket.keys).cast());
+            prefetch((&raw const bucket.values).cast());
+        }
     }
 
     #[inline]
     pub fn find(&self, key: EngineKey) -> Option<Position> {
-        let kind = (key.kind as u16) << KIND_SHIFT | USED;
-        let mut at = self.home(key.bits, self.buckets.len());
-        for _ in 0..self.buckets.len() {
-            let bucket = &self.buckets[at];
-            for slot in 0..SLOTS {
-                if bucket.keys[slot] == key.bits && bucket.metas[slot] & (KIND_MASK | USED) == kind
-                {
-                    return Some(Position { bucket: at, slot });
-                }
-            }
-            if bucket.overflow == 0 {
-                return None;
-            }
-            at = self.after(at);
+        let [first, second] = self.homes(key.bits);
+        let tag = key.kind as u8 | USED;
+        if let Some(slot) = self.buckets[first].find(key.bits, tag) {
+            let bucket = first;
+            return Some(Position { bucket, slot });
         }
-        None
+        let slot = self.buckets[second].find(key.bits, tag)?;
+        let bucket = second;
+        Some(Position { bucket, slot })
     }
 
     pub fn key(&self, position: Position) -> EngineKey {
         let bucket = &self.buckets[position.bucket];
-        let kind = match (bucket.metas[position.slot] & KIND_MASK) >> KIND_SHIFT {
+        let kind = match bucket.tags[position.slot] & KIND_MASK {
             0 => KeyKind::Natural,
             1 => KeyKind::Negative,
             _ => KeyKind::Bytes,
@@ -136,7 +163,7 @@ impl EngineMap {
     pub fn entry(&self, position: Position) -> Entry {
         let bucket = &self.buckets[position.bucket];
         let value = bucket.values[position.slot];
-        if bucket.metas[position.slot] & ASIDE == 0 {
+        if bucket.tags[position.slot] & ASIDE == 0 {
             Entry::Inline { end: value }
         } else {
             Entry::Aside(value as usize)
@@ -145,29 +172,30 @@ impl EngineMap {
 
     /// Copies in `tier` of an inline block.
     #[inline]
-    pub fn copies(&self, position: Position, tier: u8) -> u16 {
-        let meta = self.buckets[position.bucket].metas[position.slot];
-        meta >> (u16::from(tier) * COPIES_BITS) & COPIES_MAX
+    pub fn copies(&self, position: Position, tier: u8) -> u8 {
+        let copies = self.buckets[position.bucket].copies[position.slot];
+        copies >> (tier * COPIES_BITS) & COPIES_MAX
     }
 
     /// Whether an inline block has a copy in any tier.
     #[inline]
     pub fn has_copies(&self, position: Position) -> bool {
-        self.buckets[position.bucket].metas[position.slot] & ALL_COPIES != 0
+        self.buckets[position.bucket].copies[position.slot] != 0
     }
 
     /// `copies` ≤ COPIES_MAX.
     #[inline]
-    pub fn set_copies(&mut self, position: Position, tier: u8, copies: u16) {
-        let shift = u16::from(tier) * COPIES_BITS;
-        let meta = &mut self.buckets[position.bucket].metas[position.slot];
-        *meta = *meta & !(COPIES_MAX << shift) | copies << shift;
+    pub fn set_copies(&mut self, position: Position, tier: u8, copies: u8) {
+        let shift = tier * COPIES_BITS;
+        let all = &mut self.buckets[position.bucket].copies[position.slot];
+        *all = *all & !(COPIES_MAX << shift) | copies << shift;
     }
 
     /// Marks a block as being aside, at `index`.
     pub fn move_aside(&mut self, position: Position, index: usize) {
         let bucket = &mut self.buckets[position.bucket];
-        bucket.metas[position.slot] = bucket.metas[position.slot] & !ALL_COPIES | ASIDE;
+        bucket.tags[position.slot] |= ASIDE;
+        bucket.copies[position.slot] = 0;
         bucket.values[position.slot] = index as u64;
     }
 
@@ -181,189 +209,144 @@ impl EngineMap {
             Entry::Inline { end } => (0, end),
             Entry::Aside(index) => (ASIDE, index as u64),
         };
-        let meta = (key.kind as u16) << KIND_SHIFT | USED | flag;
+        let held = Held {
+            key: key.bits,
+            tag: key.kind as u8 | USED | flag,
+            value,
+            copies: 0,
+        };
         self.length += 1;
-        self.place(key.bits, meta, value)
+        loop {
+            if let Some(position) = self.free_position(key.bits) {
+                self.put(position, held);
+                return position;
+            }
+            self.grow();
+        }
     }
 
     #[inline]
     pub fn remove(&mut self, position: Position) {
-        let key = self.buckets[position.bucket].keys[position.slot];
-        self.release_path(self.home(key, self.buckets.len()), position.bucket);
+        self.buckets[position.bucket].tags[position.slot] = 0;
         self.length -= 1;
-        let mut free = position;
-        while self.buckets[free.bucket].overflow != 0
-            && let Some(next) = self.displaced_past(free.bucket)
-        {
-            let from = &self.buckets[next.bucket];
-            let (key, meta) = (from.keys[next.slot], from.metas[next.slot]);
-            let value = from.values[next.slot];
-            self.release_path(free.bucket, next.bucket);
-            let to = &mut self.buckets[free.bucket];
-            to.keys[free.slot] = key;
-            to.metas[free.slot] = meta;
-            to.values[free.slot] = value;
-            free = next;
-        }
-        self.buckets[free.bucket].metas[free.slot] = 0;
     }
 
-    /// The next key that lies beyond `bucket` although it was homed there or before. None when the
-    /// count of such keys no longer tells (it has reached its maximum).
-    fn displaced_past(&self, bucket: usize) -> Option<Position> {
-        let count = self.buckets.len();
-        let mut at = bucket;
-        for distance in 1..count {
-            at = self.after(at);
-            let there = &self.buckets[at];
-            for slot in 0..SLOTS {
-                if there.metas[slot] == 0 {
-                    continue;
-                }
-                let home = self.home(there.keys[slot], count);
-                let from_home = if at >= home {
-                    at - home
-                } else {
-                    at + count - home
-                };
-                if from_home >= distance {
-                    return Some(Position { bucket: at, slot });
-                }
+    /// A free slot for a key; None when its buckets, and those their keys could move to, are full.
+    #[inline]
+    fn free_position(&mut self, key: u64) -> Option<Position> {
+        let [first, second] = self.homes(key);
+        let (free, other) = (self.buckets[first].free(), self.buckets[second].free());
+        let (bucket, free) = if free.count_ones() >= other.count_ones() {
+            (first, free)
+        } else {
+            (second, other)
+        };
+        if free == 0 {
+            return self.make_room(first).or_else(|| self.make_room(second));
+        }
+        let slot = free.trailing_zeros() as usize / 8;
+        Some(Position { bucket, slot })
+    }
+
+    /// Moves a key of a full bucket to its other bucket.
+    #[cold]
+    fn make_room(&mut self, bucket: usize) -> Option<Position> {
+        for slot in 0..SLOTS {
+            let position = Position { bucket, slot };
+            let [first, second] = self.homes(self.buckets[bucket].keys[slot]);
+            let other = if first == bucket { second } else { first };
+            let free = self.buckets[other].free();
+            if free != 0 {
+                let held = self.held(position);
+                let slot = free.trailing_zeros() as usize / 8;
+                let bucket = other;
+                self.put(Position { bucket, slot }, held);
+                return Some(position);
             }
         }
         None
     }
 
-    /// Takes a key that lies in `end` out of the counts of the buckets from `first` on before it.
-    fn release_path(&mut self, first: usize, end: usize) {
-        let mut at = first;
-        while at != end {
-            let bucket = &mut self.buckets[at];
-            if bucket.overflow != u16::MAX {
-                bucket.overflow -= 1;
-            }
-            at = self.after(at);
+    #[inline]
+    fn held(&self, Position { bucket, slot }: Position) -> Held {
+        let bucket = &self.buckets[bucket];
+        Held {
+            key: bucket.keys[slot],
+            tag: bucket.tags[slot],
+            value: bucket.values[slot],
+            copies: bucket.copies[slot],
         }
     }
 
     #[inline]
-    fn place(&mut self, key: u64, meta: u16, value: u64) -> Position {
-        let mut at = self.home(key, self.buckets.len());
-        loop {
-            let bucket = &mut self.buckets[at];
-            if let Some(slot) = bucket.metas.iter().position(|meta| *meta == 0) {
-                bucket.keys[slot] = key;
-                bucket.metas[slot] = meta;
-                bucket.values[slot] = value;
-                return Position { bucket: at, slot };
-            }
-            bucket.overflow = bucket.overflow.saturating_add(1);
-            at = self.after(at);
-        }
+    fn put(&mut self, Position { bucket, slot }: Position, held: Held) {
+        let bucket = &mut self.buckets[bucket];
+        bucket.keys[slot] = held.key;
+        bucket.tags[slot] = held.tag;
+        bucket.values[slot] = held.value;
+        bucket.copies[slot] = held.copies;
     }
 
     #[cold]
     fn grow(&mut self) {
-        let count = self.buckets.len() + self.buckets.len() / 5 + BUCKETS_FIRST;
-        let old = std::mem::replace(&mut self.buckets, Zeroed::new(count));
-        for bucket in old.iter() {
+        let mut count = self.buckets.len();
+        loop {
+            count += count / 5 + BUCKETS_FIRST;
+            let old = std::mem::replace(&mut self.buckets, Zeroed::new(count));
+            if self.take_over(&old) {
+                return;
+            }
+            self.buckets = old;
+        }
+    }
+
+    /// Stores every key of a smaller table; false when one has no room. Homes keep their order, so
+    /// that a key put into the same one of its two buckets lies where those before it have gone.
+    fn take_over(&mut self, old: &[Bucket]) -> bool {
+        for (number, bucket) in old.iter().enumerate() {
             for slot in 0..SLOTS {
-                if bucket.metas[slot] != 0 {
-                    self.place(bucket.keys[slot], bucket.metas[slot], bucket.values[slot]);
+                if bucket.tags[slot] == 0 {
+                    continue;
+                }
+                let held = Held {
+                    key: bucket.keys[slot],
+                    tag: bucket.tags[slot],
+                    value: bucket.values[slot],
+                    copies: bucket.copies[slot],
+                };
+                let was_first = self.homes_in(held.key, old.len())[0] == number;
+                let homes = self.homes(held.key);
+                let same = homes[usize::from(!was_first)];
+                let free = self.buckets[same].free();
+                let position = if free == 0 {
+                    self.free_position(held.key)
+                } else {
+                    let slot = free.trailing_zeros() as usize / 8;
+                    Some(Position { bucket: same, slot })
+                };
+                match position {
+                    Some(position) => self.put(position, held),
+                    None => return false,
                 }
             }
         }
+        true
     }
 
     #[inline]
-    fn home(&self, key: u64, buckets: usize) -> usize {
+    fn homes(&self, key: u64) -> [usize; 2] {
+        self.homes_in(key, self.buckets.len())
+    }
+
+    /// The two buckets of a key in a table of `count`; they may be the same.
+    #[inline]
+    fn homes_in(&self, key: u64, count: usize) -> [usize; 2] {
         let product = u128::from(key ^ self.seeds[0]) * u128::from(self.seeds[1]);
         let mixed = product as u64 ^ (product >> 64) as u64;
-        ((u128::from(mixed) * buckets as u128) >> 64) as usize
+        let home = |half: u64| ((half * count as u64) >> 32) as usize;
+        [home(mixed >> 32), home(mixed & 0xffff_ffff)]
     }
-
-    #[inline]
-    fn after(&self, bucket: usize) -> usize {
-        if bucket + 1 < self.buckets.len() {
-            bucket + 1
-        } else {
-            0
-        }
-    }
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch never faults, whatever the address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = address;
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    const STEPS: u64 = if cfg!(miri) { 2000 } else { 200_000 };
-
-    /// Random numbers of splitmix64.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, count: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            ((u128::from(mixed ^ mixed >> 27) * u128::from(count)) >> 64) as u64
-        }
-    }
-
-    #[test]
-    fn answers_as_a_hash_map_does_and_leaves_no_counts_behind() {
-        for seed in 1..4 {
-            let mut random = Random(seed);
-            let mut map = EngineMap::new();
-            let mut model: HashMap<EngineKey, u64> = HashMap::new();
-            for step in 0..STEPS {
-                let kind = if random.below(8) == 0 {
-                    KeyKind::Negative
-                } else {
-                    KeyKind::Natural
-                };
-                let bits = random.below(STEPS / 20);
-                let key = EngineKey { bits, kind };
-                let found = map.find(key);
-                let known = model.get(&key).copied();
-                let entry = found.map(|position| map.entry(position));
-                let expected = known.map(|end| Entry::Inline { end });
-                assert_eq!(entry, expected, "seed {seed}, step {step}");
-                match found {
-                    Some(position) => {
-                        assert_eq!(map.key(position), key);
-                        assert_eq!(map.copies(position, 3), 5);
-                        map.remove(position);
-                        model.remove(&key);
-                    }
-                    None => {
-                        let position = map.insert(key, Entry::Inline { end: step });
-                        map.set_copies(position, 3, 5);
-                        model.insert(key, step);
-                    }
-                }
-                assert_eq!(map.len(), model.len());
-            }
-            for key in model.keys() {
-                let position = map.find(*key).expect("the key is there");
-                map.remove(position);
-            }
-            assert!(map.buckets.iter().all(|bucket| {
-                bucket.overflow == 0 && bucket.metas.iter().all(|meta| *meta == 0)
-            }));
-        }
-    }
-}
+mod tests;

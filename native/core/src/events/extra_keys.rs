@@ -4,7 +4,7 @@
 //! where they lie; its structure has been checked.
 #![deny(clippy::indexing_slicing)]
 
-use super::engine_blocks::ExtraBytes;
+use super::block_aside::ExtraBytes;
 use super::text;
 use super::walker::{Refusal, Value, Walker};
 

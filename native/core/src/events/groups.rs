@@ -3,7 +3,7 @@
 //! from the events; kept over clears, because the model behind a publisher stays the same, but for
 //! block sizes. Borders are doubles, as the portable core computes them.
 
-use super::decode::{Event, GPU, SpecKind, StoredEvent};
+use super::event::{Event, GPU, SpecKind, StoredEvent};
 use crate::layout::limits::KV_GROUPS_MAX;
 
 /// A window no prompt fills: the whole prefix must be resident.

@@ -2,11 +2,14 @@
 //! whole of it; equal, frame by frame, to the portable core's.
 
 mod applier;
+mod block_aside;
 mod chain;
 mod decode;
 mod engine_blocks;
 mod engine_map;
+mod event;
 mod extra_keys;
+mod fields;
 mod groups;
 mod slab;
 mod store;

@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
+use super::block_aside::{ExtraBytes, GroupTier};
 use super::chain::{ChainPosition, advance, after};
-use super::decode::{Batch, EngineKey, SpecKind, StoredEvent};
-use super::engine_blocks::{EngineBlocks, ExtraBytes, GroupTier};
+use super::decode::Batch;
+use super::engine_blocks::EngineBlocks;
+use super::event::{EngineKey, SpecKind, StoredEvent};
 use super::extra_keys::ExtraKeys;
 use super::groups::KvGroups;
 use super::text;
@@ -14,8 +16,8 @@ use super::writes::Writes;
 use crate::keys::{chain_keys, namespace_seed};
 use crate::layout::limits::NAMESPACES_KEPT;
 
-/// Engine keys whose place in the map is loaded ahead of looking it up.
-const PREFETCH_BLOCKS: usize = 8;
+/// Engine keys of a frame whose places in the map are loaded ahead of looking them up.
+const PREFETCH_BLOCKS: usize = 24;
 
 /// One publisher's state, but for what it has under its virtual id.
 pub struct StoreContext {
@@ -189,10 +191,8 @@ impl<'a> Store<'a> {
             size => (size / context.block_size).max(1) as usize,
         };
         let mut stored = 0;
-        for (i, hash) in hashes.iter().enumerate() {
-            if let Some(ahead) = hashes.get(i + PREFETCH_BLOCKS) {
-                context.blocks.prefetch(*ahead);
-            }
+        for (at, hash) in self.event.hashes.clone().zip(hashes) {
+            context.blocks.load_ahead(self.batch, at);
             if let Some(known) = context.blocks.find(*hash) {
                 context
                     .blocks
@@ -224,18 +224,18 @@ impl<'a> Store<'a> {
     fn run(self, context: &mut StoreContext, start: u64, writes: &mut Writes<'_>) -> StoreOutcome {
         let hashes = self.hashes();
         let blocks = &mut context.blocks;
-        for hash in hashes.iter().take(PREFETCH_BLOCKS) {
-            blocks.prefetch(*hash);
-        }
         let block_size = context.block_size as usize;
         let keys = &mut context.keys;
         keys.clear();
         chain_keys(start, self.token_ids(), block_size, keys);
         let each = self.event.block_size as usize / block_size;
+        let is_usual = each == 1 && self.group == 0;
         let mut stored = 0;
         for (i, hash) in hashes.iter().enumerate() {
-            if let Some(ahead) = hashes.get(i + PREFETCH_BLOCKS) {
-                blocks.prefetch(*ahead);
+            blocks.load_ahead(self.batch, self.event.hashes.start + i);
+            if is_usual && blocks.add_usual(*hash, keys[i], self.event.tier, writes) {
+                stored += 1;
+                continue;
             }
             let end = (i + 1) * each;
             let first = if self.is_state_only() {
@@ -300,6 +300,23 @@ impl<'a> Store<'a> {
         StoreOutcome {
             stored,
             ..StoreOutcome::default()
+        }
+    }
+}
+
+impl EngineBlocks {
+    /// Begins to load what the first blocks of a frame need.
+    pub fn load_first(&self, batch: &Batch) {
+        for hash in batch.hashes.iter().take(PREFETCH_BLOCKS) {
+            self.prefetch(*hash);
+        }
+    }
+
+    /// Begins to load what the block needs that comes some time after hash `at` of the frame.
+    #[inline]
+    pub fn load_ahead(&self, batch: &Batch, at: usize) {
+        if let Some(hash) = batch.hashes.get(at + PREFETCH_BLOCKS) {
+            self.prefetch(*hash);
         }
     }
 }

@@ -241,26 +241,31 @@ impl<'a> Walker<'a> {
     fn short_ids(&mut self, most: usize, ids: &mut Vec<u32>) -> Result<usize, Refusal> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
+        let before = ids.len();
+        // Written over and cut off again: appending one by one keeps the length in memory.
+        ids.resize(before + most.min(rest.len()), 0);
+        let into = ids.get_mut(before..).unwrap_or_default();
         let mut position = 0;
         let mut count = 0;
         let mut kind = rest.first().copied().unwrap_or(0);
-        while count < most && (kind == 0xcd || kind == 0xce) {
+        for id in into {
             // Up to the type after a long one.
-            let Some(chunk) = rest
+            let chunk = rest
                 .get(position..)
-                .and_then(|rest| rest.first_chunk::<6>())
-            else {
+                .and_then(|rest| rest.first_chunk::<6>());
+            let Some(chunk) = chunk.filter(|_| kind == 0xcd || kind == 0xce) else {
                 break;
             };
             let [_, first, second, third, fourth, after_long] = *chunk;
             let is_long = kind == 0xce;
             let short = u32::from(u16::from_be_bytes([first, second]));
             let long = u32::from_be_bytes([first, second, third, fourth]);
-            ids.push(select_unpredictable(is_long, long, short));
+            *id = select_unpredictable(is_long, long, short);
             kind = select_unpredictable(is_long, after_long, third);
             position += select_unpredictable(is_long, 5, 3);
             count += 1;
         }
+        ids.truncate(before + count);
         // One byte of each was owed.
         self.claim(position - count)?;
         self.position = start + position;

@@ -164,10 +164,9 @@ impl Words for SharedWords {
         pages::advise_large_pages(self.address(from), end.saturating_sub(from) * 4);
     }
 
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
     #[inline]
     fn prefetch(&self, at: usize) {
-        wide::prefetch(self.address(at));
+        pages::prefetch(self.address(at));
     }
 }
 
@@ -177,8 +176,8 @@ impl Words for SharedWords {
 mod wide {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m128i, _MM_HINT_T0, _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32,
-        _mm_prefetch, _mm_set1_epi32,
+        __m128i, _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32,
+        _mm_set1_epi32,
     };
     use std::sync::atomic::AtomicU32;
 
@@ -238,11 +237,5 @@ mod wide {
             );
         }
         (pair as u32 == tag).then_some((pair >> 32) as u32)
-    }
-
-    #[inline]
-    pub fn prefetch(address: *const u8) {
-        // SAFETY: a prefetch never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
 }

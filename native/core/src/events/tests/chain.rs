@@ -6,9 +6,10 @@ use std::rc::Rc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::block_aside::ExtraBytes;
 use super::super::chain::{ChainPosition, advance, after};
-use super::super::decode::{EngineKey, KeyKind};
-use super::super::engine_blocks::{EngineBlocks, ExtraBytes, Known};
+use super::super::engine_blocks::{EngineBlocks, Known};
+use super::super::event::{EngineKey, KeyKind};
 use super::world::World;
 use crate::keys::chain_keys;
 

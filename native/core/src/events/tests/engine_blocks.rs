@@ -8,9 +8,10 @@ use std::rc::{Rc, Weak};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::block_aside::{Block, ExtraBytes, GroupTier};
 use super::super::chain::{ChainPosition, advance, after};
-use super::super::decode::{EngineKey, KeyKind};
-use super::super::engine_blocks::{Block, EngineBlocks, ExtraBytes, GroupTier, Known};
+use super::super::engine_blocks::{EngineBlocks, Known};
+use super::super::event::{EngineKey, KeyKind};
 use super::super::writes::OtherOwners;
 use super::model::{BLOCK_SIZE, Model, SEED};
 use super::world::World;

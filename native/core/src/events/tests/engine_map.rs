@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::decode::{EngineKey, KeyKind};
 use super::super::engine_map::{COPIES_MAX, EngineMap, Entry};
+use super::super::event::{EngineKey, KeyKind};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,7 +20,7 @@ enum Step {
     Copies {
         key: EngineKey,
         tier: u8,
-        copies: u16,
+        copies: u8,
     },
     MoveAside {
         key: EngineKey,
@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Held {
     entry: Entry,
-    copies: [u16; 4],
+    copies: [u8; 4],
 }
 
 #[derive(Default)]

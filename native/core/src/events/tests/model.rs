@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::engine_blocks::GroupTier;
+use super::super::block_aside::GroupTier;
 use crate::index::Residency;
 use crate::keys::chain_keys;
 
