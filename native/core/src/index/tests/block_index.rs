@@ -105,66 +105,9 @@ impl Machine {
     fn apply(&mut self, step: Step) {
         match step {
             Step::Open { writer, slot } => self.open(writer, slot),
-            Step::Write {
-                writer,
-                generation,
-                key: number,
-                tier,
-                group,
-                present,
-            } => {
-                if let Some(at) = self.pick(generation) {
-                    self.write(
-                        writer,
-                        at,
-                        Residency {
-                            key: key(number),
-                            tier,
-                            group,
-                        },
-                        present,
-                    );
-                }
-            }
-            Step::Store {
-                generation,
-                count,
-                tier,
-                group,
-            } => {
-                if let Some(at) = self.pick(generation) {
-                    for key in keys(count) {
-                        self.write(0, at, Residency { key, tier, group }, true);
-                    }
-                }
-            }
-            Step::Drop { writer, generation } => {
-                if let Some(at) = self.pick(generation) {
-                    self.writers[writer].drop_endpoint(self.generations[at].id);
-                    self.close(|number, _| number == at);
-                }
-            }
             Step::DropSlot { writer, slot } => {
                 self.writers[writer].drop_slot(slot);
                 self.close(|_, one| one.slot == slot);
-            }
-            Step::Window {
-                generation,
-                group,
-                blocks,
-            } => {
-                if let Some(at) = self.pick(generation) {
-                    let one = &mut self.generations[at];
-                    self.writers[0].set_group_window(one.id, group, blocks);
-                    one.windows.insert(group, blocks.max(1));
-                }
-            }
-            Step::Alignment { generation, blocks } => {
-                if let Some(at) = self.pick(generation) {
-                    let one = &mut self.generations[at];
-                    self.writers[0].set_hit_alignment(one.id, blocks);
-                    one.alignment = blocks.max(1);
-                }
             }
             Step::Sweep { writer, buckets } => {
                 if self.writers[writer].sweep(buckets) {
@@ -173,8 +116,62 @@ impl Machine {
             }
             Step::Recover => self.recover(),
             Step::Match { count, limit } => self.check_match(&keys(count), limit),
+            Step::Write { generation, .. }
+            | Step::Store { generation, .. }
+            | Step::Drop { generation, .. }
+            | Step::Window { generation, .. }
+            | Step::Alignment { generation, .. } => {
+                if let Some(at) = self.pick(generation) {
+                    self.apply_to(at, step);
+                }
+            }
         }
         self.check_holders();
+    }
+
+    fn apply_to(&mut self, at: usize, step: Step) {
+        let id = self.generations[at].id;
+        match step {
+            Step::Write {
+                writer,
+                key: number,
+                tier,
+                group,
+                present,
+                ..
+            } => {
+                self.write(
+                    writer,
+                    at,
+                    Residency {
+                        key: key(number),
+                        tier,
+                        group,
+                    },
+                    present,
+                );
+            }
+            Step::Store {
+                count, tier, group, ..
+            } => {
+                for key in keys(count) {
+                    self.write(0, at, Residency { key, tier, group }, true);
+                }
+            }
+            Step::Drop { writer, .. } => {
+                self.writers[writer].drop_endpoint(id);
+                self.close(|number, _| number == at);
+            }
+            Step::Window { group, blocks, .. } => {
+                self.writers[0].set_group_window(id, group, blocks);
+                self.generations[at].windows.insert(group, blocks.max(1));
+            }
+            Step::Alignment { blocks, .. } => {
+                self.writers[0].set_hit_alignment(id, blocks);
+                self.generations[at].alignment = blocks.max(1);
+            }
+            _ => unreachable!("it names no generation"),
+        }
     }
 
     fn pick(&self, generation: Index) -> Option<usize> {

@@ -5,7 +5,7 @@ use proptest::sample::Index;
 
 use super::block_index::{GROUPS, KEYS, SLOTS};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Step {
     Open {
         writer: usize,
