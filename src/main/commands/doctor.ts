@@ -70,6 +70,7 @@ async function examine(
   const examined = {
     ...configuration,
     endpoints: configuration.endpoints.filter((endpoint) => endpoint.url === url),
+    endpointsFile: null,
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
     headers: { decision: true },
