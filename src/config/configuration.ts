@@ -32,7 +32,7 @@ export interface ModelSettings {
   readonly blockSize: number | null;
 }
 
-/** One plugin of the profile with its parameters as written. */
+/** One plugin of a policy with its parameters as written. */
 export interface PluginSettings {
   readonly type: string;
   readonly parameters: Readonly<Record<string, unknown>>;
@@ -49,13 +49,21 @@ export interface ProfileSettings {
   readonly picker: PluginSettings;
 }
 
+/** What decides about requests: profiles, who chooses among them, what is found out before. */
+export interface PolicySettings {
+  /** At least one. */
+  readonly profiles: readonly ProfileSettings[];
+  readonly profileHandler: PluginSettings;
+  readonly producers: readonly PluginSettings[];
+}
+
 export interface Configuration {
   readonly listen: ListenAddress;
   readonly admin: ListenAddress;
   readonly endpoints: readonly EndpointSettings[];
   readonly models: Readonly<Record<string, ModelSettings>>;
-  /** The policy's profile, called like it, or the one configured under `scheduling`. */
-  readonly profile: ProfileSettings;
+  /** The built-in one, its profile called like it, or what is configured under `scheduling`. */
+  readonly policy: PolicySettings;
   readonly scrape: {
     readonly intervalMs: number;
     readonly timeoutMs: number;

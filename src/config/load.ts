@@ -5,19 +5,19 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import { ALL_INTERFACES, LOOPBACK, listenAddress } from './addresses.js';
-import { checkProfile } from './build-profile.js';
+import { checkPolicy } from './build-policy.js';
 import type {
   Configuration,
   ConfigurationFlags,
   ListenAddress,
   ModelSettings,
-  ProfileSettings,
+  PolicySettings,
 } from './configuration.js';
 import { expandEndpoints } from './endpoints.js';
 import type { ConfigurationPath, ConfigurationProblem, Finding } from './explain.js';
 import { ConfigurationError, findingsOf, pathText } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
-import { POLICY_PROFILES } from './policies.js';
+import { POLICY_PROFILES, singleProfilePolicy } from './policies.js';
 import type { FileConfiguration } from './schema.js';
 import { fileSchema } from './schema.js';
 import { keysOf } from './schema-keys.js';
@@ -100,7 +100,7 @@ function settle(
     admin: listen(file.admin, LOOPBACK, reportAt('admin')),
     endpoints,
     models: models(file, files, report),
-    profile: profile(file, report),
+    policy: policy(file, report),
     scrape: {
       intervalMs: scrape.interval,
       timeoutMs: scrape.timeout,
@@ -166,12 +166,32 @@ function models(
   return Object.fromEntries(entries);
 }
 
-function profile(file: FileConfiguration, report: (finding: Finding) => void): ProfileSettings {
-  if (file.scheduling === undefined) return POLICY_PROFILES[file.policy ?? 'precise'];
+function policy(file: FileConfiguration, report: (finding: Finding) => void): PolicySettings {
+  const { scheduling } = file;
+  if (scheduling === undefined) {
+    return singleProfilePolicy(POLICY_PROFILES[file.policy ?? 'precise']);
+  }
   if (file.policy !== undefined) {
     const text = 'give either `policy` or `scheduling`, not both';
     report({ path: ['scheduling'], at: 'key', text });
   }
-  checkProfile(file.scheduling.profile, ['scheduling', 'profile'], report);
-  return file.scheduling.profile;
+  const { profile, profiles, profileHandler, producers } = scheduling;
+  if ((profile === undefined) === (profiles === undefined)) {
+    const text = 'give either `profile` or `profiles`';
+    report({ path: ['scheduling'], at: 'key', text });
+  }
+  const settings: PolicySettings = {
+    profiles: profile === undefined ? (profiles ?? []) : [profile],
+    profileHandler,
+    producers,
+  };
+  if (settings.profiles.length === 0) return settings;
+  const paths = {
+    profile: (position: number): ConfigurationPath =>
+      profile === undefined ? ['scheduling', 'profiles', position] : ['scheduling', 'profile'],
+    profileHandler: ['scheduling', 'profileHandler'],
+    producers: ['scheduling', 'producers'],
+  };
+  checkPolicy(settings, paths, report);
+  return settings;
 }

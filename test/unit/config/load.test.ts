@@ -54,7 +54,7 @@ test('nothing at all is a configuration', () => {
   assert.deepEqual(configuration.admin, { host: '127.0.0.1', port: 8081 });
   assert.deepEqual(configuration.endpoints, []);
   assert.deepEqual(
-    configuration.profile.scorers.map(({ type, weight }) => [type, weight]),
+    configuration.policy.profiles[0]?.scorers.map(({ type, weight }) => [type, weight]),
     [
       ['prefix-cache-scorer', 3],
       ['kv-cache-utilization-scorer', 2],
@@ -178,7 +178,7 @@ test('flags win over the file', () => {
   );
   assert.equal(configuration.listen.port, 2);
   assert.equal(configuration.admin.port, 3);
-  assert.equal(configuration.profile.name, 'round-robin');
+  assert.equal(configuration.policy.profiles[0]?.name, 'round-robin');
   assert.equal(configuration.log.level, 'debug');
   assert.equal(configuration.models['org/model']?.tokenizer, tokenizer);
   assert.deepEqual(
