@@ -2,7 +2,7 @@
 // what every request costs on the main thread after encoding, and what it allocates. Every tenth
 // endpoint holds some of the prompt; loads differ.
 
-import { buildProfile } from '#config/build-profile.js';
+import { buildProfile } from '#config/build-policy.js';
 import { POLICY_PROFILES } from '#config/policies.js';
 import { seededRandom } from '#contracts/random.js';
 import { CandidateSet } from '#contracts/scheduling.js';

@@ -64,7 +64,7 @@ export interface ModelSettings {
   readonly blockSize: number | null;
 }
 
-/** One plugin of the profile with its parameters as written. */
+/** One plugin of a policy with its parameters as written. */
 export interface PluginSettings {
   readonly type: string;
   readonly parameters: Readonly<Record<string, unknown>>;
@@ -81,6 +81,14 @@ export interface ProfileSettings {
   readonly picker: PluginSettings;
 }
 
+/** What decides about requests: profiles, who chooses among them, what is found out before. */
+export interface PolicySettings {
+  /** At least one. */
+  readonly profiles: readonly ProfileSettings[];
+  readonly profileHandler: PluginSettings;
+  readonly producers: readonly PluginSettings[];
+}
+
 export interface Configuration {
   readonly listen: ListenAddress;
   readonly admin: ListenAddress;
@@ -91,8 +99,8 @@ export interface Configuration {
   /** At most one for each model. */
   readonly modelRewrites: readonly ModelRewriteSettings[];
   readonly models: Readonly<Record<string, ModelSettings>>;
-  /** The policy's profile, called like it, or the one configured under `scheduling`. */
-  readonly profile: ProfileSettings;
+  /** The built-in one, its profile called like it, or what is configured under `scheduling`. */
+  readonly policy: PolicySettings;
   readonly scrape: {
     readonly intervalMs: number;
     readonly timeoutMs: number;

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import { ALL_INTERFACES, LOOPBACK, listenAddress } from './addresses.js';
 import { assumedEvents, withAssumedEvents } from './assumed-events.js';
-import { checkProfile } from './build-profile.js';
+import { checkPolicy } from './build-policy.js';
 import type {
   AssumedEvents,
   Configuration,
@@ -15,15 +15,16 @@ import type {
   ListenAddress,
   ModelRewriteSettings,
   ModelSettings,
-  ProfileSettings,
+  PolicySettings,
 } from './configuration.js';
 import { expandEndpoints, withListedEndpoints } from './endpoints.js';
 import { readEndpointsFile } from './endpoints-file.js';
 import type { ConfigurationPath, ConfigurationProblem, Finding, Origin } from './explain.js';
 import { ConfigurationError, findingsOf } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
+import { ignoredInPolicy } from './ignored-parameters.js';
 import { type ConfigurationPart, type MergedParts, mergeParts } from './parts.js';
-import { POLICY_PROFILES } from './policies.js';
+import { POLICY_PROFILES, singleProfilePolicy } from './policies.js';
 import { readParts } from './read-parts.js';
 import type { FileConfiguration } from './schema.js';
 import { fileSchema } from './schema.js';
@@ -65,13 +66,26 @@ export function loadConfiguration(input: ConfigurationInput): Configuration {
   }
   const folderOf = (part: ConfigurationPart | null | undefined): string =>
     part === null || part === undefined ? '.' : path.dirname(part.source);
+  const mentioned: ConfigurationProblem[] = [];
   const settled = settle(parsed.data, {
     folder: folderOf(parts.find(({ kind }) => kind === 'own')),
     endpointsFolder: folderOf(merged.partOf(['endpointsFile', 'path'])),
     report,
+    mention: ({ path: at, at: part, text }) => mentioned.push({ ...originOf(at, part), text }),
+    attempt: (read) => {
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof ConfigurationError)) throw error;
+        problems.push(...error.problems);
+        return null;
+      }
+    },
   });
   if (problems.length > 0) throw new ConfigurationError(problems);
-  for (const warning of [...warnings, ...withoutEndpoints(settled, parts)]) input.warn(warning);
+  for (const warning of [...warnings, ...mentioned, ...withoutEndpoints(settled, parts)]) {
+    input.warn(warning);
+  }
   return settled;
 }
 
@@ -108,11 +122,15 @@ interface Surroundings {
   /** What the path of the endpoints file is relative to. */
   readonly endpointsFolder: string;
   readonly report: (finding: Finding) => void;
+  /** Told of what is valid and has no effect. */
+  readonly mention: (finding: Finding) => void;
+  /** Reads another file; null when something is wrong in it, which is kept for the end. */
+  readonly attempt: <Value>(read: () => Value) => Value | null;
 }
 
 /** Looks up and checks what the schema cannot. */
 function settle(file: FileConfiguration, surroundings: Surroundings): Configuration {
-  const { folder, endpointsFolder, report } = surroundings;
+  const { folder, endpointsFolder, report, mention } = surroundings;
   const reportAt =
     (...at: ConfigurationPath) =>
     (text: string): void =>
@@ -122,7 +140,8 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
   const own = expandEndpoints(file.endpoints, files, report);
   const assumed = assumedEvents(file.events, (field, text) => reportAt('events', field)(text));
   const endpointsFile = endpointsFileSettings(file, endpointsFolder, own);
-  const endpoints = readEndpoints({ own, endpointsFile, assumed });
+  const endpoints =
+    surroundings.attempt(() => readEndpoints({ own, endpointsFile, assumed })) ?? own;
   return {
     listen: listen(file.listen, ALL_INTERFACES, reportAt('listen')),
     // A port alone must not open the admin port to clients by accident.
@@ -132,7 +151,7 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     objectives: file.objectives,
     modelRewrites: modelRewrites(file, report),
     models: models(file, files, report),
-    profile: profile(file, report),
+    policy: policy(file, report, mention),
     scrape: {
       intervalMs: scrape.interval,
       timeoutMs: scrape.timeout,
@@ -251,12 +270,37 @@ function models(
   return Object.fromEntries(entries);
 }
 
-function profile(file: FileConfiguration, report: (finding: Finding) => void): ProfileSettings {
-  if (file.scheduling === undefined) return POLICY_PROFILES[file.policy ?? 'precise'];
+function policy(
+  file: FileConfiguration,
+  report: (finding: Finding) => void,
+  mention: (finding: Finding) => void,
+): PolicySettings {
+  const { scheduling } = file;
+  if (scheduling === undefined) {
+    return singleProfilePolicy(POLICY_PROFILES[file.policy ?? 'precise']);
+  }
   if (file.policy !== undefined) {
     const text = 'give either `policy` or `scheduling`, not both';
     report({ path: ['scheduling'], at: 'key', text });
   }
-  checkProfile(file.scheduling.profile, ['scheduling', 'profile'], report);
-  return file.scheduling.profile;
+  const { profile, profiles, profileHandler, producers } = scheduling;
+  if ((profile === undefined) === (profiles === undefined)) {
+    const text = 'give either `profile` or `profiles`';
+    report({ path: ['scheduling'], at: 'key', text });
+  }
+  const settings: PolicySettings = {
+    profiles: profile === undefined ? (profiles ?? []) : [profile],
+    profileHandler,
+    producers,
+  };
+  if (settings.profiles.length === 0) return settings;
+  const paths = {
+    profile: (position: number): ConfigurationPath =>
+      profile === undefined ? ['scheduling', 'profiles', position] : ['scheduling', 'profile'],
+    profileHandler: ['scheduling', 'profileHandler'],
+    producers: ['scheduling', 'producers'],
+  };
+  checkPolicy(settings, paths, report);
+  for (const finding of ignoredInPolicy(settings, paths)) mention(finding);
+  return settings;
 }

@@ -2,7 +2,7 @@
 // llm-d, or the older form of that. What is wrong in any of them is told for all at once.
 
 import { readFileSync } from 'node:fs';
-import type { ConfigurationProblem } from './explain.js';
+import type { ConfigurationProblem, Origin } from './explain.js';
 import { ConfigurationError, pathText } from './explain.js';
 import { documentKind } from './llm-d/document-kind.js';
 import { translateEndpointPickerConfig } from './llm-d/endpoint-picker-config.js';
@@ -52,7 +52,7 @@ function readPart(file: string, environment: Environment): ReadPart {
     return { part: ownPart(readYaml(text, file, environment), file), warnings: [] };
   }
   const translation = translate(kind, plain, file);
-  return { part: translation.part(), warnings: translation.warnings };
+  return { part: translation.part(), warnings: translation.warnings.toSorted(byPlace) };
 }
 
 /** Reads a file of llm-d's as our own YAML; throws a ConfigurationError with what is wrong in it. */
@@ -65,8 +65,15 @@ export function translate(
     kind === 'endpoint-picker-config'
       ? translateEndpointPickerConfig(yaml, file)
       : translateExternalProcessor(yaml, file);
-  if (translation.problems.length > 0) throw new ConfigurationError(translation.problems);
+  if (translation.problems.length > 0) {
+    throw new ConfigurationError(translation.problems.toSorted(byPlace));
+  }
   return translation;
+}
+
+/** As a person reads the file. */
+function byPlace(a: Origin, b: Origin): number {
+  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
 }
 
 function ownPart(yaml: YamlFile, file: string): ConfigurationPart {

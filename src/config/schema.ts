@@ -7,6 +7,7 @@ import type {
   LogLevel,
   ModelRewriteSettings,
   ObjectiveSettings,
+  PluginSettings,
   PolicyName,
   ProfileSettings,
 } from './configuration.js';
@@ -40,7 +41,14 @@ export interface FileConfiguration {
     >
   >;
   readonly policy?: PolicyName | undefined;
-  readonly scheduling?: { readonly profile: ProfileSettings } | undefined;
+  readonly scheduling?:
+    | {
+        readonly profile?: ProfileSettings | undefined;
+        readonly profiles?: readonly ProfileSettings[] | undefined;
+        readonly profileHandler: PluginSettings;
+        readonly producers: readonly PluginSettings[];
+      }
+    | undefined;
   readonly scrape: {
     readonly interval: number;
     readonly timeout: number;
@@ -255,9 +263,26 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       'A built-in scheduling profile; `precise` when neither this nor `scheduling` is given.',
     ),
   scheduling: z
-    .strictObject({ profile: profile.describe('The profile that schedules every request.') })
+    .strictObject({
+      profile: profile.optional().describe('The profile that schedules every request.'),
+      profiles: z
+        .array(profile)
+        .min(1)
+        .max(32)
+        .optional()
+        .describe('Several profiles, instead of `profile`; the profile handler chooses.'),
+      profileHandler: z
+        .strictObject({ type: type('profile handler'), parameters })
+        .prefault({ type: 'single-profile-handler' })
+        .describe('Says which profile schedules a request.'),
+      producers: z
+        .array(z.strictObject({ type: type('producer'), parameters }))
+        .max(32)
+        .default([])
+        .describe('What is found out about a request before it is scheduled, in this order.'),
+    })
     .optional()
-    .describe('A scheduling profile of your own, instead of `policy`.'),
+    .describe('A scheduling policy of your own, instead of `policy`.'),
   scrape: scrape.prefault({}).describe('Reading engine metrics.'),
   probe: z
     .strictObject({

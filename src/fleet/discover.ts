@@ -39,7 +39,12 @@ export interface DiscoveredEngine {
 
 /** Models one engine may list; a longer list is cut, because every model costs the encoder memory. */
 const MODELS_PER_ENGINE_MAX = 1000;
-const NO_METRICS: EngineMetrics = { engine: 'unknown', ranks: [], startTimeSeconds: null };
+const NO_METRICS: EngineMetrics = {
+  engine: 'unknown',
+  ranks: [],
+  adapters: null,
+  startTimeSeconds: null,
+};
 
 /** Asks the engine. Rejects when it cannot be reached or does not list its models. */
 export async function discoverEngine(

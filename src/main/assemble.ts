@@ -2,7 +2,7 @@
 // encoder, event workers, data plane, pipeline, admin port. Called once by compose.ts; starts nothing.
 
 import { randomBytes } from 'node:crypto';
-import { buildProfile, looksAtPrefixes } from '#config/build-profile.js';
+import { buildPolicy, looksAtPrefixes } from '#config/build-policy.js';
 import type { Configuration } from '#config/configuration.js';
 import type {
   BlockIndexOwner,
@@ -15,6 +15,7 @@ import type { DecisionLog } from '#contracts/decision.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
+import { SharedState } from '#contracts/scheduling.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
 import { createBlockIndex } from '#core/index-memory.js';
@@ -128,7 +129,7 @@ function createModelCoordinator(
   }
   const environment = tokenizerEnvironment();
   return new ModelCoordinator({
-    matchesPrompts: looksAtPrefixes(configuration.profile),
+    matchesPrompts: looksAtPrefixes(configuration.policy),
     encoder,
     client,
     clock: processClock,
@@ -194,10 +195,11 @@ function createPipeline(
       isoNow,
       defer: setImmediate,
     },
-    profile: buildProfile(configuration.profile, {
+    policy: buildPolicy(configuration.policy, {
       random,
       endpointCapacity,
       metricsStaleAfterMs: configuration.scrape.staleAfterMs,
+      shared: new SharedState(),
     }),
     localHandlers: localHandlers(reports, () => fleet.modelList()),
     endpointCapacity,

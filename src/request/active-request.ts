@@ -44,6 +44,8 @@ export interface ActiveRequest {
   /** Served id of the model, empty until resolved or when none was named. Set by decide. */
   model: string;
   targets: readonly PlannedTarget[];
+  /** Tokens of the answer to count as in flight. Set by decide. */
+  outputTokens: number;
   /** Set by observe: the load counted now, and where. */
   token: InFlightToken | null;
   target: PlannedTarget | null;
@@ -61,6 +63,7 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     settled: false,
     model: '',
     targets: [],
+    outputTokens: 0,
     token: null,
     target: null,
     speculated: false,

@@ -6,7 +6,7 @@ import { assert, assertNever } from '#contracts/assert.js';
 import type { DataPlaneHandler, ForwardProgress } from '#contracts/core.js';
 import type { Decision } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
-import type { Profile } from '#contracts/plugin.js';
+import type { Policy } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHead } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { ActiveRequest, RequestPorts } from './active-request.js';
@@ -16,6 +16,8 @@ import { admit } from './admit.js';
 import { EncodeGate } from './encode.js';
 import { explain, scoreLogFields } from './explain.js';
 import { forwardOrder, planTargets } from './forward.js';
+import type { HookFailed } from './hooks.js';
+import { notePicked, withPluginHeaders } from './hooks.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
 import {
@@ -26,12 +28,16 @@ import {
   onFirstByte,
   takeBack,
 } from './observe.js';
+import type { PolicyCycle } from './policy-cycle.js';
+import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
 import type { ScheduleCycle } from './schedule.js';
-import { schedule, scheduleCycle } from './schedule.js';
+
+/** Encoding does not tell of images, audio and video yet. */
+const NO_MEDIA: readonly string[] = [];
 
 export interface PipelineOptions {
   readonly ports: RequestPorts;
-  readonly profile: Profile;
+  readonly policy: Policy;
   readonly localHandlers: LocalHandlers;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;
@@ -44,10 +50,18 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #ports: RequestPorts;
   readonly #localHandlers: LocalHandlers;
   readonly #decisionHeaders: boolean;
-  readonly #cycle: ScheduleCycle;
+  readonly #policy: PolicyCycle;
   readonly #gate: EncodeGate;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Map<number, ActiveRequest>();
+  /** A plugin failed after the decision: the request goes on without it. */
+  readonly #hookFailed: HookFailed = ({ requestId }, error) => {
+    this.#ports.observer.policyFailed(this.#policy.current.profile.name);
+    this.#ports.logger.error(
+      { 'x-request-id': requestId, error },
+      'A plugin failed after a decision',
+    );
+  };
   #directory: ModelDirectory;
   #draining = false;
   #admitted = 0;
@@ -57,7 +71,7 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#ports = options.ports;
     this.#localHandlers = options.localHandlers;
     this.#decisionHeaders = options.decisionHeaders;
-    this.#cycle = scheduleCycle(options.profile, options.endpointCapacity);
+    this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#directory = modelDirectory(options.ports.fleet.snapshot());
     this.#gate = new EncodeGate({
       encoder: options.ports.encoder,
@@ -158,10 +172,15 @@ export class RequestPipeline implements DataPlaneHandler {
     }
     if (model instanceof RouterError) return model;
     const context = this.#context(request, encoded, model);
-    const outcome = schedule(this.#cycle, context, model.serving, () => ports.clock.nowMs());
+    const nowMs = (): number => ports.clock.nowMs();
+    const outcome = scheduleByPolicy(this.#policy, context, model.serving, nowMs);
     if (outcome === 'picked') {
       this.#forward(request, context, encoded, model);
       return null;
+    }
+    if (outcome === 'no-profile') {
+      const text = 'the request names a scheduling profile that is not configured';
+      return new RouterError('profile_not_found', text);
     }
     this.#record(request, context, encoded, model);
     if (outcome === 'overloaded') {
@@ -190,6 +209,8 @@ export class RequestPipeline implements DataPlaneHandler {
       blockSize: encoded.blockSize,
       match: matched ? encoded.match : null,
       noMatchReason: encoded.noMatchReason,
+      media: NO_MEDIA,
+      signals: clearSignals(this.#policy),
       fleet: this.#directory.snapshot,
       nowMs: this.#ports.clock.nowMs(),
     };
@@ -202,17 +223,21 @@ export class RequestPipeline implements DataPlaneHandler {
     model: ResolvedModel,
   ): void {
     const ports = this.#ports;
-    request.targets = planTargets(this.#cycle, context);
+    const cycle = this.#policy.current;
+    request.targets = planTargets(cycle, context);
     const [first] = request.targets;
     assert(first !== undefined, 'a picked cycle names an endpoint');
+    request.outputTokens = context.signals.outputTokens;
     beginAttempt(ports, request, first);
     const begunAtMs = ports.clock.nowMs();
     const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
     const shown = this.#decisionHeaders ? overheadMicros : null;
-    const order = forwardOrder(request, context, this.#cycle, shown);
+    const plain = forwardOrder(request, context, cycle, shown);
+    const order = withPluginHeaders(plain, cycle.hooks, context, this.#hookFailed);
     const decision = this.#record(request, context, encoded, model);
     // False: the client has gone, or the plane could not wait; the record of it is on its way.
     if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
+    else notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
     request.settled = true;
     ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
     ports.observer.stage('total', decision.overheadMicros);
@@ -226,7 +251,7 @@ export class RequestPipeline implements DataPlaneHandler {
     model: ResolvedModel,
   ): Decision {
     const ports = this.#ports;
-    const cycle = this.#cycle;
+    const cycle = this.#policy.current;
     const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
     const { targets } = request;
     const at = ports.isoNow();

@@ -4,10 +4,8 @@
 import type { ConfigurationPath } from '../explain.js';
 import { durationText } from '../units.js';
 import type { ListedPlugin, PluginList } from './plugin-list.js';
-import type { EndpointPickerFile } from './schema.js';
+import type { DataLayer, EndpointPickerFile } from './schema.js';
 import type { Translation } from './translation.js';
-
-type DataLayer = NonNullable<EndpointPickerFile['dataLayer']>;
 
 /** Reads `dataLayer`, or `data` as older files call it. */
 export function translateDataLayer(
@@ -78,9 +76,9 @@ function translateDiscovery(
   translation: Translation,
 ): void {
   if (discovery === undefined) return;
-  const nested = discovery.endpoints !== undefined;
-  const at = [...path, 'discovery', ...(nested ? ['endpoints'] : [])];
-  const name = nested ? discovery.endpoints.pluginRef : discovery.pluginRef;
+  const { endpoints, pluginRef } = discovery;
+  const at = [...path, 'discovery', ...(endpoints === undefined ? [] : ['endpoints'])];
+  const name = endpoints?.pluginRef ?? pluginRef;
   if (name === undefined) {
     translation.fault(at, 'value', 'needs `pluginRef`');
     return;

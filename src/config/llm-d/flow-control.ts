@@ -15,7 +15,8 @@ interface Gate {
 /** Every gate llm-d has or had. */
 const GATES: Readonly<Record<string, Gate>> = {
   flowControl: {
-    refused: 'this version has no flow control; leave the gate out, and requests are scheduled as they come',
+    refused:
+      'this version has no flow control; leave the gate out, and requests are scheduled as they come',
     instead: 'requests are scheduled as they come',
   },
   haPopulateNonLeaderDatastore: {
@@ -24,7 +25,10 @@ const GATES: Readonly<Record<string, Gate>> = {
   },
   dataLayer: { refused: null, instead: 'the data layer is always on' },
   prepareDataPlugins: { refused: null, instead: 'producers run before every decision' },
-  enableLegacyMetrics: { refused: null, instead: 'Warmpath reads the metrics of each engine itself' },
+  enableLegacyMetrics: {
+    refused: null,
+    instead: 'Warmpath reads the metrics of each engine itself',
+  },
 };
 
 /** Reads gates, `flowControl` and `saturationDetector`. */

@@ -98,27 +98,13 @@ function putReplayPort(port: number, path: ConfigurationPath, translation: Trans
 }
 
 function tellIgnored(
-  { topicFilter, concurrency, engineType, podDiscoveryConfig }: KvEvents,
+  { topicFilter }: KvEvents,
   path: ConfigurationPath,
   translation: Translation,
 ): void {
-  if (topicFilter !== TOPIC_FILTER && topicFilter !== '') {
-    const text =
-      'has no effect: every topic of an endpoint’s own socket is its; `endpoints[].topic` narrows it';
-    translation.warn([...path, 'topicFilter'], text);
-  }
-  if (concurrency !== undefined) {
-    const text = 'has no effect: `events.shards` says how many threads follow events';
-    translation.warn([...path, 'concurrency'], text);
-  }
-  if (engineType !== undefined) {
-    const text = 'has no effect: Warmpath recognises the engine of each endpoint';
-    translation.warn([...path, 'engineType'], text);
-  }
-  const { podLabelSelector, podNamespace } = podDiscoveryConfig;
-  for (const [key, value] of Object.entries({ podLabelSelector, podNamespace })) {
-    if (value === undefined) continue;
-    const text = 'has no effect: endpoints come from the configuration, not from Kubernetes';
-    translation.warn([...path, 'podDiscoveryConfig', key], text);
-  }
+  // The rest that has no effect is in the plugin's own list.
+  if (topicFilter === TOPIC_FILTER || topicFilter === '') return;
+  const text =
+    "has no effect: every topic of an endpoint's own socket is its; `endpoints[].topic` narrows it";
+  translation.warn([...path, 'topicFilter'], text);
 }

@@ -1,20 +1,23 @@
 // The `plugins` of an EndpointPickerConfig: what each is to Warmpath, what the rest of the file calls
 // it, and which of them nothing refers to.
 
-import type { PluginKind } from '#contracts/plugin.js';
+import { z } from 'zod';
+import type { PluginDefinition, PluginKind } from '#contracts/plugin.js';
 import { CATALOGUE, definitionsOf } from '#plugins/catalogue.js';
 import { REFUSED_PLUGINS } from '#plugins/refused.js';
 import type { ConfigurationPath } from '../explain.js';
 import { findingsOf } from '../explain.js';
+import { ignoredParameters } from '../ignored-parameters.js';
 import { suggestion } from '../nearest-name.js';
 import { keysOf } from '../schema-keys.js';
-import type { EndpointPickerFile } from './schema.js';
+import type { PluginEntry } from './schema.js';
 import { SERVICES, type Service } from './services.js';
 import type { Translation } from './translation.js';
 
 export interface ListedPlugin {
   readonly name: string;
   readonly type: string;
+  /** As written. */
   readonly parameters: Readonly<Record<string, unknown>>;
   /** Where it stands in the file. */
   readonly path: ConfigurationPath;
@@ -38,12 +41,15 @@ export class PluginList {
   readonly #broken = new Set<string>();
   readonly #used = new Set<string>();
   /** By name: types that nothing here knows, told unless somebody excuses them. */
-  readonly #unknown = new Map<string, { readonly type: string; readonly path: ConfigurationPath }>();
+  readonly #unknown = new Map<
+    string,
+    { readonly type: string; readonly path: ConfigurationPath }
+  >();
 
-  constructor(file: EndpointPickerFile['plugins'], translation: Translation) {
+  constructor(entries: readonly PluginEntry[], translation: Translation) {
     this.#translation = translation;
     const names = new Map<string, number>();
-    this.all = file.flatMap(({ name: given, type, parameters }, position) => {
+    this.all = entries.flatMap(({ name: given, type, parameters }, position) => {
       const name = given ?? type;
       const path = ['plugins', position];
       const first = names.get(name);
@@ -81,6 +87,16 @@ export class PluginList {
     return this.#byName.get(name) ?? null;
   }
 
+  /** Whether `name` is there and cannot be used, which has been told or will be. */
+  isBroken(name: string): boolean {
+    return this.#broken.has(name);
+  }
+
+  /** Whether any plugin cannot be used, so that what is missing may be that one. */
+  get hasBroken(): boolean {
+    return this.#broken.size > 0;
+  }
+
   /** Counts `name` as used without asking whether it is there. */
   use(name: string): void {
     this.#used.add(name);
@@ -110,15 +126,18 @@ export class PluginList {
 
   /** What the plugin is; null when it cannot be used, which is told now or in `finish`. */
   #read(plugin: Omit<ListedPlugin, 'kinds' | 'service' | 'called'>): ListedPlugin | null {
-    const { name, type, parameters, path } = plugin;
-    const kinds = definitionsOf(type).map(({ kind }) => kind);
-    if (kinds.length > 0) {
+    const { name, type, path } = plugin;
+    const definitions = definitionsOf(type);
+    if (definitions.length > 0) {
+      this.#readDefined(plugin, definitions);
+      const kinds = definitions.map(({ kind }) => kind);
       const called = kinds.map((kind) => `a ${kind}`).join(' and ');
       return { ...plugin, kinds, service: null, called };
     }
     const refused = REFUSED_PLUGINS.get(type);
     if (refused !== undefined) {
-      this.#translation.fault([...path, 'type'], 'value', `\`${type}\` is not supported: ${refused}`);
+      const text = `\`${type}\` is not supported: ${refused}`;
+      this.#translation.fault([...path, 'type'], 'value', text);
       return null;
     }
     const service = Object.hasOwn(SERVICES, type) ? SERVICES[type] : undefined;
@@ -126,27 +145,52 @@ export class PluginList {
       this.#unknown.set(name, { type, path });
       return null;
     }
-    const { parameters: schema, instead, role } = service;
-    const parsed = schema.safeParse(parameters);
-    if (!parsed.success) {
-      const keys = (at: ConfigurationPath): readonly string[] => keysOf(schema, at);
-      for (const finding of findingsOf(parsed.error.issues, parameters, keys)) {
-        const at = [...path, 'parameters', ...finding.path];
-        this.#translation.fault(at, finding.at, finding.text);
-      }
-    } else if (instead !== null) {
-      this.#translation.warn(path, `\`${type}\` has no effect: ${instead}`);
+    if (this.#check(plugin, service.parameters) && service.instead !== null) {
+      this.#translation.warn(path, `\`${type}\` has no effect: ${service.instead}`);
     }
-    const called = `${role === 'extractor' ? 'an' : 'a'} ${role}`;
+    const called = `${service.role === 'extractor' ? 'an' : 'a'} ${service.role}`;
     return { ...plugin, kinds: [], service, called };
+  }
+
+  /** Checks the parameters of a plugin that we have, once for every kind of it. */
+  #readDefined(
+    plugin: Pick<ListedPlugin, 'path' | 'parameters'>,
+    definitions: readonly PluginDefinition[],
+  ): void {
+    for (const definition of definitions) {
+      const { parameters: schema, type } = definition;
+      if (!(schema instanceof z.ZodType)) throw new Error(`${type}: its schema is no zod schema`);
+      // What is wrong for one kind is wrong for the others too, and told once.
+      if (!this.#check(plugin, schema)) return;
+    }
+    const [first] = definitions;
+    if (first === undefined) return;
+    for (const { path, text } of ignoredParameters(first, plugin.parameters)) {
+      this.#translation.warn([...plugin.path, 'parameters', ...path], text);
+    }
+  }
+
+  #check(
+    { path, parameters }: Pick<ListedPlugin, 'path' | 'parameters'>,
+    schema: z.ZodType,
+  ): boolean {
+    const parsed = schema.safeParse(parameters);
+    if (parsed.success) return true;
+    const keys = (at: ConfigurationPath): readonly string[] => keysOf(schema, at);
+    for (const finding of findingsOf(parsed.error.issues, parameters, keys)) {
+      const at = [...path, 'parameters', ...finding.path];
+      this.#translation.fault(at, finding.at, finding.text);
+    }
+    return false;
   }
 }
 
 function unknownType(type: string): string {
-  const known = [
+  const usable = [
     ...CATALOGUE.flatMap((definition) => [definition.type, ...definition.aliases]),
     ...Object.keys(SERVICES),
-    ...REFUSED_PLUGINS.keys(),
   ];
-  return `unknown plugin type \`${type}\`${suggestion(type, known)}`;
+  // Only then: nobody is helped by a suggestion that will be refused.
+  const hint = suggestion(type, usable) || suggestion(type, REFUSED_PLUGINS.keys());
+  return `unknown plugin type \`${type}\`${hint}`;
 }

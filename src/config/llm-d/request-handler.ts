@@ -14,7 +14,7 @@ export function translateRequestHandler(
 ): void {
   const refer = (name: string, path: ConfigurationPath): void => {
     const plugin = plugins.lookUp(name, path);
-    if (plugin === null || plugin.role === 'parser') return;
+    if (plugin === null || plugin.service?.role === 'parser') return;
     const text = `\`${name}\` is ${plugin.called}, not a parser`;
     translation.fault(path, 'value', text);
   };

@@ -4,13 +4,12 @@
 import type { PluginKind } from '#contracts/plugin.js';
 import { definitionsOf } from '#plugins/catalogue.js';
 import type { ConfigurationPath } from '../explain.js';
+import { effectiveParameters } from '../ignored-parameters.js';
 import { suggestion } from '../nearest-name.js';
 import { POLICY_PROFILES } from '../policies.js';
 import type { ListedPlugin, PluginList } from './plugin-list.js';
-import type { EndpointPickerFile } from './schema.js';
+import type { EndpointPickerFile, SchedulingProfile } from './schema.js';
 import type { Translation } from './translation.js';
-
-type FileProfile = EndpointPickerFile['schedulingProfiles'][number];
 
 /** What llm-d calls a profile that has no name. */
 const DEFAULT_PROFILE = 'default';
@@ -45,8 +44,9 @@ export function translateScheduling(
   }
   translateProfileHandler(schedulingProfiles.length, plugins, translation);
   for (const [position, producer] of plugins.ofKind('producer').entries()) {
-    place(producer, ['scheduling', 'producers', position], producer.path, plugins, translation);
+    place(producer, ['scheduling', 'producers', position], producer.path, translation);
   }
+  checkReferences(plugins, translation);
 }
 
 /** Puts the plugins of profiles to our lists, whose lengths it keeps. */
@@ -72,7 +72,7 @@ class ProfileReader {
   }
 
   /** `from` is null where the profile is made up, and its plugins stand for themselves. */
-  read(profile: FileProfile, path: ConfigurationPath, from: ConfigurationPath | null): void {
+  read(profile: SchedulingProfile, path: ConfigurationPath, from: ConfigurationPath | null): void {
     this.#translation.put([...path, 'name'], profile.name, [...(from ?? []), 'name']);
     const counts = { filter: 0, scorer: 0, picker: 0 };
     for (const [position, { pluginRef, weight }] of profile.plugins.entries()) {
@@ -104,7 +104,7 @@ class ProfileReader {
       return;
     }
     const at = kind === 'picker' ? ['picker'] : [`${kind}s`, count];
-    place(plugin, [...path, ...at], from, this.#plugins, this.#translation);
+    place(plugin, [...path, ...at], from, this.#translation);
   }
 
   #weigh(
@@ -118,11 +118,7 @@ class ProfileReader {
   }
 
   /** Tells of references and weights that llm-d passes over too. */
-  #mention(
-    plugin: ListedPlugin,
-    weight: number | null | undefined,
-    from: ConfigurationPath,
-  ): void {
+  #mention(plugin: ListedPlugin, weight: number | null | undefined, from: ConfigurationPath): void {
     const { name, kinds, called } = plugin;
     if (!kinds.some((kind) => PROFILE_KINDS.includes(kind))) {
       const text = `\`${name}\` has no effect in a profile: it is ${called}`;
@@ -141,7 +137,7 @@ class ProfileReader {
       return;
     }
     this.#plugins.use(listed.name);
-    place(listed, [...path, 'picker'], listed.path, this.#plugins, this.#translation);
+    place(listed, [...path, 'picker'], listed.path, this.#translation);
   }
 }
 
@@ -150,42 +146,41 @@ function place(
   plugin: ListedPlugin,
   path: ConfigurationPath,
   from: ConfigurationPath,
-  plugins: PluginList,
   translation: Translation,
 ): void {
-  const parameters = withTypes(plugin, plugins, translation);
-  translation.put(path, { type: typeOf(plugin), parameters }, from);
+  const { type } = plugin;
+  const today = definitionsOf(type)[0]?.type ?? type;
+  translation.put(path, { type: today, parameters: parametersOf(plugin) }, from);
   translation.trace([...path, 'type'], [...plugin.path, 'type']);
   translation.trace([...path, 'parameters'], [...plugin.path, 'parameters']);
 }
 
-/** Today's name of its type. */
-function typeOf({ type }: ListedPlugin): string {
-  return definitionsOf(type)[0]?.type ?? type;
+/** What of the parameters has an effect; where KV events are is told apart from scheduling. */
+function parametersOf({ type, parameters }: ListedPlugin): Readonly<Record<string, unknown>> {
+  const [definition] = definitionsOf(type);
+  const { kvEventsConfig: _events, ...rest } =
+    definition === undefined ? parameters : effectiveParameters(definition, parameters);
+  return rest;
 }
 
-/** The parameters with names of other plugins replaced by their types: ours have no names. */
-function withTypes(
-  { parameters, path }: ListedPlugin,
-  plugins: PluginList,
-  translation: Translation,
-): Readonly<Record<string, unknown>> {
-  const entries = Object.entries(parameters).map(([key, value]) => {
-    if (!REFERENCES.includes(key) || typeof value !== 'string') return [key, value] as const;
-    plugins.use(value);
-    const named = plugins.find(value);
-    if (named !== null) return [key, typeOf(named)] as const;
-    // llm-d makes producers that are named by their type and not listed.
-    if (definitionsOf(value).some(({ kind }) => kind === 'producer')) return [key, value] as const;
-    const hint = suggestion(
-      value,
-      plugins.all.map(({ name }) => name),
-    );
-    const text = `no plugin is called \`${value}\`${hint}`;
-    translation.fault([...path, 'parameters', key], 'value', text);
-    return [key, value] as const;
-  });
-  return Object.fromEntries(entries);
+/** Checks names of other plugins among the parameters: our plugins need none, llm-d's do. */
+function checkReferences(plugins: PluginList, translation: Translation): void {
+  for (const { parameters, path } of plugins.all) {
+    for (const key of REFERENCES) {
+      const name = parameters[key];
+      if (typeof name !== 'string' || name === '') continue;
+      plugins.use(name);
+      // llm-d makes producers that are named by their type and not listed.
+      const made = definitionsOf(name).some(({ kind }) => kind === 'producer');
+      if (made || plugins.find(name) !== null || plugins.isBroken(name)) continue;
+      const hint = suggestion(
+        name,
+        plugins.all.map((plugin) => plugin.name),
+      );
+      const text = `no plugin is called \`${name}\`${hint}`;
+      translation.fault([...path, 'parameters', key], 'value', text);
+    }
+  }
 }
 
 function translateProfileHandler(
@@ -198,8 +193,8 @@ function translateProfileHandler(
     const text = `\`${second.name}\` is a second profile handler beside \`${handler.name}\``;
     translation.fault([...second.path, 'type'], 'value', text);
   } else if (handler !== undefined) {
-    place(handler, ['scheduling', 'profileHandler'], handler.path, plugins, translation);
-  } else if (profileCount > 1) {
+    place(handler, ['scheduling', 'profileHandler'], handler.path, translation);
+  } else if (profileCount > 1 && !plugins.hasBroken) {
     const text =
       'several profiles need a profile handler among the plugins, such as `header-profile-handler`';
     translation.fault(['schedulingProfiles'], 'key', text);

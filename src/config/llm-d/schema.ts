@@ -3,6 +3,65 @@
 
 import { z } from 'zod';
 
+/** The name of an entry of `plugins`. */
+export interface Reference {
+  readonly pluginRef: string;
+}
+
+export interface PluginEntry {
+  readonly name?: string | undefined;
+  readonly type: string;
+  readonly parameters?: Readonly<Record<string, unknown>> | null | undefined;
+}
+
+export interface SchedulingProfile {
+  readonly name: string;
+  readonly plugins: readonly (Reference & { readonly weight?: number | null | undefined })[];
+}
+
+export interface DataLayer {
+  readonly injectDefaults: boolean;
+  readonly sources: readonly (Reference & { readonly extractors: readonly Reference[] })[];
+  readonly discovery?:
+    | { readonly pluginRef?: string | undefined; readonly endpoints?: Reference | undefined }
+    | undefined;
+  readonly peerDiscovery?: Reference | undefined;
+  readonly crossReplicaSyncerPluginRef?: string | undefined;
+  readonly crossReplicaSyncInterval?: string | undefined;
+}
+
+interface Band {
+  readonly fairnessPolicyRef?: string | undefined;
+  readonly orderingPolicyRef?: string | undefined;
+}
+
+interface SaturationDetector {
+  readonly pluginRef?: string | undefined;
+}
+
+/** Of flow control only the references are looked at. */
+export interface FlowControl {
+  readonly defaultPriorityBand?: Band | undefined;
+  readonly defaultNegativePriorityBand?: Band | undefined;
+  readonly priorityBands: readonly Band[];
+  readonly usageLimitPolicyPluginRef?: string | undefined;
+  readonly saturationDetector?: SaturationDetector | undefined;
+}
+
+/** The file as validated. */
+export interface EndpointPickerFile {
+  readonly featureGates: readonly string[];
+  readonly plugins: readonly PluginEntry[];
+  readonly schedulingProfiles: readonly SchedulingProfile[];
+  readonly dataLayer?: DataLayer | null | undefined;
+  /** `dataLayer` until v0.4. */
+  readonly data?: DataLayer | null | undefined;
+  readonly flowControl?: FlowControl | null | undefined;
+  readonly requestHandler?: { readonly parsers: readonly Reference[] } | null | undefined;
+  readonly saturationDetector?: SaturationDetector | null | undefined;
+  readonly parser?: Reference | null | undefined;
+}
+
 const reference = z.strictObject({ pluginRef: z.string().min(1) });
 /** Sizes and counts as Kubernetes writes them. */
 const quantity = z.union([z.string(), z.number()], { error: 'expected a quantity such as 1Gi' });
@@ -40,7 +99,7 @@ const dataLayer = z.strictObject({
 });
 
 /** Schema of the file. */
-export const endpointPickerSchema = z.strictObject({
+export const endpointPickerSchema: z.ZodType<EndpointPickerFile> = z.strictObject({
   apiVersion: z.string(),
   kind: z.string(),
   featureGates: z.array(z.string()).default([]),
@@ -69,7 +128,6 @@ export const endpointPickerSchema = z.strictObject({
     )
     .default([]),
   dataLayer: dataLayer.nullish(),
-  /** `dataLayer` until v0.4. */
   data: dataLayer.nullish(),
   flowControl: z
     .strictObject({
@@ -89,6 +147,3 @@ export const endpointPickerSchema = z.strictObject({
   saturationDetector: saturationDetector.nullish(),
   parser: reference.nullish(),
 });
-
-/** The file as validated. */
-export type EndpointPickerFile = z.output<typeof endpointPickerSchema>;

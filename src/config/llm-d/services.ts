@@ -3,7 +3,12 @@
 
 import { z } from 'zod';
 
-export type ServiceRole = 'data source' | 'notification source' | 'extractor' | 'discovery' | 'parser';
+export type ServiceRole =
+  | 'data source'
+  | 'notification source'
+  | 'extractor'
+  | 'discovery'
+  | 'parser';
 
 export interface Service {
   readonly role: ServiceRole;

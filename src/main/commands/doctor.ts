@@ -4,7 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
-import { POLICY_PROFILES } from '#config/policies.js';
+import { POLICY_PROFILES, singleProfilePolicy } from '#config/policies.js';
 import { processClock } from '#workers/process-clock.js';
 import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
@@ -76,7 +76,7 @@ async function examine(
     headers: { decision: true },
     log: { level: 'error' },
     // A policy that does not go by prefixes could send the second probe to another rank.
-    profile: POLICY_PROFILES.precise,
+    policy: singleProfilePolicy(POLICY_PROFILES.precise),
   } as const;
   const router = new ComposedRouter(examined, chosen);
   try {

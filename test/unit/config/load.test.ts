@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import type { Configuration, ConfigurationFlags } from '#config/configuration.js';
-import { ConfigurationError } from '#config/explain.js';
+import { ConfigurationError, type ConfigurationProblem, problemLine } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
 import { indexLayout } from '#contracts/index-layout.js';
 import { repositoryRoot } from '#test/support/paths.js';
@@ -15,6 +15,11 @@ import { repositoryRoot } from '#test/support/paths.js';
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-config-'));
 after(() => rmSync(folder, { recursive: true }));
 const file = path.join(folder, 'warmpath.yaml');
+
+/** Files of our own give no warnings. */
+function warn(warning: ConfigurationProblem): void {
+  assert.fail(problemLine(warning));
+}
 
 interface Options {
   readonly flags?: ConfigurationFlags;
@@ -24,7 +29,7 @@ interface Options {
 function load(text: string, options: Options = {}): Configuration {
   writeFileSync(file, text);
   const { flags = {}, environment = {} } = options;
-  return loadConfiguration({ file, flags, environment });
+  return loadConfiguration({ files: [file], flags, environment, warn });
 }
 
 /** The error's lines, with the file's folder cut off. */
@@ -40,7 +45,7 @@ function mistakes(text: string, options: Options = {}): readonly string[] {
 
 function without(flags: ConfigurationFlags): readonly string[] {
   try {
-    loadConfiguration({ file: null, flags, environment: {} });
+    loadConfiguration({ files: [], warn, flags, environment: {} });
   } catch (error) {
     assert.ok(error instanceof ConfigurationError, String(error));
     return error.message.split('\n');
@@ -49,12 +54,12 @@ function without(flags: ConfigurationFlags): readonly string[] {
 }
 
 test('nothing at all is a configuration', () => {
-  const configuration = loadConfiguration({ file: null, flags: {}, environment: {} });
+  const configuration = loadConfiguration({ files: [], warn, flags: {}, environment: {} });
   assert.deepEqual(configuration.listen, { host: '0.0.0.0', port: 8080 });
   assert.deepEqual(configuration.admin, { host: '127.0.0.1', port: 8081 });
   assert.deepEqual(configuration.endpoints, []);
   assert.deepEqual(
-    configuration.profile.scorers.map(({ type, weight }) => [type, weight]),
+    configuration.policy.profiles[0]?.scorers.map(({ type, weight }) => [type, weight]),
     [
       ['prefix-cache-scorer', 3],
       ['kv-cache-utilization-scorer', 2],
@@ -85,7 +90,8 @@ test('nothing at all is a configuration', () => {
 test('the example configuration loads', () => {
   const example = path.join(repositoryRoot, 'config/warmpath.example.yaml');
   const configuration = loadConfiguration({
-    file: example,
+    files: [example],
+    warn,
     flags: {},
     environment: { WARMPATH_PORT: '9000' },
   });
@@ -178,7 +184,7 @@ test('flags win over the file', () => {
   );
   assert.equal(configuration.listen.port, 2);
   assert.equal(configuration.admin.port, 3);
-  assert.equal(configuration.profile.name, 'round-robin');
+  assert.equal(configuration.policy.profiles[0]?.name, 'round-robin');
   assert.equal(configuration.log.level, 'debug');
   assert.equal(configuration.models['org/model']?.tokenizer, tokenizer);
   assert.deepEqual(
@@ -485,7 +491,13 @@ test('mistakes in flags name the flag', () => {
 
 test('a file that is not there', () => {
   assert.throws(
-    () => loadConfiguration({ file: path.join(folder, 'none'), flags: {}, environment: {} }),
+    () =>
+      loadConfiguration({
+        files: [path.join(folder, 'none')],
+        flags: {},
+        environment: {},
+        warn,
+      }),
     /none: cannot be read: ENOENT/,
   );
 });
