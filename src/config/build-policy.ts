@@ -98,15 +98,17 @@ function picker({ type, parameters }: PluginSettings, host: PluginHost): Profile
   return { type, plugin: definition.create(definition.parameters.parse(parameters), host) };
 }
 
-/** Whether any plugin of the policy looks at matched prefixes. */
-export function looksAtPrefixes({ profiles, producers }: PolicySettings): boolean {
+/** Whether any plugin of the policy goes by prompts, so that they are to be tokenised. */
+export function looksAtPrompts({ profiles, producers }: PolicySettings): boolean {
   const placed = profiles.flatMap(({ filters, scorers, picker }) => [
     ...filters,
     ...scorers,
     picker,
   ]);
   return [...producers, ...placed].some(({ type }) =>
-    definitionsOf(type).some(({ consumes }) => consumes.includes('prefix-match')),
+    definitionsOf(type).some(
+      ({ consumes }) => consumes.includes('prefix-match') || consumes.includes('prompt-tokens'),
+    ),
   );
 }
 

@@ -7,7 +7,7 @@ export interface ParameterSchema<Parameters> {
   parse(value: unknown): Parameters;
 }
 
-/** What an endpoint must report for the plugin to make sense; the fleet scrapes accordingly. */
+/** What a plugin goes by. Where no plugin goes by prompts they are not even tokenised. */
 export type EndpointAttribute =
   | 'waiting'
   | 'running'
@@ -15,6 +15,8 @@ export type EndpointAttribute =
   | 'adapters'
   | 'in-flight'
   | 'prefix-match'
+  /** The prompt's length, for which prompts must be tokenised. */
+  | 'prompt-tokens'
   | 'media'
   | 'session'
   | 'labels';

@@ -2,7 +2,7 @@
 // encoder, event workers, data plane, pipeline, admin port. Called once by compose.ts; starts nothing.
 
 import { randomBytes } from 'node:crypto';
-import { buildPolicy, looksAtPrefixes } from '#config/build-policy.js';
+import { buildPolicy, looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration } from '#config/configuration.js';
 import type {
   BlockIndexOwner,
@@ -129,7 +129,7 @@ function createModelCoordinator(
   }
   const environment = tokenizerEnvironment();
   return new ModelCoordinator({
-    matchesPrompts: looksAtPrefixes(configuration.policy),
+    matchesPrompts: looksAtPrompts(configuration.policy),
     encoder,
     client,
     clock: processClock,
