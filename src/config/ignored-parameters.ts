@@ -2,7 +2,7 @@
 // what to say about it.
 
 import type { PluginDefinition, PluginKind } from '#contracts/plugin.js';
-import { definitionOf } from '#plugins/catalogue.js';
+import { definitionOf, ignoredAmong } from '#plugins/catalogue.js';
 import type { PolicyPaths } from './build-policy.js';
 import type { PluginSettings, PolicySettings } from './configuration.js';
 import type { ConfigurationPath, Finding } from './explain.js';
@@ -12,19 +12,15 @@ type Parameters = Readonly<Record<string, unknown>>;
 
 /** One finding for each reason; paths begin below the parameters. */
 export function ignoredParameters(
-  { ignored }: PluginDefinition,
+  definition: PluginDefinition,
   parameters: Parameters,
 ): readonly Finding[] {
-  return ignored.flatMap(({ paths, why }): readonly Finding[] => {
-    const written = paths.map((path) => path.split('.')).filter((path) => has(parameters, path));
-    const [first] = written;
+  return ignoredAmong(definition, parameters).flatMap(({ paths, why }): readonly Finding[] => {
+    const [first, ...others] = paths;
     if (first === undefined) return [];
-    const others = written.slice(1).map((path) => `\`${path.join('.')}\``);
-    const text =
-      others.length === 0
-        ? `has no effect: ${clause(why)}`
-        : `has no effect, nor have ${others.join(', ')}: ${clause(why)}`;
-    return [{ path: first, at: 'key', text }];
+    const rest = others.map((path) => `\`${path}\``).join(', ');
+    const text = `has no effect${rest === '' ? '' : `, like ${rest}`}: ${clause(why)}`;
+    return [{ path: first.split('.'), at: 'key', text }];
   });
 }
 
@@ -45,11 +41,6 @@ function clause(sentence: string): string {
   const bare = sentence.replace(/\.$/, '');
   // Names keep their capitals.
   return /^(Warmpath|KV|LoRA)\b/.test(bare) ? bare : bare.charAt(0).toLowerCase() + bare.slice(1);
-}
-
-function has(value: unknown, [key, ...rest]: readonly string[]): boolean {
-  if (key === undefined) return true;
-  return isMapping(value) && Object.hasOwn(value, key) && has(value[key], rest);
 }
 
 function remove(value: Parameters, path: ConfigurationPath): void {

@@ -4,7 +4,7 @@
 import path from 'node:path';
 import { Document, isMap, isNode, isScalar, isSeq } from 'yaml';
 import type { ConfigurationPath, ConfigurationProblem, Origin } from './explain.js';
-import { ConfigurationError, isMapping, problemLine } from './explain.js';
+import { ConfigurationError, isMapping } from './explain.js';
 import { documentKind } from './llm-d/document-kind.js';
 import type { Translation } from './llm-d/translation.js';
 import { readText, translate } from './read-parts.js';
@@ -33,7 +33,10 @@ export function migrateConfiguration({ files, folder }: MigrationInput): string 
   const [translation] = translations;
   if (translation === undefined) return document.toString();
   add(document, adapted(translation, folder), []);
-  for (const { path: at, origins } of translation.placed()) comment(document, at, origins);
+  for (const { path: at, origins } of translation.placed()) {
+    // A profile's own entries say enough about it.
+    if (at.at(-1) !== 'name' && at.at(-1) !== 'weight') comment(document, at, origins);
+  }
   const head = headLines(files, translation.warnings);
   const before = document.commentBefore ?? '';
   document.commentBefore = [...head, ...(before === '' ? [] : ['', before])].join('\n');
@@ -83,7 +86,7 @@ function add(
 function comment(document: Document, at: ConfigurationPath, origins: readonly Origin[]): void {
   const parent = document.getIn(at.slice(0, -1), true);
   const last = at.at(-1);
-  const text = ` ${origins.map(placed).join(', ')}`;
+  const text = ` from ${origins.map(placeOf).join(' and ')}`;
   if (isSeq(parent) && typeof last === 'number') {
     const item = parent.items[last];
     if (isNode(item)) item.commentBefore = text;
@@ -93,9 +96,9 @@ function comment(document: Document, at: ConfigurationPath, origins: readonly Or
   }
 }
 
-function placed({ source, line, path }: Origin): string {
-  const place = line === null ? source : `${source}:${line}`;
-  return path === '' ? place : `${place} ${path}`;
+function placeOf({ line, path }: Origin): string {
+  if (path === '') return "llm-d's defaults";
+  return line === null ? path : `${path} (line ${line})`;
 }
 
 function headLines(
@@ -103,20 +106,21 @@ function headLines(
   warnings: readonly ConfigurationProblem[],
 ): readonly string[] {
   const names = files.map((file) => path.basename(file)).join(' and ');
-  const head = [` Written by \`warmpath config migrate\` from ${names}; comments tell the places.`];
+  const head = [` Written by \`warmpath config migrate\` from ${names}.`];
   if (warnings.length === 0) return head;
-  return [...head, ' What of it has no effect:', ...warnings.flatMap((one) => wrapped(one))];
+  return [...head, ' Of that has no effect, or another one:', ...warnings.flatMap(wrapped)];
 }
 
-function wrapped(warning: ConfigurationProblem): readonly string[] {
+function wrapped({ line, path: at, text }: ConfigurationProblem): readonly string[] {
+  const place = line === null ? '' : `${at} (line ${line}): `;
   const lines: string[] = [];
-  let line = ' -';
-  for (const word of problemLine(warning).split(' ')) {
-    if (line.length + word.length + 1 > COMMENT_COLUMNS && line.trim() !== '-') {
-      lines.push(line);
-      line = '  ';
+  let current = ' -';
+  for (const word of `${place}${text}`.split(' ')) {
+    if (current.length + word.length + 1 > COMMENT_COLUMNS) {
+      lines.push(current);
+      current = '  ';
     }
-    line += ` ${word}`;
+    current += ` ${word}`;
   }
-  return [...lines, line];
+  return [...lines, current];
 }

@@ -3,8 +3,6 @@
 
 import { z } from 'zod';
 import type { ConfigurationPath } from '../explain.js';
-import { findingsOf } from '../explain.js';
-import { keysOf } from '../schema-keys.js';
 import type { ListedPlugin, PluginList } from './plugin-list.js';
 import type { Translation } from './translation.js';
 
@@ -14,18 +12,15 @@ const TOPIC_FILTER = 'kv@';
 /** Model names of samples that nobody has filled in. */
 const PLACEHOLDER = /^hf-repo\//;
 
-const schema = z.strictObject({
+/** The fields that come over; the plugin's own schema has checked all of them. */
+const schema = z.object({
   topicFilter: z.string().default(TOPIC_FILTER),
-  concurrency: z.int().optional(),
-  engineType: z.enum(['vllm', 'sglang']).optional(),
   zmqEndpoint: z.string().default(''),
   discoverPods: z.boolean().default(true),
   podDiscoveryConfig: z
-    .strictObject({
-      podLabelSelector: z.string().optional(),
-      podNamespace: z.string().optional(),
-      socketPort: z.int().min(1).max(65_535).default(SOCKET_PORT),
-      replaySocketPort: z.int().min(0).max(65_535).default(0),
+    .object({
+      socketPort: z.int().default(SOCKET_PORT),
+      replaySocketPort: z.int().default(0),
     })
     .prefault({}),
 });
@@ -45,13 +40,8 @@ export function translateKvEvents(plugins: PluginList, translation: Translation)
   const path = [...plugin.path, 'parameters', 'kvEventsConfig'];
   const written = plugin.parameters['kvEventsConfig'] ?? {};
   const parsed = schema.safeParse(written);
-  if (!parsed.success) {
-    const keys = (at: ConfigurationPath): readonly string[] => keysOf(schema, at);
-    for (const finding of findingsOf(parsed.error.issues, written, keys)) {
-      translation.fault([...path, ...finding.path], finding.at, finding.text);
-    }
-    return;
-  }
+  // What is wrong has been told with the other parameters of the plugin.
+  if (!parsed.success) return;
   const settings = parsed.data;
   tellIgnored(settings, path, translation);
   if (settings.zmqEndpoint !== '') bind(settings, path, plugins, translation);
@@ -64,9 +54,9 @@ function dial(
   plugin: ListedPlugin,
   translation: Translation,
 ): void {
+  if (socketPort === 0) return;
   const written = plugin.parameters['kvEventsConfig'] === undefined ? plugin.path : path;
   translation.put(['events', 'port'], socketPort, written);
-  translation.trace(['events', 'port'], [...path, 'podDiscoveryConfig', 'socketPort']);
   putReplayPort(replaySocketPort, path, translation);
 }
 

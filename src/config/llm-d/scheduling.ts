@@ -133,7 +133,7 @@ class ProfileReader {
   #defaultPicker(path: ConfigurationPath, from: ConfigurationPath): void {
     const [listed] = this.#plugins.ofKind('picker');
     if (listed === undefined) {
-      this.#translation.put([...path, 'picker'], { type: DEFAULT_PICKER, parameters: {} }, from);
+      this.#translation.put([...path, 'picker'], { type: DEFAULT_PICKER }, from);
       return;
     }
     this.#plugins.use(listed.name);
@@ -150,7 +150,9 @@ function place(
 ): void {
   const { type } = plugin;
   const today = definitionsOf(type)[0]?.type ?? type;
-  translation.put(path, { type: today, parameters: parametersOf(plugin) }, from);
+  const parameters = parametersOf(plugin);
+  const bare = Object.keys(parameters).length === 0;
+  translation.put(path, bare ? { type: today } : { type: today, parameters }, from);
   translation.trace([...path, 'type'], [...plugin.path, 'type']);
   translation.trace([...path, 'parameters'], [...plugin.path, 'parameters']);
 }
