@@ -2,7 +2,7 @@
 // what has no effect here. A file of ours that goes with it keeps its comments and its variables.
 
 import path from 'node:path';
-import { Document, isMap, isNode, isScalar, isSeq } from 'yaml';
+import { Document, isMap, isNode, isScalar, isSeq, type YAMLMap } from 'yaml';
 import type { ConfigurationPath, ConfigurationProblem, Origin } from './explain.js';
 import { ConfigurationError, isMapping } from './explain.js';
 import { documentKind } from './llm-d/document-kind.js';
@@ -32,7 +32,9 @@ export function migrateConfiguration({ files, folder }: MigrationInput): string 
   }
   const [translation] = translations;
   if (translation === undefined) return document.toString();
-  add(document, adapted(translation, folder), []);
+  // A file of ours that says nothing has no contents yet.
+  if (!isMap(document.contents)) document.contents = document.createNode({});
+  add(document, document.contents as YAMLMap, adapted(translation, folder));
   for (const { path: at, origins } of translation.placed()) {
     // A profile's own entries say enough about it.
     if (at.at(-1) !== 'name' && at.at(-1) !== 'weight') comment(document, at, origins);
@@ -70,21 +72,17 @@ function escaped(value: unknown): unknown {
 }
 
 /** Adds what is not there yet; mappings that are there get the rest. */
-function add(
-  document: Document,
-  values: Readonly<Record<string, unknown>>,
-  at: ConfigurationPath,
-): void {
+function add(document: Document, map: YAMLMap, values: Readonly<Record<string, unknown>>): void {
   for (const [key, value] of Object.entries(values)) {
-    const path = [...at, key];
-    if (isMapping(value) && isMap(document.getIn(path, true))) add(document, value, path);
-    else document.setIn(path, document.createNode(value));
+    const there = map.get(key, true);
+    if (isMapping(value) && isMap(there)) add(document, there, value);
+    else map.add(document.createPair(key, value), true);
   }
 }
 
 /** Writes above the entry at `at` where it came from. */
 function comment(document: Document, at: ConfigurationPath, origins: readonly Origin[]): void {
-  const parent = document.getIn(at.slice(0, -1), true);
+  const parent = at.length === 1 ? document.contents : document.getIn(at.slice(0, -1), true);
   const last = at.at(-1);
   const text = ` from ${origins.map(placeOf).join(' and ')}`;
   if (isSeq(parent) && typeof last === 'number') {

@@ -186,11 +186,10 @@ export class PluginList {
 }
 
 function unknownType(type: string): string {
-  const usable = [
+  const known = [
     ...CATALOGUE.flatMap((definition) => [definition.type, ...definition.aliases]),
     ...Object.keys(SERVICES),
+    ...REFUSED_PLUGINS.keys(),
   ];
-  // Only then: nobody is helped by a suggestion that will be refused.
-  const hint = suggestion(type, usable) || suggestion(type, REFUSED_PLUGINS.keys());
-  return `unknown plugin type \`${type}\`${hint}`;
+  return `unknown plugin type \`${type}\`${suggestion(type, known)}`;
 }

@@ -73,7 +73,8 @@ class ProfileReader {
 
   /** `from` is null where the profile is made up, and its plugins stand for themselves. */
   read(profile: SchedulingProfile, path: ConfigurationPath, from: ConfigurationPath | null): void {
-    this.#translation.put([...path, 'name'], profile.name, [...(from ?? []), 'name']);
+    const nameFrom = from === null ? ['plugins'] : [...from, 'name'];
+    this.#translation.put([...path, 'name'], profile.name, nameFrom);
     const counts = { filter: 0, scorer: 0, picker: 0 };
     for (const [position, { pluginRef, weight }] of profile.plugins.entries()) {
       const at = from === null ? null : [...from, 'plugins', position];

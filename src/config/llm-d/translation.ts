@@ -66,10 +66,12 @@ export class Translation {
   origin(path: ConfigurationPath, at: 'key' | 'value'): Origin {
     for (let length = path.length; length > 0; length -= 1) {
       const from = this.#origins.get(JSON.stringify(path.slice(0, length)));
-      if (from === undefined) continue;
-      return this.#origin([...from, ...path.slice(length)], at);
+      if (from !== undefined) return this.#origin([...from, ...path.slice(length)], at);
     }
-    return this.#origin([], 'value');
+    // A mapping that was made on the way stands where the first thing in it does.
+    const inner = this.#placed.find((placed) => path.every((key, index) => placed[index] === key));
+    const from = inner === undefined ? undefined : this.#origins.get(JSON.stringify(inner));
+    return this.#origin(path.length === 0 ? [] : (from ?? []), at);
   }
 
   /** Every value that was put, with all places it was made from, the decisive one first. */
