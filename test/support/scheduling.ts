@@ -18,6 +18,8 @@ export interface EndpointSketch {
   readonly inFlight?: number;
   /** Prompt tokens in flight. */
   readonly inFlightTokens?: number;
+  /** Estimated tokens of answers in flight. */
+  readonly outputTokens?: number;
   readonly maxAdapters?: number;
   readonly runningAdapters?: readonly string[];
   readonly waitingAdapters?: readonly string[];
@@ -58,7 +60,7 @@ export function endpointState(slot: number, sketch: EndpointSketch = {}): Endpoi
     inFlight: {
       requests: sketch.inFlight ?? 0,
       uncachedPromptTokens: sketch.inFlightTokens ?? 0,
-      outputTokens: 0,
+      outputTokens: sketch.outputTokens ?? 0,
     },
     scrapedAtMs: sketch.scrapedAtMs ?? 0,
     healthy: sketch.healthy ?? true,
