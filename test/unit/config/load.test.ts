@@ -360,7 +360,7 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     'unknown picker, nothing near',
     'scheduling: {profile: {picker: {type: best}}}\n',
     [
-      'warmpath.yaml:1:39: scheduling.profile.picker.type: unknown picker `best`; there are max-score-picker, random-picker, round-robin-picker',
+      'warmpath.yaml:1:39: scheduling.profile.picker.type: unknown picker `best`; there are max-score-picker, weighted-random-picker, random-picker, round-robin-picker',
     ],
   ],
   [

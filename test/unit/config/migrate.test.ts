@@ -18,7 +18,9 @@ const epp = files.write(
   'epp.yaml',
   endpointPickerConfig(
     'plugins:',
-    '- {name: by-pod, type: by-label-selector, parameters: {matchLabels: {pod: "' + variable + '"}}}',
+    '- {name: by-pod, type: by-label-selector, parameters: {matchLabels: {pod: "' +
+      variable +
+      '"}}}',
     '- {type: queue-scorer}',
     '- {type: header-profile-handler, parameters: {defaultProfile: a}}',
     '- {type: session-id-producer, parameters: {headerName: x-session}}',
@@ -65,7 +67,7 @@ test('comments tell where each part came from and what has no effect', () => {
       '        - type: label-selector-filter',
       '          parameters:',
       '            matchLabels:',
-      '              pod: $' + variable,
+      `              pod: $${variable}`,
       '      scorers:',
       '        # from schedulingProfiles[0].plugins[1] (line 14) and plugins[1] (line 5)',
       '        - type: queue-scorer',

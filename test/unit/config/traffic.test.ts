@@ -99,14 +99,20 @@ test('events of engines that do not tell: a port of theirs, or an address of our
     ],
     ['{topic: t}', '1:17: events.topic: needs `bind` beside it'],
     ['{replayPort: 1}', '1:22: events.replayPort: needs `port` or `bind` beside it'],
-    ['{bind: "tcp://*:1"}', '1:16: events.bind: needs `topic` beside it, which tells the engines apart'],
+    [
+      '{bind: "tcp://*:1"}',
+      '1:16: events.bind: needs `topic` beside it, which tells the engines apart',
+    ],
     [
       '{bind: "tcp://*:1-2", topic: t}',
       '1:16: events.bind: expected one address such as tcp://*:5557, got "tcp://*:1-2"',
     ],
   ] as const) {
     const [line = ''] = mistakes(`events: ${text}\n`);
-    assert.equal(line.replace(/^warmpath\.yaml:/, '').replace(/^1:\d+/, ''), expected.replace(/^1:\d+/, ''));
+    assert.equal(
+      line.replace(/^warmpath\.yaml:/, '').replace(/^1:\d+/, ''),
+      expected.replace(/^1:\d+/, ''),
+    );
   }
 });
 

@@ -18,7 +18,10 @@ const MISTAKES: readonly Mistake[] = [
   ],
   [
     'unknown key further in',
-    ['plugins: [{type: queue-scorer}]', 'schedulingProfiles: [{plugins: [{pluginRf: queue-scorer}]}]'],
+    [
+      'plugins: [{type: queue-scorer}]',
+      'schedulingProfiles: [{plugins: [{pluginRf: queue-scorer}]}]',
+    ],
     [
       'epp.yaml:4:33: schedulingProfiles[0].plugins[0].pluginRef: is missing',
       'epp.yaml:4:34: schedulingProfiles[0].plugins[0].pluginRf: unknown key; did you mean `pluginRef`?',
@@ -27,7 +30,9 @@ const MISTAKES: readonly Mistake[] = [
   [
     'unknown gate',
     ['featureGates: [flowcontrol]'],
-    ['epp.yaml:3:16: featureGates[0]: unknown feature gate `flowcontrol`; did you mean `flowControl`?'],
+    [
+      'epp.yaml:3:16: featureGates[0]: unknown feature gate `flowcontrol`; did you mean `flowControl`?',
+    ],
   ],
   [
     'gate with another value',
@@ -46,7 +51,9 @@ const MISTAKES: readonly Mistake[] = [
   [
     'unknown type',
     ['plugins: [{type: queue-score}]'],
-    ['epp.yaml:3:18: plugins[0].type: unknown plugin type `queue-score`; did you mean `queue-scorer`?'],
+    [
+      'epp.yaml:3:18: plugins[0].type: unknown plugin type `queue-score`; did you mean `queue-scorer`?',
+    ],
   ],
   [
     'unknown type near a refused one only',
@@ -71,9 +78,7 @@ const MISTAKES: readonly Mistake[] = [
   [
     'unknown parameter',
     ['plugins:', '- {type: load-aware-scorer, parameters: {treshold: 5}}'],
-    [
-      'epp.yaml:4:42: plugins[0].parameters.treshold: unknown key; did you mean `threshold`?',
-    ],
+    ['epp.yaml:4:42: plugins[0].parameters.treshold: unknown key; did you mean `threshold`?'],
   ],
   [
     'unknown parameter of what is not scheduling',
@@ -132,10 +137,7 @@ const MISTAKES: readonly Mistake[] = [
   ],
   [
     'several profiles, the handler of one',
-    [
-      'plugins: [{type: single-profile-handler}]',
-      'schedulingProfiles: [{name: a}, {name: b}]',
-    ],
+    ['plugins: [{type: single-profile-handler}]', 'schedulingProfiles: [{name: a}, {name: b}]'],
     [
       'epp.yaml:3:11: plugins[0]: `single-profile-handler`: it handles a single profile and there are 2; `header-profile-handler` chooses',
     ],
@@ -211,9 +213,7 @@ const MISTAKES: readonly Mistake[] = [
       'plugins: [{type: file-discovery, parameters: {path: nowhere.yaml}}]',
       'dataLayer: {discovery: {pluginRef: file-discovery}}',
     ],
-    [
-      "nowhere.yaml: cannot be read: ENOENT: no such file or directory, open 'nowhere.yaml'",
-    ],
+    ["nowhere.yaml: cannot be read: ENOENT: no such file or directory, open 'nowhere.yaml'"],
   ],
 ];
 
