@@ -28,6 +28,24 @@ export function leastParameters({ type }: PluginDefinition): unknown {
   return NEEDED[type] ?? {};
 }
 
+/** Parameters that make every plugin in every one of its forms. */
+export function parameterCases(definition: PluginDefinition): readonly unknown[] {
+  const least = leastParameters(definition);
+  switch (definition.type) {
+    case 'session-affinity-filter':
+    case 'session-affinity-scorer':
+      return [least, { strategy: 'session_id' }];
+    case 'session-id-producer':
+      return [least, { cookieName: 'sid' }];
+    case 'context-length-aware':
+      return [least, { enableFiltering: true }];
+    case 'inflight-load-producer':
+      return [least, { addEstimatedOutputTokens: true }];
+    default:
+      return [least];
+  }
+}
+
 export interface PluginRun {
   readonly parameters?: unknown;
   readonly context?: Partial<SchedulingContext>;

@@ -6,11 +6,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import { buildPolicy, looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration, ConfigurationFlags } from '#config/configuration.js';
 import { ConfigurationError, type ConfigurationProblem, problemLine } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
 import { indexLayout } from '#contracts/index-layout.js';
 import { repositoryRoot } from '#test/support/paths.js';
+import { pluginHost } from '#test/support/scheduling.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-config-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -385,6 +387,41 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     ],
   ],
   [
+    'plugin of llm-d that is refused',
+    'scheduling: {profile: {scorers: [{type: latency-scorer}]}}\n',
+    [
+      'warmpath.yaml:1:41: scheduling.profile.scorers[0].type: `latency-scorer` is not supported: it needs latency prediction, which this version does not have.',
+    ],
+  ],
+  [
+    'unknown producer and handler',
+    'scheduling:\n  profile: {}\n  producers: [{type: agent-identitty}]\n  profileHandler: {type: header-profile}\n',
+    [
+      'warmpath.yaml:3:22: scheduling.producers[0].type: unknown producer `agent-identitty`; did you mean `agent-identity`?',
+      'warmpath.yaml:4:26: scheduling.profileHandler.type: unknown profile-handler `header-profile`; there are single-profile-handler, header-profile-handler',
+    ],
+  ],
+  [
+    'several profiles without somebody who chooses',
+    'scheduling:\n  profiles: [{name: a}, {name: b}]\n',
+    [
+      'warmpath.yaml:2:3: scheduling.profileHandler: `single-profile-handler`: it handles a single profile and there are 2; `header-profile-handler` chooses',
+    ],
+  ],
+  [
+    'a default profile that is not there, and a name given twice',
+    'scheduling:\n  profiles: [{name: a}, {name: a}]\n  profileHandler: {type: header-profile-handler}\n',
+    [
+      'warmpath.yaml:2:32: scheduling.profiles[1].name: another profile is called `a` too',
+      'warmpath.yaml:3:19: scheduling.profileHandler: `header-profile-handler`: its defaultProfile `decode` is none of the profiles a, a',
+    ],
+  ],
+  [
+    'a profile and profiles',
+    'scheduling: {profile: {}, profiles: [{name: a}]}\n',
+    ['warmpath.yaml:1:1: scheduling: give either `profile` or `profiles`'],
+  ],
+  [
     'policy and scheduling',
     'policy: random\nscheduling: {profile: {}}\n',
     ['warmpath.yaml:2:1: scheduling: give either `policy` or `scheduling`, not both'],
@@ -500,4 +537,25 @@ test('a file that is not there', () => {
       }),
     /none: cannot be read: ENOENT/,
   );
+});
+
+test('several profiles with a handler and producers', () => {
+  const { policy } = load(
+    'scheduling:\n' +
+      '  producers: [{type: agent-identity}]\n' +
+      '  profileHandler: {type: header-profile-handler, parameters: {defaultProfile: a}}\n' +
+      '  profiles:\n' +
+      '    - {name: a, filters: [{type: by-label-selector}]}\n' +
+      '    - {name: b, scorers: [{type: context-length-aware}]}\n',
+  );
+  assert.deepEqual(
+    policy.profiles.map(({ name }) => name),
+    ['a', 'b'],
+  );
+  assert.equal(policy.profileHandler.type, 'header-profile-handler');
+  const built = buildPolicy(policy, pluginHost(4));
+  assert.equal(built.producers.length, 1);
+  assert.equal(built.profiles[0]?.filters[0]?.type, 'by-label-selector');
+  assert.equal(looksAtPrompts(policy), true);
+  assert.equal(looksAtPrompts(load('policy: load-aware\n').policy), false);
 });
