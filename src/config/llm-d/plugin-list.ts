@@ -120,6 +120,8 @@ export class PluginList {
     for (const { name, path, kinds, service } of this.all) {
       const runsAlways = kinds.some((kind) => !REFERRED.includes(kind));
       if (this.#used.has(name) || (service === null && runsAlways)) continue;
+      // That it has no effect has been told already.
+      if (service !== null && service.instead !== null) continue;
       this.#translation.warn(path, `\`${name}\` is not used: nothing refers to it`);
     }
   }

@@ -250,6 +250,10 @@ const WARNINGS: readonly (readonly [lines: readonly string[], expected: readonly
     ],
   ],
   [
+    ['plugins: [{type: openai-parser}]'],
+    ['epp.yaml:3:11: plugins[0]: `openai-parser` is not used: nothing refers to it'],
+  ],
+  [
     ['flowControl: {maxBytes: 1Gi, priorityBands: [{priority: 1}]}'],
     [
       'epp.yaml:3:1: flowControl: has no effect: llm-d looks at it only with the gate `flowControl`, and this version has no flow control',
@@ -320,7 +324,6 @@ const WARNINGS: readonly (readonly [lines: readonly string[], expected: readonly
     [
       'epp.yaml:3:11: plugins[0]: `vllmhttp-parser` has no effect: only paths below `/v1/` are routed, so `/inference/v1/generate` is answered 404',
       'epp.yaml:3:36: plugins[1]: `sglanghttp-parser` has no effect: only paths below `/v1/` are routed, so `/generate` is answered 404',
-      'epp.yaml:3:36: plugins[1]: `sglanghttp-parser` is not used: nothing refers to it',
     ],
   ],
   [
