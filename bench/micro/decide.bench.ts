@@ -3,8 +3,8 @@
 // encoder are in memory and cost next to nothing, so decisions per second are 1 / this figure.
 
 import { createWriteStream } from 'node:fs';
-import { buildProfile } from '#config/build-profile.js';
-import { POLICY_PROFILES } from '#config/policies.js';
+import { buildPolicy } from '#config/build-policy.js';
+import { POLICY_PROFILES, singleProfilePolicy } from '#config/policies.js';
 import type { DataPlane, PromptEncoder } from '#contracts/core.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
 import { seededRandom } from '#contracts/random.js';
@@ -84,7 +84,7 @@ function createPipeline(
     slot % 10 === 0 ? draw(TOTAL_BLOCKS) : 0,
   );
   return new RequestPipeline({
-    profile: buildProfile(POLICY_PROFILES[policy], pluginHost(endpoints)),
+    policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
     endpointCapacity: endpoints,
     decisionHeaders: true,
     localHandlers: {} as LocalHandlers,

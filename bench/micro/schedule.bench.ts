@@ -1,8 +1,10 @@
-// One scheduling cycle (filters, scorers, picker of the precise policy) over fleets of three sizes:
-// what every request costs on the main thread after encoding, and what it allocates. Every tenth
-// endpoint holds some of the prompt; loads differ.
+// One scheduling cycle (filters, scorers, picker) over fleets of three sizes: what every request
+// costs on the main thread after encoding, and what it allocates; of two policies that are built in,
+// and of one with every stable scorer of llm-d. Every tenth endpoint holds some of the prompt; loads,
+// adapters and ranges of prompt lengths differ.
 
-import { buildProfile } from '#config/build-profile.js';
+import { buildProfile } from '#config/build-policy.js';
+import type { ProfileSettings } from '#config/configuration.js';
 import { POLICY_PROFILES } from '#config/policies.js';
 import { seededRandom } from '#contracts/random.js';
 import { CandidateSet } from '#contracts/scheduling.js';
@@ -20,13 +22,31 @@ const TOTAL_BLOCKS = 450;
 /** Cycles in one run, so that the clock's microsecond does not show. */
 const CYCLES = 100;
 
+const EVERY_SCORER: ProfileSettings = {
+  ...POLICY_PROFILES.precise,
+  name: 'every stable scorer',
+  scorers: [
+    'prefix-cache-scorer',
+    'no-hit-lru-scorer',
+    'kv-cache-utilization-scorer',
+    'queue-scorer',
+    'running-requests-size-scorer',
+    'load-aware-scorer',
+    'active-request-scorer',
+    'token-load-scorer',
+    'lora-affinity-scorer',
+    'context-length-aware',
+    'mm-embeddings-cache-scorer',
+  ].map((type) => ({ type, weight: 1, parameters: {} })),
+};
+
 printMachine();
-const policies = ['precise', 'load-aware'] as const;
-const rows = policies.map((policy) => {
-  const tasks = FLEETS.map((endpoints) => cycles(policy, endpoints));
+const profiles = [POLICY_PROFILES.precise, POLICY_PROFILES['load-aware'], EVERY_SCORER];
+const rows = profiles.map((profile) => {
+  const tasks = FLEETS.map((endpoints) => cycles(profile, endpoints));
   const results = measure(tasks, 1000);
   return [
-    policy,
+    profile.name,
     ...results.map(({ unitNs }) => unitNs / 1000),
     ...tasks.slice(-1).map((task) => bytesPerCycle(task)),
   ];
@@ -45,7 +65,7 @@ function bytesPerCycle(task: Task): number {
   return median(samples);
 }
 
-function cycles(policy: (typeof policies)[number], endpoints: number): Task {
+function cycles(profile: ProfileSettings, endpoints: number): Task {
   const random = seededRandom(7);
   const draw = (most: number): number => Math.floor(random.next() * most);
   const fleet = fleetSnapshot(
@@ -54,6 +74,10 @@ function cycles(policy: (typeof policies)[number], endpoints: number): Task {
       running: draw(64),
       kvCacheUsage: random.next(),
       inFlight: draw(64),
+      inFlightTokens: draw(1_000_000),
+      maxAdapters: 4,
+      runningAdapters: ['sql', 'chat', 'code'].slice(draw(4)),
+      labels: { 'llm-d.ai/context-length-range': `0-${1000 + draw(20_000)}` },
     })),
   );
   const usable = Array.from({ length: endpoints }, (_, slot) =>
@@ -63,16 +87,15 @@ function cycles(policy: (typeof policies)[number], endpoints: number): Task {
     promptTokens: TOTAL_BLOCKS * 16,
     totalBlocks: TOTAL_BLOCKS,
     match: promptMatch(usable),
+    adapter: 'sql',
+    media: ['image-1', 'image-2'],
   });
   const serving = new CandidateSet(endpoints);
   for (let slot = 0; slot < endpoints; slot += 1) serving.add(slot);
-  const cycle = scheduleCycle(
-    buildProfile(POLICY_PROFILES[policy], pluginHost(endpoints)),
-    endpoints,
-  );
+  const cycle = scheduleCycle(buildProfile(profile, pluginHost(endpoints)), endpoints);
   const nowMs = (): number => performance.now();
   return {
-    name: `${policy}, ${endpoints}`,
+    name: `${profile.name}, ${endpoints}`,
     units: CYCLES,
     run: () => {
       for (let i = 0; i < CYCLES; i += 1) {

@@ -23,6 +23,38 @@ export interface EndpointSettings {
   readonly security: EndpointSecurity;
   /** Event sockets of data-parallel rank 0; null: ask the engine. */
   readonly events: EventSource | null;
+  /** Where its events are if neither `events` nor the engine says; null: then it has none. */
+  readonly assumedEvents: EventSource | null;
+}
+
+/** A file that lists endpoints, read into the others at the start. */
+export interface EndpointsFileSettings {
+  /** Absolute path. */
+  readonly path: string;
+  /** Whether a change of the file changes the fleet. */
+  readonly watch: boolean;
+  /** The endpoints that are not its. */
+  readonly beside: readonly EndpointSettings[];
+}
+
+/** Where engines that do not tell have their events. */
+export type AssumedEvents =
+  /** Port of the first endpoint of a host; further ones count up. */
+  | { readonly port: number; readonly replayPort: number | null }
+  /** Engines connect to the router; `{host}` and `{port}` in the topic are the endpoint's. */
+  | { readonly bind: string; readonly replayPort: number | null; readonly topic: string };
+
+/** What requests that name it in `x-llm-d-inference-objective` are worth. */
+export interface ObjectiveSettings {
+  /** Higher goes first; requests without an objective have 0. */
+  readonly priority: number;
+}
+
+/** Requests for `match.model` are served by one of `targets`, drawn by weight. */
+export interface ModelRewriteSettings {
+  readonly match: { readonly model: string };
+  /** At least one; weights are above 0. */
+  readonly targets: readonly { readonly model: string; readonly weight: number }[];
 }
 
 export interface ModelSettings {
@@ -32,7 +64,7 @@ export interface ModelSettings {
   readonly blockSize: number | null;
 }
 
-/** One plugin of the profile with its parameters as written. */
+/** One plugin of a policy with its parameters as written. */
 export interface PluginSettings {
   readonly type: string;
   readonly parameters: Readonly<Record<string, unknown>>;
@@ -49,20 +81,33 @@ export interface ProfileSettings {
   readonly picker: PluginSettings;
 }
 
+/** What decides about requests: profiles, who chooses among them, what is found out before. */
+export interface PolicySettings {
+  /** At least one. */
+  readonly profiles: readonly ProfileSettings[];
+  readonly profileHandler: PluginSettings;
+  readonly producers: readonly PluginSettings[];
+}
+
 export interface Configuration {
   readonly listen: ListenAddress;
   readonly admin: ListenAddress;
+  /** Those of the endpoints file come last. */
   readonly endpoints: readonly EndpointSettings[];
+  readonly endpointsFile: EndpointsFileSettings | null;
+  readonly objectives: Readonly<Record<string, ObjectiveSettings>>;
+  /** At most one for each model. */
+  readonly modelRewrites: readonly ModelRewriteSettings[];
   readonly models: Readonly<Record<string, ModelSettings>>;
-  /** The policy's profile, called like it, or the one configured under `scheduling`. */
-  readonly profile: ProfileSettings;
+  /** The built-in one, its profile called like it, or what is configured under `scheduling`. */
+  readonly policy: PolicySettings;
   readonly scrape: {
     readonly intervalMs: number;
     readonly timeoutMs: number;
     readonly staleAfterMs: number;
   };
   readonly probe: { readonly intervalMs: number };
-  readonly events: { readonly shards: number };
+  readonly events: { readonly shards: number; readonly assumed: AssumedEvents | null };
   readonly prompts: {
     /** Prompt worker threads; null: by the number of processors. */
     readonly workers: number | null;

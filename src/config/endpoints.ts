@@ -6,7 +6,9 @@ import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import type { SocketAddress } from './addresses.js';
 import { engineUrls, socketAddresses } from './addresses.js';
 import type { EndpointSettings } from './configuration.js';
-import type { Finding } from './explain.js';
+import type { ListedEndpoint } from './endpoints-file.js';
+import type { ConfigurationProblem, Finding } from './explain.js';
+import { ConfigurationError, placeText } from './explain.js';
 import { suggestion } from './nearest-name.js';
 import type { EndpointEntry } from './schema.js';
 import type { SecretFiles } from './secret-files.js';
@@ -70,6 +72,31 @@ export function expandEndpoints(
   return settings;
 }
 
+/** Adds the endpoints that a file lists to `own`; throws a ConfigurationError when they clash. */
+export function withListedEndpoints(
+  own: readonly EndpointSettings[],
+  listed: readonly ListedEndpoint[],
+): readonly EndpointSettings[] {
+  const problems: ConfigurationProblem[] = [];
+  const known = new Map(own.map(({ url }) => [url, 'the configuration']));
+  const added = listed.map(({ url, labels, origin }): EndpointSettings => {
+    const base = new URL(url).origin;
+    const first = known.get(base);
+    if (first === undefined) known.set(base, placeText(origin));
+    else problems.push({ ...origin, text: `${base} is already given by ${first}` });
+    const security = { apiKey: null, caPem: null };
+    return { url: base, labels, security, events: null, assumedEvents: null };
+  });
+  const all = [...own, ...added];
+  const [last] = listed.slice(-1);
+  if (all.length > ENDPOINTS_MAX && last !== undefined) {
+    const text = `${all.length} endpoints are more than the limit of ${ENDPOINTS_MAX}`;
+    problems.push({ ...last.origin, text });
+  }
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return all;
+}
+
 type Fault = (field: string, text: string) => void;
 
 function expand(entry: EndpointEntry, files: SecretFiles, fault: Fault): EndpointSettings[] {
@@ -86,6 +113,7 @@ function expand(entry: EndpointEntry, files: SecretFiles, fault: Fault): Endpoin
     labels: entry.labels,
     security: { apiKey, caPem },
     events: sources[index] ?? null,
+    assumedEvents: null,
   }));
 }
 

@@ -6,14 +6,19 @@ import { suggestion } from './nearest-name.js';
 
 export type ConfigurationPath = readonly (string | number)[];
 
-/** One thing that is wrong. */
-export interface ConfigurationProblem {
+/** Where something was written. */
+export interface Origin {
   /** File name, or the flag it came from. */
   readonly source: string;
-  /** From 1; null where the problem is in no file. */
+  /** From 1; null where it is in no file. */
   readonly line: number | null;
   readonly column: number | null;
+  /** As it is written there; empty for the whole. */
   readonly path: string;
+}
+
+/** One thing that is wrong, or worth a warning. */
+export interface ConfigurationProblem extends Origin {
   readonly text: string;
 }
 
@@ -28,9 +33,23 @@ export class ConfigurationError extends Error {
   }
 }
 
-function problemLine({ source, line, column, path, text }: ConfigurationProblem): string {
+/** A problem or a warning as a person reads it, on one line. */
+export function problemLine({ source, line, column, path, text }: ConfigurationProblem): string {
   const place = line === null ? source : `${source}:${line}:${column ?? 1}`;
   return path === '' ? `${place}: ${text}` : `${place}: ${path}: ${text}`;
+}
+
+/** A place within a sentence: `warmpath.yaml:3:1 (policy)`. */
+export function placeText(origin: Origin | undefined): string {
+  if (origin === undefined) return 'another place';
+  const { source, line, column, path } = origin;
+  const place = line === null ? source : `${source}:${line}:${column ?? 1}`;
+  return path === '' ? place : `${place} (${path})`;
+}
+
+/** True for a plain mapping. */
+export function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** `endpoints[1].replay`, as people write it. */

@@ -4,6 +4,7 @@
 import type { ConfigurationFlags } from './configuration.js';
 import { parseEndpointFlag } from './endpoints.js';
 import type { ConfigurationPath, ConfigurationProblem } from './explain.js';
+import { isMapping } from './explain.js';
 
 /** Values with flags laid over them. */
 export interface Overlay {
@@ -21,6 +22,7 @@ interface Values {
   scheduling?: unknown;
   log?: unknown;
   endpoints?: unknown;
+  endpointsFile?: unknown;
   models?: unknown;
 }
 
@@ -35,7 +37,7 @@ export function overlayFlags(value: unknown, flags: ConfigurationFlags): Overlay
     }
     return null;
   };
-  if (!isRecord(value)) return { value, flagOf, problems };
+  if (!isMapping(value)) return { value, flagOf, problems };
   const result: Values = { ...value };
   const set = (flag: string, path: ConfigurationPath): void => {
     origins.set(JSON.stringify(path), flag);
@@ -86,6 +88,7 @@ function overlayEndpoints(
     }
   }
   result.endpoints = entries;
+  delete result.endpointsFile;
 }
 
 function overlayTokenizers(
@@ -109,9 +112,5 @@ function overlayTokenizers(
 }
 
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return isRecord(value) ? value : {};
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isMapping(value) ? value : {};
 }

@@ -1,48 +1,62 @@
 // Reads a configuration: file, then flags over it, then defaults under it. Everything that is
 // wrong is collected and thrown at once as a ConfigurationError; what comes out can be relied on.
 
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import { ALL_INTERFACES, LOOPBACK, listenAddress } from './addresses.js';
-import { checkProfile } from './build-profile.js';
+import { assumedEvents, withAssumedEvents } from './assumed-events.js';
+import { checkPolicy } from './build-policy.js';
 import type {
+  AssumedEvents,
   Configuration,
   ConfigurationFlags,
+  EndpointSettings,
+  EndpointsFileSettings,
   ListenAddress,
+  ModelRewriteSettings,
   ModelSettings,
-  ProfileSettings,
+  PolicySettings,
 } from './configuration.js';
-import { expandEndpoints } from './endpoints.js';
-import type { ConfigurationPath, ConfigurationProblem, Finding } from './explain.js';
-import { ConfigurationError, findingsOf, pathText } from './explain.js';
+import { expandEndpoints, withListedEndpoints } from './endpoints.js';
+import { readEndpointsFile } from './endpoints-file.js';
+import type { ConfigurationPath, ConfigurationProblem, Finding, Origin } from './explain.js';
+import { ConfigurationError, findingsOf } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
-import { POLICY_PROFILES } from './policies.js';
+import { ignoredInPolicy } from './ignored-parameters.js';
+import { type ConfigurationPart, type MergedParts, mergeParts } from './parts.js';
+import { POLICY_PROFILES, singleProfilePolicy } from './policies.js';
+import { readParts } from './read-parts.js';
 import type { FileConfiguration } from './schema.js';
 import { fileSchema } from './schema.js';
 import { keysOf } from './schema-keys.js';
 import { SecretFiles } from './secret-files.js';
-import type { Environment, YamlFile } from './yaml-file.js';
-import { readYaml } from './yaml-file.js';
+import type { Environment } from './yaml-file.js';
 
 /** The index takes endpoints in steps of this; its widths are whole words. */
 const ENDPOINTS_STEP = 64;
 
 export interface ConfigurationInput {
-  /** Path of the YAML file; null for none. */
-  readonly file: string | null;
+  /** Paths of the files, at most one of each kind. */
+  readonly files: readonly string[];
   readonly flags: ConfigurationFlags;
   /** Variables for `${NAME}`. */
   readonly environment: Environment;
+  /** Told of what has no effect, or another one than its author may expect. */
+  readonly warn: (warning: ConfigurationProblem) => void;
 }
 
 /** Loads a configuration. Throws a ConfigurationError whose message lists every problem. */
 export function loadConfiguration(input: ConfigurationInput): Configuration {
-  const yaml = input.file === null ? null : readFile(input.file, input.environment);
-  const overlay = overlayFlags(yaml?.value ?? {}, input.flags);
-  const problems: ConfigurationProblem[] = [...overlay.problems];
-  const report = (finding: Finding): void => {
-    problems.push(locate(finding, overlay, yaml, input.file));
+  const { parts, warnings } = readParts(input.files, input.environment);
+  const problems: ConfigurationProblem[] = [];
+  const merged = mergeParts(parts, (problem) => problems.push(problem));
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  const overlay = overlayFlags(merged.value, input.flags);
+  problems.push(...overlay.problems);
+  const originOf = (at: ConfigurationPath, part: 'key' | 'value'): Origin =>
+    originIn(overlay, merged, at, part);
+  const report = ({ path: at, at: part, text }: Finding): void => {
+    problems.push({ ...originOf(at, part), text });
   };
   const parsed = fileSchema.safeParse(overlay.value);
   if (!parsed.success) {
@@ -50,64 +64,101 @@ export function loadConfiguration(input: ConfigurationInput): Configuration {
     for (const finding of findingsOf(parsed.error.issues, overlay.value, keys)) report(finding);
     throw new ConfigurationError(problems);
   }
-  const folder = input.file === null ? '.' : path.dirname(input.file);
-  const settled = settle(parsed.data, new SecretFiles(folder), report);
+  const folderOf = (part: ConfigurationPart | null | undefined): string =>
+    part === null || part === undefined ? '.' : path.dirname(part.source);
+  const mentioned: ConfigurationProblem[] = [];
+  const settled = settle(parsed.data, {
+    folder: folderOf(parts.find(({ kind }) => kind === 'own')),
+    endpointsFolder: folderOf(merged.partOf(['endpointsFile', 'path'])),
+    report,
+    mention: ({ path: at, at: part, text }) => mentioned.push({ ...originOf(at, part), text }),
+    attempt: (read) => {
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof ConfigurationError)) throw error;
+        problems.push(...error.problems);
+        return null;
+      }
+    },
+  });
   if (problems.length > 0) throw new ConfigurationError(problems);
+  for (const warning of [...warnings, ...mentioned, ...withoutEndpoints(settled, parts)]) {
+    input.warn(warning);
+  }
   return settled;
 }
 
-function readFile(file: string, environment: Environment): YamlFile {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const problem = { source: file, line: null, column: null, path: '' };
-    throw new ConfigurationError([{ ...problem, text: `cannot be read: ${reason}` }]);
-  }
-  return readYaml(text, file, environment);
+/** llm-d finds endpoints in Kubernetes, so its files alone rarely name any. */
+function withoutEndpoints(
+  { endpoints, endpointsFile }: Configuration,
+  parts: readonly ConfigurationPart[],
+): readonly ConfigurationProblem[] {
+  const file = parts.find(({ kind }) => kind === 'llm-d');
+  if (file === undefined || endpoints.length > 0 || endpointsFile !== null) return [];
+  const text =
+    'names no endpoints, because llm-d finds them in Kubernetes; give them with --endpoint, as ' +
+    '`endpoints` in warmpath.yaml, or in a file that `file-discovery` names';
+  return [{ source: file.source, line: null, column: null, path: '', text }];
 }
 
-/** Says where a finding stands: at the flag it came from, else in the file. */
-function locate(
-  { path: at, at: part, text }: Finding,
+/** Says where a value stands: at the flag it came from, else in its file. */
+function originIn(
   overlay: Overlay,
-  yaml: YamlFile | null,
-  file: string | null,
-): ConfigurationProblem {
+  merged: MergedParts,
+  at: ConfigurationPath,
+  part: 'key' | 'value',
+): Origin {
   const flag = overlay.flagOf(at);
-  if (flag !== null || yaml === null) {
-    return { source: flag ?? 'configuration', line: null, column: null, path: '', text };
-  }
-  return { source: file ?? '', ...yaml.place(at, part), path: pathText(at), text };
+  const found = flag === null ? merged.partOf(at) : null;
+  if (found !== null) return found.origin(at, part);
+  return { source: flag ?? 'configuration', line: null, column: null, path: '' };
+}
+
+/** Where a value comes from and where faults go. */
+interface Surroundings {
+  /** What paths of files are relative to. */
+  readonly folder: string;
+  /** What the path of the endpoints file is relative to. */
+  readonly endpointsFolder: string;
+  readonly report: (finding: Finding) => void;
+  /** Told of what is valid and has no effect. */
+  readonly mention: (finding: Finding) => void;
+  /** Reads another file; null when something is wrong in it, which is kept for the end. */
+  readonly attempt: <Value>(read: () => Value) => Value | null;
 }
 
 /** Looks up and checks what the schema cannot. */
-function settle(
-  file: FileConfiguration,
-  files: SecretFiles,
-  report: (finding: Finding) => void,
-): Configuration {
+function settle(file: FileConfiguration, surroundings: Surroundings): Configuration {
+  const { folder, endpointsFolder, report, mention } = surroundings;
   const reportAt =
     (...at: ConfigurationPath) =>
     (text: string): void =>
       report({ path: at, at: 'value', text });
   const { scrape, timeouts, index, dataPlane } = file;
-  const endpoints = expandEndpoints(file.endpoints, files, report);
+  const files = new SecretFiles(folder);
+  const own = expandEndpoints(file.endpoints, files, report);
+  const assumed = assumedEvents(file.events, (field, text) => reportAt('events', field)(text));
+  const endpointsFile = endpointsFileSettings(file, endpointsFolder, own);
+  const endpoints =
+    surroundings.attempt(() => readEndpoints({ own, endpointsFile, assumed })) ?? own;
   return {
     listen: listen(file.listen, ALL_INTERFACES, reportAt('listen')),
     // A port alone must not open the admin port to clients by accident.
     admin: listen(file.admin, LOOPBACK, reportAt('admin')),
     endpoints,
+    endpointsFile,
+    objectives: file.objectives,
+    modelRewrites: modelRewrites(file, report),
     models: models(file, files, report),
-    profile: profile(file, report),
+    policy: policy(file, report, mention),
     scrape: {
       intervalMs: scrape.interval,
       timeoutMs: scrape.timeout,
       staleAfterMs: scrape.staleAfter,
     },
     probe: { intervalMs: file.probe.interval },
-    events: file.events,
+    events: { shards: file.events.shards, assumed },
     prompts: { workers: file.prompts.workers ?? null },
     index: {
       blockCapacity: index.blockCapacity ?? null,
@@ -125,6 +176,59 @@ function settle(
     headers: file.headers,
     log: file.log,
   };
+}
+
+function endpointsFileSettings(
+  { endpointsFile }: FileConfiguration,
+  folder: string,
+  beside: readonly EndpointSettings[],
+): EndpointsFileSettings | null {
+  if (endpointsFile === undefined) return null;
+  return { ...endpointsFile, path: path.resolve(folder, endpointsFile.path), beside };
+}
+
+/** Reads the endpoints of a loaded configuration again; throws a ConfigurationError if it cannot. */
+export function rereadEndpoints({
+  endpoints,
+  endpointsFile,
+  events: { assumed },
+}: Configuration): readonly EndpointSettings[] {
+  if (endpointsFile === null) return endpoints;
+  return readEndpoints({ own: endpointsFile.beside, endpointsFile, assumed });
+}
+
+interface EndpointSources {
+  readonly own: readonly EndpointSettings[];
+  readonly endpointsFile: EndpointsFileSettings | null;
+  readonly assumed: AssumedEvents | null;
+}
+
+function readEndpoints({ own, endpointsFile, assumed }: EndpointSources) {
+  const listed = endpointsFile === null ? [] : readEndpointsFile(endpointsFile.path);
+  return withAssumedEvents(withListedEndpoints(own, listed), assumed);
+}
+
+/** A model that is matched twice would go to whichever entry is read first. */
+function modelRewrites(
+  { modelRewrites }: FileConfiguration,
+  report: (finding: Finding) => void,
+): readonly ModelRewriteSettings[] {
+  const known = new Map<string, number>();
+  for (const [position, { match, targets }] of modelRewrites.entries()) {
+    const first = known.get(match.model);
+    const at = ['modelRewrites', position];
+    if (first === undefined) known.set(match.model, position);
+    else {
+      const text = `${match.model} is already rewritten by modelRewrites[${first}]`;
+      report({ path: [...at, 'match', 'model'], at: 'value', text });
+    }
+    for (const [index, { model }] of targets.entries()) {
+      if (targets.findIndex((target) => target.model === model) === index) continue;
+      const text = `${model} is already a target; add their weights up`;
+      report({ path: [...at, 'targets', index, 'model'], at: 'value', text });
+    }
+  }
+  return modelRewrites;
 }
 
 function listen(text: string, bareHost: string, fault: (text: string) => void): ListenAddress {
@@ -166,12 +270,37 @@ function models(
   return Object.fromEntries(entries);
 }
 
-function profile(file: FileConfiguration, report: (finding: Finding) => void): ProfileSettings {
-  if (file.scheduling === undefined) return POLICY_PROFILES[file.policy ?? 'precise'];
+function policy(
+  file: FileConfiguration,
+  report: (finding: Finding) => void,
+  mention: (finding: Finding) => void,
+): PolicySettings {
+  const { scheduling } = file;
+  if (scheduling === undefined) {
+    return singleProfilePolicy(POLICY_PROFILES[file.policy ?? 'precise']);
+  }
   if (file.policy !== undefined) {
     const text = 'give either `policy` or `scheduling`, not both';
     report({ path: ['scheduling'], at: 'key', text });
   }
-  checkProfile(file.scheduling.profile, ['scheduling', 'profile'], report);
-  return file.scheduling.profile;
+  const { profile, profiles, profileHandler, producers } = scheduling;
+  if ((profile === undefined) === (profiles === undefined)) {
+    const text = 'give either `profile` or `profiles`';
+    report({ path: ['scheduling'], at: 'key', text });
+  }
+  const settings: PolicySettings = {
+    profiles: profile === undefined ? (profiles ?? []) : [profile],
+    profileHandler,
+    producers,
+  };
+  if (settings.profiles.length === 0) return settings;
+  const paths = {
+    profile: (position: number): ConfigurationPath =>
+      profile === undefined ? ['scheduling', 'profiles', position] : ['scheduling', 'profile'],
+    profileHandler: ['scheduling', 'profileHandler'],
+    producers: ['scheduling', 'producers'],
+  };
+  checkPolicy(settings, paths, report);
+  for (const finding of ignoredInPolicy(settings, paths)) mention(finding);
+  return settings;
 }

@@ -1,6 +1,6 @@
-// The built-in scheduling profiles behind `policy` and `--policy`.
+// The built-in policies behind `policy` and `--policy`, one profile each.
 
-import type { PolicyName, ProfileSettings } from './configuration.js';
+import type { PolicyName, PolicySettings, ProfileSettings } from './configuration.js';
 
 const plugin = (type: string): { type: string; parameters: Record<string, never> } => ({
   type,
@@ -38,3 +38,8 @@ export const POLICY_PROFILES: Readonly<Record<PolicyName, ProfileSettings>> = {
     picker: plugin('round-robin-picker'),
   },
 };
+
+/** The policy that has this profile alone. */
+export function singleProfilePolicy(profile: ProfileSettings): PolicySettings {
+  return { profiles: [profile], profileHandler: plugin('single-profile-handler'), producers: [] };
+}

@@ -3,8 +3,10 @@
 
 import { z } from 'zod';
 import { ERROR_CODES, ERRORS } from '#contracts/errors.js';
-import type { PluginDefinition } from '#contracts/plugin.js';
+import type { PluginDefinition, PluginKind } from '#contracts/plugin.js';
+import { PLUGIN_KINDS } from '#contracts/plugin.js';
 import { CATALOGUE } from '#plugins/catalogue.js';
+import { REFUSED_PLUGINS } from '#plugins/refused.js';
 import { POLICY_PROFILES } from './policies.js';
 import { fileSchema } from './schema.js';
 
@@ -91,8 +93,10 @@ function defaultOf(field: JsonSchema): string {
 function boundsOf(field: JsonSchema): string {
   const { bounds, minimum, maximum } = field;
   if (typeof bounds === 'string') return bounds;
-  if (minimum === undefined && maximum === undefined) return '';
-  return `${minimum ?? ''} … ${maximum ?? ''}`;
+  // Where the schema names no end of an integer, the schema language does.
+  const most = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum;
+  if (minimum === undefined && most === undefined) return '';
+  return `${minimum ?? ''} … ${most ?? ''}`.trim();
 }
 
 function text(field: JsonSchema): string {
@@ -100,24 +104,52 @@ function text(field: JsonSchema): string {
 }
 
 function pluginsPage(): string {
-  const sections = (['filter', 'scorer', 'picker'] as const).flatMap((kind) => [
-    `## ${kind.charAt(0).toUpperCase()}${kind.slice(1)}s`,
+  const sections = PLUGIN_KINDS.flatMap((kind) => [
+    `## ${KIND_TITLES[kind]}`,
     '',
     ...CATALOGUE.filter((plugin) => plugin.kind === kind).flatMap(pluginSection),
   ]);
   return page('Plugins', [
-    'What a scheduling profile can be made of, under the names llm-d uses. Filters run in order and',
-    'remove candidates; every scorer rates every candidate in [0, 1] (values outside are clamped and',
+    'What a policy can be made of, under the names llm-d uses. Producers find out about a request; the',
+    'profile handler says which profile schedules it. Of that, filters run in order and remove',
+    'candidates; every scorer rates every candidate in [0, 1] (values outside are clamped and',
     'counted), ratings are multiplied by their `weight` and summed; the picker chooses.',
     '',
     'Scraped figures older than `scrape.staleAfter` score 0 as long as another candidate has fresh',
     'ones; when all are old, the last known figures count.',
     '',
     ...sections,
+    '## Not supported',
+    '',
+    'Plugins of llm-d that are refused by name.',
+    '',
+    ...table(
+      ['Type', 'Why'],
+      [...REFUSED_PLUGINS].map(([type, why]) => [code(type), sentence(why)]),
+    ),
   ]);
 }
 
-function pluginSection({ type, summary, parameters, consumes }: PluginDefinition): string[] {
+const KIND_TITLES: Readonly<Record<PluginKind, string>> = {
+  producer: 'Producers',
+  'profile-handler': 'Profile handlers',
+  filter: 'Filters',
+  scorer: 'Scorers',
+  picker: 'Pickers',
+};
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
+function pluginSection({
+  type,
+  aliases,
+  summary,
+  parameters,
+  ignored,
+  consumes,
+}: PluginDefinition): string[] {
   if (!(parameters instanceof z.ZodType)) throw new Error(`${type}: its schema is no zod schema`);
   const rows = fieldRows(z.toJSONSchema(parameters, { io: 'input' }), '');
   const uses = consumes.length === 0 ? '' : ` Goes by: ${consumes.join(', ')}.`;
@@ -125,7 +157,10 @@ function pluginSection({ type, summary, parameters, consumes }: PluginDefinition
     rows.length === 0
       ? ['No parameters.']
       : table(['Parameter', 'Type', 'Default', 'Bounds', 'Meaning'], rows);
-  return [`### ${type}`, '', `${summary}${uses}`, '', ...known, ''];
+  const older = aliases.length === 0 ? '' : ` Older name: ${aliases.map(code).join(', ')}.`;
+  const idle = ignored.map(({ paths, why }) => `- ${paths.map(code).join(', ')}: ${why}`);
+  const without = idle.length === 0 ? [] : ['', 'Accepted without effect:', '', ...idle];
+  return [`### ${type}`, '', `${summary}${uses}${older}`, '', ...known, ...without, ''];
 }
 
 function errorsPage(): string {

@@ -3,8 +3,16 @@
 
 import { z } from 'zod';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
-import type { LogLevel, PolicyName, ProfileSettings } from './configuration.js';
+import type {
+  LogLevel,
+  ModelRewriteSettings,
+  ObjectiveSettings,
+  PluginSettings,
+  PolicyName,
+  ProfileSettings,
+} from './configuration.js';
 import { LOG_LEVELS, POLICIES } from './configuration.js';
+import { modelRewrites, objectives } from './traffic-schema.js';
 import { duration } from './units.js';
 
 /** One entry of `endpoints` with its options. */
@@ -23,6 +31,9 @@ export interface FileConfiguration {
   readonly listen: string;
   readonly admin: string;
   readonly endpoints: readonly (string | EndpointEntry)[];
+  readonly endpointsFile?: { readonly path: string; readonly watch: boolean } | undefined;
+  readonly objectives: Readonly<Record<string, ObjectiveSettings>>;
+  readonly modelRewrites: readonly ModelRewriteSettings[];
   readonly models: Readonly<
     Record<
       string,
@@ -30,14 +41,27 @@ export interface FileConfiguration {
     >
   >;
   readonly policy?: PolicyName | undefined;
-  readonly scheduling?: { readonly profile: ProfileSettings } | undefined;
+  readonly scheduling?:
+    | {
+        readonly profile?: ProfileSettings | undefined;
+        readonly profiles?: readonly ProfileSettings[] | undefined;
+        readonly profileHandler: PluginSettings;
+        readonly producers: readonly PluginSettings[];
+      }
+    | undefined;
   readonly scrape: {
     readonly interval: number;
     readonly timeout: number;
     readonly staleAfter: number;
   };
   readonly probe: { readonly interval: number };
-  readonly events: { readonly shards: number };
+  readonly events: {
+    readonly shards: number;
+    readonly port?: number | undefined;
+    readonly replayPort?: number | undefined;
+    readonly bind?: string | undefined;
+    readonly topic?: string | undefined;
+  };
   readonly prompts: { readonly workers?: number | undefined };
   readonly index: {
     readonly blockCapacity?: number | undefined;
@@ -60,6 +84,9 @@ export interface FileConfiguration {
 }
 
 const path = (sentence: string): z.ZodString => z.string().min(1).describe(sentence);
+
+const port = (sentence: string): z.ZodOptional<z.ZodNumber> =>
+  z.number().int().min(1).max(65_535).optional().describe(sentence);
 
 /** Where to listen; a bare port is a number in YAML, also when it comes from the environment. */
 const address = (otherwise: string): z.ZodPrefault<z.ZodType<string, string | number>> =>
@@ -197,6 +224,20 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     .max(ENDPOINTS_MAX)
     .default([])
     .describe('The model servers; with none, four simulated ones are started.'),
+  endpointsFile: z
+    .strictObject({
+      path: path(
+        "File with a list `endpoints` of `{name, address, port}`, as llm-d's `file-discovery` has it; `namespace` and `labels` may be there.",
+      ),
+      watch: z
+        .boolean()
+        .default(false)
+        .describe('Whether endpoints come and go when the file changes.'),
+    })
+    .optional()
+    .describe('More model servers, from a file that something else writes.'),
+  objectives,
+  modelRewrites,
   models: z
     .record(
       z.string(),
@@ -222,9 +263,26 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
       'A built-in scheduling profile; `precise` when neither this nor `scheduling` is given.',
     ),
   scheduling: z
-    .strictObject({ profile: profile.describe('The profile that schedules every request.') })
+    .strictObject({
+      profile: profile.optional().describe('The profile that schedules every request.'),
+      profiles: z
+        .array(profile)
+        .min(1)
+        .max(32)
+        .optional()
+        .describe('Several profiles, instead of `profile`; the profile handler chooses.'),
+      profileHandler: z
+        .strictObject({ type: type('profile handler'), parameters })
+        .prefault({ type: 'single-profile-handler' })
+        .describe('Says which profile schedules a request.'),
+      producers: z
+        .array(z.strictObject({ type: type('producer'), parameters }))
+        .max(32)
+        .default([])
+        .describe('What is found out about a request before it is scheduled, in this order.'),
+    })
     .optional()
-    .describe('A scheduling profile of your own, instead of `policy`.'),
+    .describe('A scheduling policy of your own, instead of `policy`.'),
   scrape: scrape.prefault({}).describe('Reading engine metrics.'),
   probe: z
     .strictObject({
@@ -247,6 +305,23 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
         .max(16)
         .default(1)
         .describe('Threads that follow KV events; each owns some of the endpoints.'),
+      port: port(
+        'Event port of engines that do not tell theirs (vLLM < 0.31); the second endpoint of a host has the next one, and so on.',
+      ),
+      replayPort: port('Replay port of engines that do not tell theirs, counted like `port`.'),
+      bind: z
+        .string()
+        .optional()
+        .describe(
+          'Address where the router listens for the events of engines that do not tell theirs, instead of `port`: `tcp://*:5557`.',
+        ),
+      topic: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          'Topic of each engine at `bind`, with `{host}` and `{port}` for the endpoint: `kv@{host}:{port}@MODEL`.',
+        ),
     })
     .prefault({})
     .describe('Following KV events.'),

@@ -43,3 +43,17 @@ function read(text: string): number {
   const [, figure = '', unit = ''] = PATTERN.exec(text) ?? [];
   return Number(figure) * (UNITS[unit] ?? Number.NaN);
 }
+
+const GO_UNITS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ...UNITS };
+const GO_DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/;
+
+/** A duration of Go, such as `1m30s`, as one of ours; null when it is none. */
+export function durationText(text: string): string | null {
+  if (!GO_DURATION.test(text)) return null;
+  if (PATTERN.test(text)) return text;
+  let ms = 0;
+  for (const [, figure = '', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
+    ms += Number(figure) * (GO_UNITS[unit] ?? Number.NaN);
+  }
+  return `${Number(ms.toFixed(6))}ms`;
+}

@@ -13,6 +13,8 @@ export interface Place {
 
 export interface YamlFile {
   readonly value: unknown;
+  /** The text as a tree, comments and styles included. */
+  readonly document: Document;
   /** Where a path's value (or key) stands; the nearest thing above it when it is not there. */
   place(path: ConfigurationPath, at: 'key' | 'value'): Place;
 }
@@ -24,8 +26,11 @@ const ALIAS_COUNT_MAX = 100;
 /** Syntax errors to list; one missing bracket makes thousands. */
 const SYNTAX_ERRORS_SHOWN = 10;
 
-/** Parses `text`; throws a ConfigurationError with every syntax error or unset variable. */
-export function readYaml(text: string, source: string, environment: Environment): YamlFile {
+/**
+ * Parses `text`; throws a ConfigurationError with every syntax error or unset variable. Without an
+ * environment `${NAME}` stays as it is.
+ */
+export function readYaml(text: string, source: string, environment: Environment | null): YamlFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const placeOf = (offset: number): Place => {
@@ -40,11 +45,13 @@ export function readYaml(text: string, source: string, environment: Environment)
     report({ offset: pos[0], text: message });
   }
   if (problems.length === 0) {
-    for (const fault of [...substitute(document, environment), ...endless(document)]) report(fault);
+    const unset = environment === null ? [] : substitute(document, environment);
+    for (const fault of [...unset, ...endless(document)]) report(fault);
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
   return {
     value: toValue(document, source),
+    document,
     place: (path, at) => placeOf(offsetOf(document, path, at)),
   };
 }

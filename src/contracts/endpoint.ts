@@ -66,6 +66,11 @@ export interface ReportedLoad {
   runningRequests: number;
   /** Share of KV blocks in use, 0…1. */
   kvCacheUsage: number;
+  /** LoRA adapters the engine can hold at once; 0 when it tells of none. */
+  maxAdapters: number;
+  /** Adapters with requests running, and with requests that wait for them to be loaded. */
+  runningAdapters: ReadonlySet<string>;
+  waitingAdapters: ReadonlySet<string>;
 }
 
 /** What the router itself has in flight at one endpoint; moved at decision time. */
@@ -73,6 +78,8 @@ export interface InFlightLoad {
   requests: number;
   /** Prompt tokens not expected in the cache, until the first byte. */
   uncachedPromptTokens: number;
+  /** Estimated tokens of answers, where the policy estimates them, until the request ends. */
+  outputTokens: number;
 }
 
 /** Everything the scheduler may know of one endpoint, by slot, updated in place. */
@@ -96,11 +103,17 @@ export interface FleetSnapshot {
   readonly bySlot: readonly (EndpointState | null)[];
 }
 
+/** What one request adds to an endpoint's load. */
+export interface RequestLoad {
+  readonly uncachedPromptTokens: number;
+  readonly outputTokens: number;
+}
+
 /** The fleet as the request path sees it. */
 export interface Fleet {
   snapshot(): FleetSnapshot;
   /** Counts a request in at decision time. `release` undoes it exactly once. */
-  acquire(slot: number, uncachedPromptTokens: number): InFlightToken;
+  acquire(slot: number, load: RequestLoad): InFlightToken;
   /** Tells passive health what an attempt ended in. */
   report(slot: number, outcome: AttemptOutcome): void;
 }

@@ -42,6 +42,7 @@ export const ERROR_CODES = [
   'endpoint_stalled',
   'endpoint_disconnected',
   'malformed_request',
+  'profile_not_found',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
@@ -102,6 +103,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   endpoint_stalled: endpoint(504, 'never', 'The endpoint stopped sending within an answer.'),
   endpoint_disconnected: endpoint(502, 'never', 'The endpoint cut the answer short.'),
   malformed_request: client(400, 'The request is not valid HTTP/1.1.'),
+  profile_not_found: client(400, 'The request names a scheduling profile that is not configured.'),
 };
 
 /** An error with a code of the table; `message` is what the client reads. */

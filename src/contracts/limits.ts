@@ -63,6 +63,10 @@ export const DECISIONS_KEPT = 1000;
 export const MODEL_LABELS_MAX = 1000;
 /** Characters of a client's request id. */
 export const REQUEST_ID_LENGTH_MAX = 128;
+/** Sessions whose endpoint is remembered by one policy; the least recently used is forgotten. */
+export const SESSIONS_MAX = 100_000;
+/** Characters of a session's id; a longer one is no session. */
+export const SESSION_ID_LENGTH_MAX = 256;
 /** Lifetime of a speculative residency. */
 export const SPECULATIVE_TTL_MS = 2000;
 /** Speculative residencies held at once; oldest are overwritten. */

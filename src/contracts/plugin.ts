@@ -1,26 +1,48 @@
 // One plugin is one file exporting one definition; catalogue.ts lists them all.
 
-import type { Filter, Picker, PluginHost, Scorer } from './scheduling.js';
+import type { Filter, Picker, PluginHost, Producer, ProfileHandler, Scorer } from './scheduling.js';
 
 /** A parameter schema: zod satisfies it; plugins bring their own. */
 export interface ParameterSchema<Parameters> {
   parse(value: unknown): Parameters;
 }
 
-/** What an endpoint must report for the plugin to make sense; the fleet scrapes accordingly. */
+/** What a plugin goes by. Where no plugin goes by prompts they are not even tokenised. */
 export type EndpointAttribute =
   | 'waiting'
   | 'running'
   | 'kv-cache-usage'
+  | 'adapters'
+  | 'in-flight'
   | 'prefix-match'
+  /** The prompt's length, for which prompts must be tokenised. */
+  | 'prompt-tokens'
+  | 'media'
+  | 'session'
   | 'labels';
+
+/** Parameters that are accepted and have no effect here, with the sentence that says why. */
+export interface IgnoredParameters {
+  /** As written, nested ones with dots: `indexerConfig.kvBlockIndexConfig`. */
+  readonly paths: readonly string[];
+  /** What Warmpath does instead; ends with a full stop. */
+  readonly why: string;
+}
+
+/** Where plugins stand: kinds a configuration can name. A type may be there once per kind. */
+export const PLUGIN_KINDS = ['producer', 'profile-handler', 'filter', 'scorer', 'picker'] as const;
+export type PluginKind = (typeof PLUGIN_KINDS)[number];
 
 interface DefinitionBase<Parameters> {
   /** llm-d's spelling where one exists. */
   readonly type: string;
+  /** Older names of the type, with the same parameters. */
+  readonly aliases: readonly string[];
   /** One sentence for the reference page, formula included. */
   readonly summary: string;
+  /** Older spellings of parameters are fields of it too. */
   readonly parameters: ParameterSchema<Parameters>;
+  readonly ignored: readonly IgnoredParameters[];
   readonly consumes: readonly EndpointAttribute[];
 }
 
@@ -39,37 +61,88 @@ export interface PickerDefinition<Parameters = unknown> extends DefinitionBase<P
   create(parameters: Parameters, host: PluginHost): Picker;
 }
 
-export type PluginDefinition = FilterDefinition | ScorerDefinition | PickerDefinition;
+export interface ProducerDefinition<Parameters = unknown> extends DefinitionBase<Parameters> {
+  readonly kind: 'producer';
+  create(parameters: Parameters, host: PluginHost): Producer;
+}
+
+export interface ProfileHandlerDefinition<Parameters = unknown> extends DefinitionBase<Parameters> {
+  readonly kind: 'profile-handler';
+  /** What is wrong with choosing among these profiles, null when nothing is. */
+  fault(parameters: Parameters, profiles: readonly string[]): string | null;
+  create(parameters: Parameters, host: PluginHost): ProfileHandler;
+}
+
+export type PluginDefinition =
+  | FilterDefinition
+  | ScorerDefinition
+  | PickerDefinition
+  | ProducerDefinition
+  | ProfileHandlerDefinition;
+
+/** What an author writes: no kind, and lists only where they have something in them. */
+type Written<Definition extends PluginDefinition> = Omit<
+  Definition,
+  'kind' | 'aliases' | 'ignored'
+> &
+  Partial<Pick<Definition, 'aliases' | 'ignored'>>;
 
 /** Gives a filter definition its parameter type. */
 export function defineFilter<Parameters>(
-  definition: Omit<FilterDefinition<Parameters>, 'kind'>,
+  definition: Written<FilterDefinition<Parameters>>,
 ): FilterDefinition {
-  return { kind: 'filter', ...definition } as FilterDefinition;
+  return { kind: 'filter', aliases: [], ignored: [], ...definition } as FilterDefinition;
 }
 
 /** Gives a scorer definition its parameter type. */
 export function defineScorer<Parameters>(
-  definition: Omit<ScorerDefinition<Parameters>, 'kind'>,
+  definition: Written<ScorerDefinition<Parameters>>,
 ): ScorerDefinition {
-  return { kind: 'scorer', ...definition } as ScorerDefinition;
+  return { kind: 'scorer', aliases: [], ignored: [], ...definition } as ScorerDefinition;
 }
 
 /** Gives a picker definition its parameter type. */
 export function definePicker<Parameters>(
-  definition: Omit<PickerDefinition<Parameters>, 'kind'>,
+  definition: Written<PickerDefinition<Parameters>>,
 ): PickerDefinition {
-  return { kind: 'picker', ...definition } as PickerDefinition;
+  return { kind: 'picker', aliases: [], ignored: [], ...definition } as PickerDefinition;
+}
+
+/** Gives a producer definition its parameter type. */
+export function defineProducer<Parameters>(
+  definition: Written<ProducerDefinition<Parameters>>,
+): ProducerDefinition {
+  return { kind: 'producer', aliases: [], ignored: [], ...definition } as ProducerDefinition;
+}
+
+/** Gives a profile handler definition its parameter type. */
+export function defineProfileHandler<Parameters>(
+  definition: Written<ProfileHandlerDefinition<Parameters>>,
+): ProfileHandlerDefinition {
+  const written = { kind: 'profile-handler', aliases: [], ignored: [], ...definition };
+  return written as unknown as ProfileHandlerDefinition;
+}
+
+/** A plugin with the type it was made from. */
+export interface Placed<Plugin> {
+  readonly type: string;
+  readonly plugin: Plugin;
 }
 
 /** A scheduling profile with its plugins made. */
 export interface Profile {
   readonly name: string;
-  readonly filters: readonly { readonly type: string; readonly plugin: Filter }[];
-  readonly scorers: readonly {
-    readonly type: string;
-    readonly weight: number;
-    readonly plugin: Scorer;
-  }[];
-  readonly picker: { readonly type: string; readonly plugin: Picker };
+  readonly filters: readonly Placed<Filter>[];
+  readonly scorers: readonly (Placed<Scorer> & { readonly weight: number })[];
+  readonly picker: Placed<Picker>;
+}
+
+/** Everything that decides: profiles, who chooses among them, who tells them about requests. */
+export interface Policy {
+  /** At least one; names are unique. */
+  readonly profiles: readonly Profile[];
+  /** Not asked while there is a single profile. */
+  readonly handler: Placed<ProfileHandler>;
+  /** In the order in which they run, before the handler. */
+  readonly producers: readonly Placed<Producer>[];
 }

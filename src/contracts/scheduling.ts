@@ -2,7 +2,7 @@
 
 import type { EndpointState, FleetSnapshot } from './endpoint.js';
 import type { Random } from './random.js';
-import type { NoMatchReason, PromptMatch } from './request.js';
+import type { HeaderPair, NoMatchReason, PromptMatch } from './request.js';
 
 /** A set of endpoint slots, without allocation per operation. */
 export class CandidateSet {
@@ -56,6 +56,21 @@ export class CandidateSet {
   }
 }
 
+/** What the policy's producers tell of the request, before it is scheduled. */
+export interface RequestSignals {
+  /** Session the client named, empty when it named none. */
+  sessionId: string;
+  /** Session of a coding agent, by the headers agents send; empty when there is none. */
+  agentIdentity: string;
+  /** Tokens of its answer to be counted as in flight until it ends. */
+  outputTokens: number;
+}
+
+/** Signals of a request nobody has told anything about. */
+export function requestSignals(): RequestSignals {
+  return { sessionId: '', agentIdentity: '', outputTokens: 0 };
+}
+
 /** What plugins may know of the request being routed. */
 export interface SchedulingContext {
   readonly requestId: string;
@@ -73,6 +88,9 @@ export interface SchedulingContext {
   /** By endpoint slot; null when there is nothing to go by. */
   readonly match: PromptMatch | null;
   readonly noMatchReason: NoMatchReason | null;
+  /** Keys of the prompt's images, audio and video, without repetition. */
+  readonly media: readonly string[];
+  readonly signals: RequestSignals;
   readonly fleet: FleetSnapshot;
   readonly nowMs: number;
 }
@@ -84,17 +102,25 @@ export function candidateState(context: SchedulingContext, slot: number): Endpoi
   return state;
 }
 
-export interface Filter {
+/** What a plugin may do beyond its own step. Who has no hook costs nothing there. */
+export interface PluginHooks {
+  /** Called once for the decision that is sent on, with the slot tried first. */
+  picked?(context: SchedulingContext, slot: number): void;
+  /** Headers for the client, should the endpoint at `slot` be the one that answers. */
+  responseHeaders?(context: SchedulingContext, slot: number): readonly HeaderPair[];
+}
+
+export interface Filter extends PluginHooks {
   /** Removes candidates that must not be chosen. */
   filter(context: SchedulingContext, candidates: CandidateSet): void;
 }
 
-export interface Scorer {
+export interface Scorer extends PluginHooks {
   /** Writes a score in [0, 1] for every candidate into `scores[slot]`. */
   score(context: SchedulingContext, candidates: CandidateSet, scores: Float64Array): void;
 }
 
-export interface Picker {
+export interface Picker extends PluginHooks {
   /**
    * Writes the chosen slots, best first, into `picked` and returns how many (0 when there is no
    * candidate). The first is the decision; the others are tried if it cannot be reached.
@@ -107,11 +133,41 @@ export interface Picker {
   ): number;
 }
 
-/** What a plugin may use of its host. */
+export interface Producer extends PluginHooks {
+  /** Writes `context.signals`; left out by producers whose work other parts of the router do. */
+  produce?(context: SchedulingContext): void;
+}
+
+export interface ProfileHandler {
+  /** Name of the profile that is to schedule the request; one nobody has is the client's error. */
+  choose(context: SchedulingContext): string;
+}
+
+/** State that several plugins of one policy use: made by who asks first, found by the others. */
+export class SharedState {
+  readonly #made = new Map<string, object>();
+
+  /** What was made under `key`, or what `make` makes. Throws when it is of another class. */
+  of<State extends object>(
+    key: string,
+    kind: abstract new (...input: never) => State,
+    make: () => State,
+  ): State {
+    const found = this.#made.get(key);
+    if (found instanceof kind) return found;
+    if (found !== undefined) throw new Error(`\`${key}\` is not a ${kind.name}`);
+    const made = make();
+    this.#made.set(key, made);
+    return made;
+  }
+}
+
+/** What a plugin may use of its host. All plugins of one policy have the same one. */
 export interface PluginHost {
   readonly random: Random;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;
   /** Age beyond which scraped figures are stale; beaten by fresh ones, used when all are stale. */
   readonly metricsStaleAfterMs: number;
+  readonly shared: SharedState;
 }

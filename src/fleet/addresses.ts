@@ -11,6 +11,8 @@ export interface ConfiguredAddress {
   readonly security: EndpointSecurity;
   /** Event sockets of data-parallel rank 0; null asks the engine (vLLM ≥ 0.31, SGLang). */
   readonly events: EventSource | null;
+  /** Those of rank 0 where neither `events` nor the engine says; null: then it has none. */
+  readonly assumedEvents: EventSource | null;
 }
 
 /** `address:port` of a base URL, plus `|rank` where there are several ranks (architecture §10). */

@@ -39,7 +39,12 @@ export interface DiscoveredEngine {
 
 /** Models one engine may list; a longer list is cut, because every model costs the encoder memory. */
 const MODELS_PER_ENGINE_MAX = 1000;
-const NO_METRICS: EngineMetrics = { engine: 'unknown', ranks: [], startTimeSeconds: null };
+const NO_METRICS: EngineMetrics = {
+  engine: 'unknown',
+  ranks: [],
+  adapters: null,
+  startTimeSeconds: null,
+};
 
 /** Asks the engine. Rejects when it cannot be reached or does not list its models. */
 export async function discoverEngine(
@@ -68,7 +73,12 @@ export async function discoverEngine(
     engine === 'sglang'
       ? sglangEventSources(serverInfo, hostOf(address.url))
       : vllmEventSources(parseJson(sourcesBody), hostOf(address.url));
-  const ranks = joinRanks(address, announced, metrics, serverInfo);
+  const tells = engine === 'sglang' ? hasKvEvents(serverInfo) : sourcesBody !== null;
+  const ranks = joinRanks(
+    { configured: address.events, announced, assumed: tells ? null : address.assumedEvents },
+    metrics,
+    serverInfo,
+  );
   return {
     engine,
     version: versionOf(parseJson(versionBody), serverInfo),
@@ -117,10 +127,16 @@ export function parseModels(body: string, url: string): readonly ServedModel[] {
     }));
 }
 
+/** Who says where events are: the operator, the engine, or the operator for engines that do not. */
+interface KnownSources {
+  readonly configured: EventSource | null;
+  readonly announced: RankSources;
+  readonly assumed: EventSource | null;
+}
+
 /** One entry per rank, whichever of configuration, event sources and metrics tells of it. */
 function joinRanks(
-  address: ConfiguredAddress,
-  announced: RankSources,
+  { configured, announced, assumed }: KnownSources,
   metrics: EngineMetrics,
   serverInfo: unknown,
 ): readonly DiscoveredRank[] {
@@ -136,14 +152,16 @@ function joinRanks(
         dpRank: single ? null : rank,
         blockSize: measured?.blockSize ?? announcedBlockSize(serverInfo),
         gpuBlocks: measured?.gpuBlocks ?? null,
-        events: eventsOf(configuredEvents(address, single ? 0 : rank), announced.get(rank) ?? null),
+        events:
+          eventsOf(forRank(configured, single ? 0 : rank), announced.get(rank) ?? null) ??
+          forRank(assumed, single ? 0 : rank),
       };
     });
 }
 
-/** What the operator configured, for rank 0, moved by the rank. */
-function configuredEvents(address: ConfiguredAddress, rank: number): EventSource | null {
-  return address.events === null ? null : sourceForRank(address.events, rank);
+/** A source of rank 0, moved by the rank. */
+function forRank(source: EventSource | null, rank: number): EventSource | null {
+  return source === null ? null : sourceForRank(source, rank);
 }
 
 /** A configured source beats what the engine says: the operator knows the network between. */
@@ -177,8 +195,12 @@ function engineKind(
   if (metrics.engine !== 'unknown') return metrics.engine;
   const owner = models[0]?.raw['owned_by'];
   if (owner === 'vllm' || owner === 'sglang') return owner;
-  if (isRecord(serverInfo) && 'kv_events' in serverInfo) return 'sglang';
+  if (hasKvEvents(serverInfo)) return 'sglang';
   return versionBody === null ? 'unknown' : 'vllm';
+}
+
+function hasKvEvents(serverInfo: unknown): boolean {
+  return isRecord(serverInfo) && 'kv_events' in serverInfo;
 }
 
 function versionOf(version: unknown, serverInfo: unknown): string | null {

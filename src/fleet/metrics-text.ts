@@ -15,11 +15,21 @@ export interface RankMetrics {
   gpuBlocks: number | null;
 }
 
+/** LoRA adapters of the whole address: vLLM does not tell them apart by rank. */
+export interface AdapterMetrics {
+  /** Adapters it can hold at once. */
+  readonly most: number;
+  readonly running: ReadonlySet<string>;
+  readonly waiting: ReadonlySet<string>;
+}
+
 /** What one scrape tells. */
 export interface EngineMetrics {
   readonly engine: EngineKind;
   /** By rank, ascending; empty when the body has no load series at all. */
   readonly ranks: readonly RankMetrics[];
+  /** Null when the engine tells of no adapters. */
+  readonly adapters: AdapterMetrics | null;
   /** Unix seconds at which the engine process began, null when not told. */
   readonly startTimeSeconds: number | null;
 }
@@ -59,6 +69,7 @@ export function parseEngineMetrics(body: string): EngineMetrics {
   return {
     engine,
     ranks: [...ranks.values()].sort((a, b) => a.rank - b.rank),
+    adapters: engine === 'vllm' ? readAdapters(body) : null,
     startTimeSeconds: readStartTime(body),
   };
 }
@@ -100,6 +111,28 @@ function readCacheConfig(body: string, ranks: Map<number, RankMetrics>): void {
       positive(Number(labelOf(labels, 'block_size')));
     entry.gpuBlocks = positive(Number(labelOf(labels, 'num_gpu_blocks')));
   });
+}
+
+/**
+ * Adapters from `vllm:lora_requests_info`: all labels, and the value is the time they were true at.
+ * Every set of labels there ever was stays in the body, so the newest one counts.
+ */
+function readAdapters(body: string): AdapterMetrics | null {
+  let newest = Number.NEGATIVE_INFINITY;
+  let labels: string | null = null;
+  forEachSeries(body, 'vllm:lora_requests_info', (found, value) => {
+    if (!(value >= newest)) return;
+    newest = value;
+    labels = found;
+  });
+  if (labels === null) return null;
+  const names = (label: string): ReadonlySet<string> =>
+    new Set((labelOf(labels ?? '', label) ?? '').split(',').filter((name) => name !== ''));
+  return {
+    most: positive(Number(labelOf(labels, 'max_lora'))) ?? 0,
+    running: names('running_lora_adapters'),
+    waiting: names('waiting_lora_adapters'),
+  };
 }
 
 function readStartTime(body: string): number | null {

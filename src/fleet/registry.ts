@@ -13,9 +13,12 @@ import type {
   InFlightLoad,
   InFlightToken,
   PublisherState,
+  RequestLoad,
 } from '#contracts/endpoint.js';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import type { EngineMetrics } from './metrics-text.js';
+
+const NO_ADAPTERS: ReadonlySet<string> = new Set();
 
 /** An endpoint before it has a slot. */
 export type EndpointDraft = Omit<Endpoint, 'slot'>;
@@ -52,13 +55,14 @@ export class FleetRegistry implements Fleet {
   }
 
   /** Counts a request in. The slot must be taken: decisions name endpoints of the snapshot only. */
-  acquire(slot: number, uncachedPromptTokens: number): InFlightToken {
+  acquire(slot: number, { uncachedPromptTokens, outputTokens }: RequestLoad): InFlightToken {
     const state = this.#snapshot.bySlot[slot];
     assert(state !== null && state !== undefined, `slot ${slot} is an endpoint`);
-    assert(uncachedPromptTokens >= 0, 'uncached prompt tokens are not negative');
+    assert(uncachedPromptTokens >= 0 && outputTokens >= 0, 'tokens of a request are not negative');
     state.inFlight.requests += 1;
     state.inFlight.uncachedPromptTokens += uncachedPromptTokens;
-    return new CountedLoad(state.inFlight, uncachedPromptTokens);
+    state.inFlight.outputTokens += outputTokens;
+    return new CountedLoad(state.inFlight, uncachedPromptTokens, outputTokens);
   }
 
   /** Passes an outcome on to passive health; the endpoint may be gone by now. */
@@ -132,6 +136,9 @@ export class FleetRegistry implements Fleet {
       reported.waitingRequests = ranks.reduce((sum, entry) => sum + entry.waitingRequests, 0);
       reported.runningRequests = ranks.reduce((sum, entry) => sum + entry.runningRequests, 0);
       reported.kvCacheUsage = ranks.reduce((most, entry) => Math.max(most, entry.kvCacheUsage), 0);
+      reported.maxAdapters = metrics.adapters?.most ?? 0;
+      reported.runningAdapters = metrics.adapters?.running ?? NO_ADAPTERS;
+      reported.waitingAdapters = metrics.adapters?.waiting ?? NO_ADAPTERS;
       state.scrapedAtMs = nowMs;
     }
   }
@@ -159,11 +166,13 @@ export class FleetRegistry implements Fleet {
 class CountedLoad implements InFlightToken {
   readonly #load: InFlightLoad;
   #promptTokens: number;
+  readonly #outputTokens: number;
   #released = false;
 
-  constructor(load: InFlightLoad, promptTokens: number) {
+  constructor(load: InFlightLoad, promptTokens: number, outputTokens: number) {
     this.#load = load;
     this.#promptTokens = promptTokens;
+    this.#outputTokens = outputTokens;
   }
 
   releasePromptTokens(): void {
@@ -177,15 +186,24 @@ class CountedLoad implements InFlightToken {
     this.#released = true;
     this.releasePromptTokens();
     this.#load.requests -= 1;
+    this.#load.outputTokens -= this.#outputTokens;
     assert(this.#load.requests >= 0, 'requests in flight are not negative');
+    assert(this.#load.outputTokens >= 0, 'output tokens in flight are not negative');
   }
 }
 
 function newState(endpoint: Endpoint): EndpointState {
   return {
     endpoint,
-    reported: { waitingRequests: 0, runningRequests: 0, kvCacheUsage: 0 },
-    inFlight: { requests: 0, uncachedPromptTokens: 0 },
+    reported: {
+      waitingRequests: 0,
+      runningRequests: 0,
+      kvCacheUsage: 0,
+      maxAdapters: 0,
+      runningAdapters: NO_ADAPTERS,
+      waitingAdapters: NO_ADAPTERS,
+    },
+    inFlight: { requests: 0, uncachedPromptTokens: 0, outputTokens: 0 },
     scrapedAtMs: Number.NEGATIVE_INFINITY,
     healthy: false,
     draining: false,

@@ -2,7 +2,7 @@
 // encoder, event workers, data plane, pipeline, admin port. Called once by compose.ts; starts nothing.
 
 import { randomBytes } from 'node:crypto';
-import { buildProfile, looksAtPrefixes } from '#config/build-profile.js';
+import { buildPolicy, looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration } from '#config/configuration.js';
 import type {
   BlockIndexOwner,
@@ -14,6 +14,7 @@ import type {
 import { DECISIONS_KEPT } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
+import { SharedState } from '#contracts/scheduling.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
 import { createBlockIndex } from '#core/index-memory.js';
@@ -127,7 +128,7 @@ function createModelCoordinator(
   }
   const environment = tokenizerEnvironment();
   return new ModelCoordinator({
-    matchesPrompts: looksAtPrefixes(configuration.profile),
+    matchesPrompts: looksAtPrompts(configuration.policy),
     encoder,
     client,
     clock: processClock,
@@ -193,10 +194,11 @@ function createPipeline(
       isoNow,
       defer: setImmediate,
     },
-    profile: buildProfile(configuration.profile, {
+    policy: buildPolicy(configuration.policy, {
       random,
       endpointCapacity,
       metricsStaleAfterMs: configuration.scrape.staleAfterMs,
+      shared: new SharedState(),
     }),
     localHandlers: localHandlers(reports, () => fleet.modelList()),
     endpointCapacity,

@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { suggestion } from '#config/nearest-name.js';
 import { packageVersion } from '#core/package-version.js';
 import type { EngineSimOptions } from './commands/engine-sim.js';
+import type { MigrateOptions } from './commands/migrate.js';
 import type { ServeOptions } from './commands/serve.js';
 import type { VerifyOptions } from './commands/verify.js';
 import type { VerifyCoreChoice } from './commands/verify-core.js';
@@ -19,6 +20,8 @@ Examples:
   warmpath                                             router with four simulated engines
   warmpath --endpoint http://10.0.0.5:8000 --endpoint http://10.0.0.6:8000-8007
   warmpath --config warmpath.yaml
+  warmpath --config epp-config.yaml --endpoint http://10.0.0.5:8000
+  warmpath config migrate epp-config.yaml --output warmpath.yaml
   warmpath --endpoint 'http://10.0.0.5:8000,events=tcp://10.0.0.5:5557,replay=tcp://10.0.0.5:5558'
   warmpath doctor --endpoint http://10.0.0.5:8000
   warmpath verify recording.jsonl --json
@@ -95,6 +98,17 @@ function buildProgram(finish: (exitCode: number) => void): Command {
       const { validate } = await import('./commands/validate.js');
       finish(validate(options, print));
     });
+  program
+    .command('config')
+    .description('work with configuration files')
+    .command('migrate')
+    .description("write llm-d's EndpointPickerConfig as our own YAML, with comments")
+    .argument('<file...>', 'EndpointPickerConfig, and a file of ours that goes with it')
+    .option('-o, --output <file>', 'file to write instead of standard output; must not exist')
+    .action(async (files: readonly string[], options: MigrateOptions) => {
+      const { migrate } = await import('./commands/migrate.js');
+      finish(migrate(files, options, print));
+    });
   engineSimCommand(program.command('engine-sim'), finish);
   program
     .command('verify')
@@ -153,7 +167,12 @@ function engineSimCommand(command: Command, finish: (exitCode: number) => void):
 
 function fleetFlags(command: Command): Command {
   return command
-    .option('-c, --config <file>', 'YAML configuration file')
+    .option(
+      '-c, --config <file>',
+      "configuration file, ours or llm-d's EndpointPickerConfig; repeatable, one of each",
+      collect,
+      [],
+    )
     .option(
       '--endpoint <url>',
       'engine to route to; repeatable; http://host:8000-8007 for port ranges; append ' +

@@ -15,6 +15,7 @@ import { RouterMetrics } from '#observability/metrics.js';
 import { processClock } from '#workers/process-clock.js';
 import { type Assembly, assemble } from './assemble.js';
 import type { ChosenCore } from './core-choice.js';
+import { EndpointsWatch } from './endpoints-watch.js';
 import { HttpEngineClient } from './engine-client.js';
 import { FleetRelay } from './fleet-relay.js';
 import { isoNow } from './iso-time.js';
@@ -29,6 +30,7 @@ export class ComposedRouter {
   readonly #client = new HttpEngineClient();
   readonly #relay = new FleetRelay();
   readonly #fleet: FleetManager;
+  readonly #endpointsWatch: EndpointsWatch;
   readonly #metrics: RouterMetrics;
   readonly #chosen: ChosenCore;
   #running: Assembly | null = null;
@@ -68,6 +70,11 @@ export class ComposedRouter {
       listener: this.#relay,
       configuredBlockSize: (pool) => configuration.models[pool]?.blockSize ?? null,
     });
+    this.#endpointsWatch = new EndpointsWatch({
+      configuration,
+      logger: this.#logger,
+      onEndpoints: (endpoints) => this.#fleet.setAddresses(endpoints),
+    });
     this.#logger.info({ seed, core, version: packageVersion() }, 'warmpath starts');
     if (chosen.reason !== null) {
       const fields = { reason: chosen.reason };
@@ -87,6 +94,7 @@ export class ComposedRouter {
   async start(): Promise<void> {
     const { listen, admin } = this.#configuration;
     this.#fleet.setAddresses(this.#configuration.endpoints);
+    this.#endpointsWatch.start();
     await untilDiscovered(() => this.#fleet.registry.snapshot());
     const running = assemble({
       configuration: this.#configuration,
@@ -121,6 +129,7 @@ export class ComposedRouter {
     running?.pipeline.beginDrain();
     await running?.plane.drain(this.#configuration.timeouts.drainMs);
     running?.models.stop();
+    this.#endpointsWatch.stop();
     this.#fleet.stop();
     await running?.admin.stop();
     await running?.encoder.stop();

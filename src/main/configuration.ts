@@ -2,13 +2,13 @@
 
 import { homedir } from 'node:os';
 import type { Configuration } from '#config/configuration.js';
-import { ConfigurationError } from '#config/explain.js';
+import { ConfigurationError, problemLine } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
 import { findTokenizer, type TokenizerEnvironment } from '#core/tokenizer-source.js';
 
 /** Flags shared by `serve`, `doctor` and `validate`, as commander gives them. */
 export interface CommandLineFlags {
-  readonly config?: string;
+  readonly config?: readonly string[];
   readonly endpoint?: readonly string[];
   readonly tokenizer?: readonly string[];
   readonly listen?: string;
@@ -21,7 +21,7 @@ export interface CommandLineFlags {
 export function readConfiguration(flags: CommandLineFlags): Configuration | null {
   try {
     const configuration = loadConfiguration({
-      file: flags.config ?? null,
+      files: flags.config ?? [],
       flags: {
         listen: flags.listen,
         admin: flags.admin,
@@ -31,6 +31,7 @@ export function readConfiguration(flags: CommandLineFlags): Configuration | null
         logLevel: flags.logLevel,
       },
       environment: process.env,
+      warn: (warning) => process.stderr.write(`warning: ${problemLine(warning)}\n`),
     });
     checkTokenizers(configuration);
     return configuration;

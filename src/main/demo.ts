@@ -26,6 +26,7 @@ export function withDemoFleet(configuration: Configuration, fleet: EngineSimFlee
       labels: {},
       security: { apiKey: null, caPem: null },
       events: null,
+      assumedEvents: null,
     })),
   };
 }

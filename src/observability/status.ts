@@ -125,7 +125,14 @@ function endpointStatus(
     blockSize: endpoint.blockSize,
     gpuBlocks: endpoint.gpuBlocks,
     inFlight: { ...state.inFlight },
-    load: scraped ? { ...state.reported } : null,
+    load: scraped
+      ? {
+          ...state.reported,
+          // JSON knows no sets.
+          runningAdapters: [...state.reported.runningAdapters],
+          waitingAdapters: [...state.reported.waitingAdapters],
+        }
+      : null,
     loadAgeSeconds: scraped ? seconds(input.nowMs - state.scrapedAtMs) : null,
     events: eventsStatus(state, input),
   };

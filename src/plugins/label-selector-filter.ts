@@ -6,6 +6,8 @@ import { assertNever } from '#contracts/assert.js';
 import type { FilterDefinition } from '#contracts/plugin.js';
 import { defineFilter } from '#contracts/plugin.js';
 import { candidateState } from '#contracts/scheduling.js';
+import type { Labels } from './labels.js';
+import { labelOf } from './labels.js';
 
 const key = z.string().min(1).max(317).describe('Label name.');
 const values = z.array(z.string().max(63)).min(1).max(256).describe('Accepted or refused values.');
@@ -28,11 +30,11 @@ const parameters = z.strictObject({
 });
 
 type Parameters = z.output<typeof parameters>;
-type Labels = Readonly<Record<string, string>>;
 
 /** llm-d's label-selector-filter. */
 export const labelSelectorFilter: FilterDefinition = defineFilter({
   type: 'label-selector-filter',
+  aliases: ['by-label-selector'],
   summary: 'Keeps the endpoints whose labels meet every one of the requirements.',
   parameters,
   consumes: ['labels'],
@@ -51,11 +53,6 @@ function selects({ matchLabels, matchExpressions }: Parameters, labels: Labels):
     if (labelOf(labels, name) !== matchLabels[name]) return false;
   }
   return matchExpressions.every((expression) => meets(expression, labelOf(labels, expression.key)));
-}
-
-/** Own labels only: an endpoint has no label `constructor` just because it is an object. */
-function labelOf(labels: Labels, name: string): string | undefined {
-  return Object.hasOwn(labels, name) ? labels[name] : undefined;
 }
 
 function meets(

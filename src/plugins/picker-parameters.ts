@@ -1,7 +1,7 @@
 // The parameters every picker takes.
 
 import { z } from 'zod';
-import { ATTEMPTS_MAX } from '#contracts/limits.js';
+import { ATTEMPTS_MAX, ENDPOINTS_MAX } from '#contracts/limits.js';
 
 export interface PickerParameters {
   readonly maxNumOfEndpoints: number;
@@ -13,9 +13,10 @@ export const pickerParameters: z.ZodType<PickerParameters> = z.strictObject({
     .number()
     .int()
     .min(1)
-    .max(ATTEMPTS_MAX)
+    .max(ENDPOINTS_MAX)
     .default(ATTEMPTS_MAX)
     .describe(
-      'Endpoints to name, best first: the ones after the first are tried while it cannot be reached.',
+      'Endpoints to name, best first: the ones after the first are tried while it cannot be ' +
+        `reached. Never more than ${ATTEMPTS_MAX} are tried.`,
     ),
 });

@@ -46,6 +46,8 @@ export interface ActiveRequest {
   targets: readonly PlannedTarget[];
   /** Number of its decision, null before. */
   decisionNumber: number | null;
+  /** Tokens of the answer to count as in flight. Set by decide. */
+  outputTokens: number;
   /** Set by observe: the load counted now, and where. */
   token: InFlightToken | null;
   target: PlannedTarget | null;
@@ -64,6 +66,7 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     model: '',
     targets: [],
     decisionNumber: null,
+    outputTokens: 0,
     token: null,
     target: null,
     speculated: false,

@@ -19,10 +19,10 @@ export function beginAttempt(
 ): void {
   endAttempt(request);
   const promptTokens = request.encoded?.promptTokens ?? 0;
-  request.token = ports.fleet.acquire(
-    target.slot,
-    Math.max(0, promptTokens - target.predictedTokens),
-  );
+  request.token = ports.fleet.acquire(target.slot, {
+    uncachedPromptTokens: Math.max(0, promptTokens - target.predictedTokens),
+    outputTokens: request.outputTokens,
+  });
   request.target = target;
   request.attempts += 1;
   if (request.encoded?.noMatchReason === null) {

@@ -5,7 +5,7 @@
 import { assert, assertNever } from '#contracts/assert.js';
 import type { DataPlaneHandler, ForwardProgress } from '#contracts/core.js';
 import { RouterError } from '#contracts/errors.js';
-import type { Profile } from '#contracts/plugin.js';
+import type { Policy } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHead } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { ActiveRequest, RequestPorts } from './active-request.js';
@@ -14,6 +14,8 @@ import type { Admission, LocalHandlers, LocalPath } from './admit.js';
 import { admit } from './admit.js';
 import { EncodeGate } from './encode.js';
 import { forwardOrder, planTargets } from './forward.js';
+import type { HookFailed } from './hooks.js';
+import { notePicked, withPluginHeaders } from './hooks.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
 import {
@@ -24,13 +26,17 @@ import {
   onFirstByte,
   takeBack,
 } from './observe.js';
+import type { PolicyCycle } from './policy-cycle.js';
+import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
 import type { ScheduleCycle } from './schedule.js';
-import { schedule, scheduleCycle } from './schedule.js';
 import { scoreLogFields } from './score-log.js';
+
+/** Encoding does not tell of images, audio and video yet. */
+const NO_MEDIA: readonly string[] = [];
 
 export interface PipelineOptions {
   readonly ports: RequestPorts;
-  readonly profile: Profile;
+  readonly policy: Policy;
   readonly localHandlers: LocalHandlers;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;
@@ -43,10 +49,18 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #ports: RequestPorts;
   readonly #localHandlers: LocalHandlers;
   readonly #decisionHeaders: boolean;
-  readonly #cycle: ScheduleCycle;
+  readonly #policy: PolicyCycle;
   readonly #gate: EncodeGate;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Map<number, ActiveRequest>();
+  /** A plugin failed after the decision: the request goes on without it. */
+  readonly #hookFailed: HookFailed = ({ requestId }, error) => {
+    this.#ports.observer.policyFailed(this.#policy.current.profile.name);
+    this.#ports.logger.error(
+      { 'x-request-id': requestId, error },
+      'A plugin failed after a decision',
+    );
+  };
   #directory: ModelDirectory;
   #draining = false;
   #admitted = 0;
@@ -56,7 +70,7 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#ports = options.ports;
     this.#localHandlers = options.localHandlers;
     this.#decisionHeaders = options.decisionHeaders;
-    this.#cycle = scheduleCycle(options.profile, options.endpointCapacity);
+    this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#directory = modelDirectory(options.ports.fleet.snapshot());
     this.#gate = new EncodeGate({
       encoder: options.ports.encoder,
@@ -159,10 +173,15 @@ export class RequestPipeline implements DataPlaneHandler {
     }
     if (model instanceof RouterError) return model;
     const context = this.#context(request, encoded, model, nowMs);
-    const outcome = schedule(this.#cycle, context, model.serving, () => ports.clock.nowMs());
+    const clock = (): number => ports.clock.nowMs();
+    const outcome = scheduleByPolicy(this.#policy, context, model.serving, clock);
     if (outcome === 'picked') {
       this.#forward(request, context, encoded, model);
       return null;
+    }
+    if (outcome === 'no-profile') {
+      const text = 'the request names a scheduling profile that is not configured';
+      return new RouterError('profile_not_found', text);
     }
     const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
     this.#record(request, context, encoded, model, overheadMicros);
@@ -193,6 +212,8 @@ export class RequestPipeline implements DataPlaneHandler {
       blockSize: encoded.blockSize,
       match: matched ? encoded.match : null,
       noMatchReason: encoded.noMatchReason,
+      media: NO_MEDIA,
+      signals: clearSignals(this.#policy),
       fleet: this.#directory.snapshot,
       nowMs,
     };
@@ -205,17 +226,21 @@ export class RequestPipeline implements DataPlaneHandler {
     model: ResolvedModel,
   ): void {
     const ports = this.#ports;
-    request.targets = planTargets(this.#cycle, context);
+    const cycle = this.#policy.current;
+    request.targets = planTargets(cycle, context);
     const [first] = request.targets;
     assert(first !== undefined, 'a picked cycle names an endpoint');
+    request.outputTokens = context.signals.outputTokens;
     beginAttempt(ports, request, first);
     const begunAtMs = ports.clock.nowMs();
     const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
     const shown = this.#decisionHeaders ? overheadMicros : null;
-    const order = forwardOrder(request, context, this.#cycle, shown);
+    const plain = forwardOrder(request, context, cycle, shown);
+    const order = withPluginHeaders(plain, cycle.hooks, context, this.#hookFailed);
     this.#record(request, context, encoded, model, overheadMicros);
     // False: the client has gone, or the plane could not wait; the record of it is on its way.
     if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
+    else notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
     request.settled = true;
     ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
     ports.observer.stage('total', overheadMicros);
@@ -230,7 +255,7 @@ export class RequestPipeline implements DataPlaneHandler {
     overheadMicros: number,
   ): void {
     const ports = this.#ports;
-    const cycle = this.#cycle;
+    const cycle = this.#policy.current;
     const { targets } = request;
     const at = ports.isoNow();
     const explained = { context, encoded, model, cycle, targets, at, overheadMicros };

@@ -4,10 +4,12 @@
 
 import { assert } from '#contracts/assert.js';
 import { ATTEMPTS_MAX } from '#contracts/limits.js';
-import type { Profile } from '#contracts/plugin.js';
-import type { SchedulingContext } from '#contracts/scheduling.js';
+import type { Placed, Profile } from '#contracts/plugin.js';
+import type { Producer, SchedulingContext } from '#contracts/scheduling.js';
 import { CandidateSet } from '#contracts/scheduling.js';
 import { applyFilters, excludeUnusable } from './filter.js';
+import type { CycleHooks } from './hooks.js';
+import { collectHooks } from './hooks.js';
 import { pick, pickFewestInFlight } from './pick.js';
 import type { ScoreBoard } from './score.js';
 import { score, scoreBoard } from './score.js';
@@ -18,6 +20,7 @@ export type ScheduleOutcome = 'picked' | 'no-endpoints' | 'overloaded';
 /** One profile with the arrays its cycles work in, and the result of the last one. */
 export interface ScheduleCycle {
   readonly profile: Profile;
+  readonly hooks: CycleHooks;
   readonly endpointCapacity: number;
   /** Healthy endpoints that serve the model. */
   readonly eligible: CandidateSet;
@@ -38,9 +41,14 @@ export interface ScheduleCycle {
 }
 
 /** Makes a cycle for a profile and a fleet of at most `endpointCapacity` slots. */
-export function scheduleCycle(profile: Profile, endpointCapacity: number): ScheduleCycle {
+export function scheduleCycle(
+  profile: Profile,
+  endpointCapacity: number,
+  producers: readonly Placed<Producer>[] = [],
+): ScheduleCycle {
   return {
     profile,
+    hooks: collectHooks(profile, producers),
     endpointCapacity,
     eligible: new CandidateSet(endpointCapacity),
     candidates: new CandidateSet(endpointCapacity),
@@ -76,14 +84,23 @@ export function schedule(
   try {
     return runProfile(cycle, context, nowMs, begunAtMs);
   } catch (error) {
-    // A faulty policy must not lose requests: somebody healthy answers this one.
-    cycle.failure = error ?? new Error('a plugin threw nothing');
-    forgetPolicy(cycle);
-    excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
-    cycle.candidates.copyFrom(cycle.eligible);
-    cycle.pickedCount = pickFewestInFlight(context, cycle.eligible, cycle.picked);
-    return 'picked';
+    return scheduleWithout(cycle, context, serving, error);
   }
+}
+
+/** Picks by fewest in flight: a policy that threw `error` must not lose requests. */
+export function scheduleWithout(
+  cycle: ScheduleCycle,
+  context: SchedulingContext,
+  serving: CandidateSet,
+  error: unknown,
+): ScheduleOutcome {
+  cycle.failure = error ?? new Error('a plugin threw nothing');
+  forgetPolicy(cycle);
+  excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
+  cycle.candidates.copyFrom(cycle.eligible);
+  cycle.pickedCount = pickFewestInFlight(context, cycle.eligible, cycle.picked);
+  return cycle.pickedCount === 0 ? 'no-endpoints' : 'picked';
 }
 
 /** Scores half made, or of the request before, must not be shown as this decision's. */

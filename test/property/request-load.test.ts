@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildProfile } from '#config/build-profile.js';
+import { buildProfile } from '#config/build-policy.js';
 import { POLICY_PROFILES } from '#config/policies.js';
 import { seededRandom } from '#contracts/random.js';
 import type { RequestHandle } from '#contracts/request.js';
@@ -37,7 +37,7 @@ for (const seed of SEEDS) {
     assert.equal(world.finished.length, REQUESTS);
     assert.equal(world.counts.admitted, REQUESTS);
     for (const state of fleet.bySlot) {
-      assert.deepEqual(state?.inFlight, { requests: 0, uncachedPromptTokens: 0 });
+      assert.deepEqual(state?.inFlight, { requests: 0, uncachedPromptTokens: 0, outputTokens: 0 });
     }
     for (const endings of world.endings.values()) assert.equal(endings.length, 1);
   });

@@ -14,7 +14,7 @@ import type { AttemptOutcome, Fleet, FleetSnapshot } from '#contracts/endpoint.j
 import type { ErrorCode, RouterError } from '#contracts/errors.js';
 import type { LogFields, Logger } from '#contracts/logger.js';
 import type { FinishedRequest, RequestObserver } from '#contracts/observer.js';
-import type { Profile } from '#contracts/plugin.js';
+import type { Policy, Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
 import type { LocalHandlers } from '#request/admit.js';
 import { DecisionRing } from '#request/decision-ring.js';
@@ -98,7 +98,7 @@ export function encodedPrompt(
 }
 
 export function createWorld(
-  profile: Profile,
+  policy: Profile | Policy,
   snapshot: FleetSnapshot,
   options: { readonly decisionHeaders?: boolean; readonly local?: Partial<LocalHandlers> } = {},
 ): World {
@@ -142,7 +142,7 @@ export function createWorld(
     },
   };
   const pipeline = new RequestPipeline({
-    profile,
+    policy: 'profiles' in policy ? policy : profilePolicy(policy),
     endpointCapacity: snapshot.bySlot.length,
     decisionHeaders: options.decisionHeaders ?? true,
     localHandlers: { ...LOCAL, ...options.local },
@@ -159,6 +159,12 @@ export function createWorld(
     },
   });
   return Object.assign(world, { pipeline });
+}
+
+/** A policy of one profile, with nothing before it. */
+export function profilePolicy(profile: Profile): Policy {
+  const choose = (): string => profile.name;
+  return { profiles: [profile], producers: [], handler: { type: 'test', plugin: { choose } } };
 }
 
 function requestId(handle: RequestHandle): string {
@@ -257,12 +263,13 @@ function encoderOf(world: Parts): PromptEncoder {
 function fleetOf(world: Parts): Fleet {
   return {
     snapshot: () => world.snapshot,
-    acquire: (slot, tokens) => {
+    acquire: (slot, { uncachedPromptTokens, outputTokens }) => {
       const load = world.snapshot.bySlot[slot]?.inFlight;
       if (load === undefined) throw new Error(`slot ${slot} is free`);
       load.requests += 1;
-      load.uncachedPromptTokens += tokens;
-      let promptTokens = tokens;
+      load.uncachedPromptTokens += uncachedPromptTokens;
+      load.outputTokens += outputTokens;
+      let promptTokens = uncachedPromptTokens;
       let requests = 1;
       const releasePromptTokens = (): void => {
         load.uncachedPromptTokens -= promptTokens;
@@ -273,6 +280,7 @@ function fleetOf(world: Parts): Fleet {
         release: () => {
           releasePromptTokens();
           load.requests -= requests;
+          load.outputTokens -= requests * outputTokens;
           requests = 0;
         },
       };

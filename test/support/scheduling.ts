@@ -5,7 +5,7 @@ import type { Random } from '#contracts/random.js';
 import { seededRandom } from '#contracts/random.js';
 import type { PromptMatch } from '#contracts/request.js';
 import type { PluginHost, SchedulingContext } from '#contracts/scheduling.js';
-import { CandidateSet } from '#contracts/scheduling.js';
+import { CandidateSet, requestSignals, SharedState } from '#contracts/scheduling.js';
 
 /** What a test says about one endpoint; the rest is idle, healthy and fresh. */
 export interface EndpointSketch {
@@ -16,6 +16,13 @@ export interface EndpointSketch {
   readonly running?: number;
   readonly kvCacheUsage?: number;
   readonly inFlight?: number;
+  /** Prompt tokens in flight. */
+  readonly inFlightTokens?: number;
+  /** Estimated tokens of answers in flight. */
+  readonly outputTokens?: number;
+  readonly maxAdapters?: number;
+  readonly runningAdapters?: readonly string[];
+  readonly waitingAdapters?: readonly string[];
   readonly scrapedAtMs?: number;
   readonly healthy?: boolean;
   readonly draining?: boolean;
@@ -46,8 +53,15 @@ export function endpointState(slot: number, sketch: EndpointSketch = {}): Endpoi
       waitingRequests: sketch.waiting ?? 0,
       runningRequests: sketch.running ?? 0,
       kvCacheUsage: sketch.kvCacheUsage ?? 0,
+      maxAdapters: sketch.maxAdapters ?? 0,
+      runningAdapters: new Set(sketch.runningAdapters),
+      waitingAdapters: new Set(sketch.waitingAdapters),
     },
-    inFlight: { requests: sketch.inFlight ?? 0, uncachedPromptTokens: 0 },
+    inFlight: {
+      requests: sketch.inFlight ?? 0,
+      uncachedPromptTokens: sketch.inFlightTokens ?? 0,
+      outputTokens: sketch.outputTokens ?? 0,
+    },
     scrapedAtMs: sketch.scrapedAtMs ?? 0,
     healthy: sketch.healthy ?? true,
     draining: sketch.draining ?? false,
@@ -96,6 +110,8 @@ export function schedulingContext(
     blockSize: 16,
     match: null,
     noMatchReason: null,
+    media: [],
+    signals: requestSignals(),
     fleet,
     nowMs: 0,
     ...changes,
@@ -112,5 +128,5 @@ export function candidatesOf(fleet: FleetSnapshot, slots?: readonly number[]): C
 }
 
 export function pluginHost(endpointCapacity: number, random: Random = seededRandom(1)): PluginHost {
-  return { random, endpointCapacity, metricsStaleAfterMs: 5000 };
+  return { random, endpointCapacity, metricsStaleAfterMs: 5000, shared: new SharedState() };
 }

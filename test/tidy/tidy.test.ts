@@ -11,7 +11,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   contracts: [],
   wire: ['contracts'],
   plugins: ['contracts'],
-  config: ['contracts', 'plugins/catalogue'],
+  config: ['contracts', 'plugins/catalogue', 'plugins/refused'],
   // What both cores use: files directly in src/core.
   core: ['contracts'],
   'core/portable': ['contracts', 'wire', 'core/*.js'],

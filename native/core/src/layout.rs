@@ -36,6 +36,8 @@ pub mod limits {
     pub const REQUEST_TIMEOUT_MS: usize = 60_000;
     pub const RETRY_BUDGET_PER_SECOND: usize = 10;
     pub const RETRY_BUDGET_RATIO: f64 = 0.2;
+    pub const SESSIONS_MAX: usize = 100_000;
+    pub const SESSION_ID_LENGTH_MAX: usize = 256;
     pub const SPECULATIVE_ENTRIES: usize = 65_536;
     pub const SPECULATIVE_TTL_MS: usize = 2000;
     pub const TOKENIZERS_MAX: usize = 8;
@@ -214,7 +216,7 @@ pub struct ErrorDefinition {
 }
 
 /// Errors by their number.
-pub const ERRORS: [ErrorDefinition; 25] = [
+pub const ERRORS: [ErrorDefinition; 26] = [
     ErrorDefinition {
         code: "invalid_json",
         status: 400,
@@ -365,6 +367,12 @@ pub const ERRORS: [ErrorDefinition; 25] = [
         source: "client",
         kind: "invalid_request_error",
     },
+    ErrorDefinition {
+        code: "profile_not_found",
+        status: 400,
+        source: "client",
+        kind: "invalid_request_error",
+    },
 ];
 
 /// Numbers of the errors.
@@ -394,4 +402,5 @@ pub mod error {
     pub const ENDPOINT_STALLED: usize = 22;
     pub const ENDPOINT_DISCONNECTED: usize = 23;
     pub const MALFORMED_REQUEST: usize = 24;
+    pub const PROFILE_NOT_FOUND: usize = 25;
 }

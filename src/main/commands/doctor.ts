@@ -4,7 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
-import { POLICY_PROFILES } from '#config/policies.js';
+import { POLICY_PROFILES, singleProfilePolicy } from '#config/policies.js';
 import { processClock } from '#workers/process-clock.js';
 import { ComposedRouter } from '../compose.js';
 import { type CommandLineFlags, readConfiguration } from '../configuration.js';
@@ -70,12 +70,13 @@ async function examine(
   const examined = {
     ...configuration,
     endpoints: configuration.endpoints.filter((endpoint) => endpoint.url === url),
+    endpointsFile: null,
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
     headers: { decision: true },
     log: { level: 'error' },
     // A policy that does not go by prefixes could send the second probe to another rank.
-    profile: POLICY_PROFILES.precise,
+    policy: singleProfilePolicy(POLICY_PROFILES.precise),
   } as const;
   const router = new ComposedRouter(examined, chosen);
   try {

@@ -17,7 +17,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   if (configured === null || chosen === null) return 2;
   let demo: EngineSimFleet | null = null;
   let configuration: Configuration = configured;
-  if (configured.endpoints.length === 0) {
+  // A file that lists none yet may list some later.
+  if (configured.endpoints.length === 0 && configured.endpointsFile === null) {
     demo = await startDemoFleet();
     configuration = withDemoFleet(configured, demo);
   }

@@ -6,13 +6,15 @@ import { type CommandLineFlags, readConfiguration } from '../configuration.js';
 export function validate(flags: CommandLineFlags, output: (line: string) => void): number {
   const configuration = readConfiguration(flags);
   if (configuration === null) return 2;
-  const { listen, admin, endpoints, profile } = configuration;
+  const { listen, admin, endpoints, policy } = configuration;
   output('the configuration is valid');
   output(`  listens on  ${listen.host}:${listen.port}, admin on ${admin.host}:${admin.port}`);
   output(
     `  endpoints   ${endpoints.map(({ url }) => url).join(', ') || 'none (four simulated engines)'}`,
   );
-  const scorers = profile.scorers.map(({ type, weight }) => `${type} × ${weight}`).join(', ');
-  output(`  profile     ${profile.name}: ${scorers || 'no scorers'}, ${profile.picker.type}`);
+  for (const { name, scorers, picker } of policy.profiles) {
+    const terms = scorers.map(({ type, weight }) => `${type} × ${weight}`).join(', ');
+    output(`  profile     ${name}: ${terms || 'no scorers'}, ${picker.type}`);
+  }
   return 0;
 }

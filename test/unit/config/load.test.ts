@@ -6,15 +6,22 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import { buildPolicy, looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration, ConfigurationFlags } from '#config/configuration.js';
-import { ConfigurationError } from '#config/explain.js';
+import { ConfigurationError, type ConfigurationProblem, problemLine } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
 import { indexLayout } from '#contracts/index-layout.js';
 import { repositoryRoot } from '#test/support/paths.js';
+import { pluginHost } from '#test/support/scheduling.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-config-'));
 after(() => rmSync(folder, { recursive: true }));
 const file = path.join(folder, 'warmpath.yaml');
+
+/** Files of our own give no warnings. */
+function warn(warning: ConfigurationProblem): void {
+  assert.fail(problemLine(warning));
+}
 
 interface Options {
   readonly flags?: ConfigurationFlags;
@@ -24,7 +31,7 @@ interface Options {
 function load(text: string, options: Options = {}): Configuration {
   writeFileSync(file, text);
   const { flags = {}, environment = {} } = options;
-  return loadConfiguration({ file, flags, environment });
+  return loadConfiguration({ files: [file], flags, environment, warn });
 }
 
 /** The error's lines, with the file's folder cut off. */
@@ -40,7 +47,7 @@ function mistakes(text: string, options: Options = {}): readonly string[] {
 
 function without(flags: ConfigurationFlags): readonly string[] {
   try {
-    loadConfiguration({ file: null, flags, environment: {} });
+    loadConfiguration({ files: [], warn, flags, environment: {} });
   } catch (error) {
     assert.ok(error instanceof ConfigurationError, String(error));
     return error.message.split('\n');
@@ -49,12 +56,12 @@ function without(flags: ConfigurationFlags): readonly string[] {
 }
 
 test('nothing at all is a configuration', () => {
-  const configuration = loadConfiguration({ file: null, flags: {}, environment: {} });
+  const configuration = loadConfiguration({ files: [], warn, flags: {}, environment: {} });
   assert.deepEqual(configuration.listen, { host: '0.0.0.0', port: 8080 });
   assert.deepEqual(configuration.admin, { host: '127.0.0.1', port: 8081 });
   assert.deepEqual(configuration.endpoints, []);
   assert.deepEqual(
-    configuration.profile.scorers.map(({ type, weight }) => [type, weight]),
+    configuration.policy.profiles[0]?.scorers.map(({ type, weight }) => [type, weight]),
     [
       ['prefix-cache-scorer', 3],
       ['kv-cache-utilization-scorer', 2],
@@ -85,7 +92,8 @@ test('nothing at all is a configuration', () => {
 test('the example configuration loads', () => {
   const example = path.join(repositoryRoot, 'config/warmpath.example.yaml');
   const configuration = loadConfiguration({
-    file: example,
+    files: [example],
+    warn,
     flags: {},
     environment: { WARMPATH_PORT: '9000' },
   });
@@ -178,7 +186,7 @@ test('flags win over the file', () => {
   );
   assert.equal(configuration.listen.port, 2);
   assert.equal(configuration.admin.port, 3);
-  assert.equal(configuration.profile.name, 'round-robin');
+  assert.equal(configuration.policy.profiles[0]?.name, 'round-robin');
   assert.equal(configuration.log.level, 'debug');
   assert.equal(configuration.models['org/model']?.tokenizer, tokenizer);
   assert.deepEqual(
@@ -354,7 +362,7 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     'unknown picker, nothing near',
     'scheduling: {profile: {picker: {type: best}}}\n',
     [
-      'warmpath.yaml:1:39: scheduling.profile.picker.type: unknown picker `best`; there are max-score-picker, random-picker, round-robin-picker',
+      'warmpath.yaml:1:39: scheduling.profile.picker.type: unknown picker `best`; there are max-score-picker, weighted-random-picker, random-picker, round-robin-picker',
     ],
   ],
   [
@@ -377,6 +385,41 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     [
       'warmpath.yaml:5:33: scheduling.profile.scorers[0].parameters.threshold: too small: expected number to be >=1, got 0',
     ],
+  ],
+  [
+    'plugin of llm-d that is refused',
+    'scheduling: {profile: {scorers: [{type: latency-scorer}]}}\n',
+    [
+      'warmpath.yaml:1:41: scheduling.profile.scorers[0].type: `latency-scorer` is not supported: it needs latency prediction, which this version does not have.',
+    ],
+  ],
+  [
+    'unknown producer and handler',
+    'scheduling:\n  profile: {}\n  producers: [{type: agent-identitty}]\n  profileHandler: {type: header-profile}\n',
+    [
+      'warmpath.yaml:3:22: scheduling.producers[0].type: unknown producer `agent-identitty`; did you mean `agent-identity`?',
+      'warmpath.yaml:4:26: scheduling.profileHandler.type: unknown profile-handler `header-profile`; there are single-profile-handler, header-profile-handler',
+    ],
+  ],
+  [
+    'several profiles without somebody who chooses',
+    'scheduling:\n  profiles: [{name: a}, {name: b}]\n',
+    [
+      'warmpath.yaml:2:3: scheduling.profileHandler: `single-profile-handler`: it handles a single profile and there are 2; `header-profile-handler` chooses',
+    ],
+  ],
+  [
+    'a default profile that is not there, and a name given twice',
+    'scheduling:\n  profiles: [{name: a}, {name: a}]\n  profileHandler: {type: header-profile-handler}\n',
+    [
+      'warmpath.yaml:2:32: scheduling.profiles[1].name: another profile is called `a` too',
+      'warmpath.yaml:3:19: scheduling.profileHandler: `header-profile-handler`: its defaultProfile `decode` is none of the profiles a, a',
+    ],
+  ],
+  [
+    'a profile and profiles',
+    'scheduling: {profile: {}, profiles: [{name: a}]}\n',
+    ['warmpath.yaml:1:1: scheduling: give either `profile` or `profiles`'],
   ],
   [
     'policy and scheduling',
@@ -485,7 +528,34 @@ test('mistakes in flags name the flag', () => {
 
 test('a file that is not there', () => {
   assert.throws(
-    () => loadConfiguration({ file: path.join(folder, 'none'), flags: {}, environment: {} }),
+    () =>
+      loadConfiguration({
+        files: [path.join(folder, 'none')],
+        flags: {},
+        environment: {},
+        warn,
+      }),
     /none: cannot be read: ENOENT/,
   );
+});
+
+test('several profiles with a handler and producers', () => {
+  const { policy } = load(
+    'scheduling:\n' +
+      '  producers: [{type: agent-identity}]\n' +
+      '  profileHandler: {type: header-profile-handler, parameters: {defaultProfile: a}}\n' +
+      '  profiles:\n' +
+      '    - {name: a, filters: [{type: by-label-selector}]}\n' +
+      '    - {name: b, scorers: [{type: context-length-aware}]}\n',
+  );
+  assert.deepEqual(
+    policy.profiles.map(({ name }) => name),
+    ['a', 'b'],
+  );
+  assert.equal(policy.profileHandler.type, 'header-profile-handler');
+  const built = buildPolicy(policy, pluginHost(4));
+  assert.equal(built.producers.length, 1);
+  assert.equal(built.profiles[0]?.filters[0]?.type, 'by-label-selector');
+  assert.equal(looksAtPrompts(policy), true);
+  assert.equal(looksAtPrompts(load('policy: load-aware\n').policy), false);
 });

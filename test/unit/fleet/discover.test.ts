@@ -13,7 +13,7 @@ import {
 
 function discover(
   answers: EngineAnswers,
-  options: { url?: string; events?: EventSource } = {},
+  options: { url?: string; events?: EventSource; assumedEvents?: EventSource } = {},
 ): Promise<DiscoveredEngine> {
   const url = options.url ?? 'http://10.0.0.5:8000';
   const client = new MemoryEngineClient();
@@ -23,6 +23,7 @@ function discover(
     labels: {},
     security: NO_SECURITY,
     events: options.events ?? null,
+    assumedEvents: options.assumedEvents ?? null,
   };
   return discoverEngine(client, address, 1000);
 }
@@ -117,6 +118,32 @@ test('an old vLLM without configured sockets is routed by load, and says so', as
   const engine = await discover(vllmAnswers({}));
   assert.equal(engine.ranks[0]?.events, null);
   assert.match(engine.notes.join(' '), /configure its event and replay sockets/);
+});
+
+test('assumed sockets count for engines that do not tell, and only for those', async () => {
+  const assumedEvents: EventSource = {
+    address: 'tcp://10.0.0.5:5557',
+    mode: 'dial',
+    replayAddress: 'tcp://10.0.0.5:6557',
+    topic: null,
+  };
+  const old = await discover(vllmAnswers({ ranks: 2 }), { assumedEvents });
+  assert.deepEqual(
+    old.ranks.map(({ events }) => [events?.address, events?.replayAddress]),
+    [
+      ['tcp://10.0.0.5:5557', 'tcp://10.0.0.5:6557'],
+      ['tcp://10.0.0.5:5558', 'tcp://10.0.0.5:6558'],
+    ],
+  );
+  const sources = { '0': zmqSource('tcp://*:7000', null) };
+  const telling = await discover(vllmAnswers({ sources }), { assumedEvents });
+  assert.equal(telling.ranks[0]?.events?.address, 'tcp://10.0.0.5:7000');
+  assert.equal(telling.ranks[0]?.events?.replayAddress, null);
+  const silent = await discover(vllmAnswers({ sources: {} }), { assumedEvents });
+  assert.equal(silent.ranks[0]?.events, null);
+  const events = { ...assumedEvents, address: 'tcp://10.0.0.9:5557' };
+  const configured = await discover(vllmAnswers({}), { events, assumedEvents });
+  assert.equal(configured.ranks[0]?.events?.address, 'tcp://10.0.0.9:5557');
 });
 
 test('SGLang: event sockets from /server_info, also without /metrics', async () => {

@@ -72,7 +72,7 @@ class Rig {
 }
 
 function address(url: string): ConfiguredAddress {
-  return { url, labels: {}, security: NO_SECURITY, events: null };
+  return { url, labels: {}, security: NO_SECURITY, events: null, assumedEvents: null };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {

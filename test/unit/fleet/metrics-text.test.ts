@@ -92,6 +92,28 @@ test('SGLang names', () => {
   ]);
 });
 
+test('adapters: the newest series counts, absent ones are null', () => {
+  const series = (max: number, running: string, waiting: string, at: string): string =>
+    `vllm:lora_requests_info{max_lora="${max}",running_lora_adapters="${running}",` +
+    `waiting_lora_adapters="${waiting}"} ${at}\n`;
+  const body =
+    series(4, 'old', '', '1.7e+09') +
+    series(4, 'sql,chat', 'code', '1.7900000005e+09') +
+    series(4, '', 'sql', '1.78e+09');
+  assert.deepEqual(parseEngineMetrics(body).adapters, {
+    most: 4,
+    running: new Set(['sql', 'chat']),
+    waiting: new Set(['code']),
+  });
+  assert.deepEqual(parseEngineMetrics(series(0, '', '', '5')).adapters, {
+    most: 0,
+    running: new Set(),
+    waiting: new Set(),
+  });
+  assert.equal(parseEngineMetrics('vllm:num_requests_running 1\n').adapters, null);
+  assert.equal(parseEngineMetrics(series(4, 'a', '', 'NaN')).adapters, null);
+});
+
 test('malformed lines are ignored', () => {
   for (const body of [
     '',

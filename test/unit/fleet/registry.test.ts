@@ -25,20 +25,36 @@ function registry(capacity = 4): FleetRegistry {
 test('load is given back once, to the instance it was taken from', () => {
   const fleet = registry(1);
   fleet.replaceAddress('http://a', [draft('a')]);
-  const old = fleet.acquire(0, 100);
+  const old = fleet.acquire(0, { uncachedPromptTokens: 100, outputTokens: 0 });
   const oldLoad = fleet.state(0)?.inFlight;
   fleet.replaceAddress('http://a', []);
   fleet.replaceAddress('http://a', [draft('a')]);
-  const fresh = fleet.acquire(0, 30);
-  assert.deepEqual(fleet.state(0)?.inFlight, { requests: 1, uncachedPromptTokens: 30 });
+  const fresh = fleet.acquire(0, { uncachedPromptTokens: 30, outputTokens: 0 });
+  assert.deepEqual(fleet.state(0)?.inFlight, {
+    requests: 1,
+    uncachedPromptTokens: 30,
+    outputTokens: 0,
+  });
   old.release();
   old.release();
-  assert.deepEqual(fleet.state(0)?.inFlight, { requests: 1, uncachedPromptTokens: 30 });
-  assert.deepEqual(oldLoad, { requests: 0, uncachedPromptTokens: 0 });
+  assert.deepEqual(fleet.state(0)?.inFlight, {
+    requests: 1,
+    uncachedPromptTokens: 30,
+    outputTokens: 0,
+  });
+  assert.deepEqual(oldLoad, { requests: 0, uncachedPromptTokens: 0, outputTokens: 0 });
   fresh.releasePromptTokens();
-  assert.deepEqual(fleet.state(0)?.inFlight, { requests: 1, uncachedPromptTokens: 0 });
+  assert.deepEqual(fleet.state(0)?.inFlight, {
+    requests: 1,
+    uncachedPromptTokens: 0,
+    outputTokens: 0,
+  });
   fresh.release();
-  assert.deepEqual(fleet.state(0)?.inFlight, { requests: 0, uncachedPromptTokens: 0 });
+  assert.deepEqual(fleet.state(0)?.inFlight, {
+    requests: 0,
+    uncachedPromptTokens: 0,
+    outputTokens: 0,
+  });
 });
 
 test('an endpoint whose description changed keeps slot, load and health', () => {
@@ -47,7 +63,7 @@ test('an endpoint whose description changed keeps slot, load and health', () => 
   const before = fleet.state(0);
   assert.ok(before !== null);
   before.healthy = true;
-  const token = fleet.acquire(0, 10);
+  const token = fleet.acquire(0, { uncachedPromptTokens: 10, outputTokens: 0 });
   const epoch = fleet.snapshot().epoch;
   fleet.replaceAddress('http://a', [{ ...draft('a'), blockSize: 32 }]);
   const after = fleet.state(0);
@@ -115,7 +131,10 @@ test('a decision about a free slot is a bug; a late report about one is not', ()
     capacity: 1,
     onReport: (slot, outcome) => reports.push(`${slot} ${outcome}`),
   });
-  assert.throws(() => fleet.acquire(0, 1), /slot 0 is an endpoint/);
+  assert.throws(
+    () => fleet.acquire(0, { uncachedPromptTokens: 1, outputTokens: 0 }),
+    /slot 0 is an endpoint/,
+  );
   fleet.report(0, 'unreachable');
   fleet.report(99, 'unreachable');
   assert.deepEqual(reports, []);
@@ -127,6 +146,7 @@ test('scraped load goes to its rank, or is summed up for a single one', () => {
   const metrics = {
     engine: 'vllm',
     startTimeSeconds: null,
+    adapters: { most: 4, running: new Set(['a']), waiting: new Set(['b']) },
     ranks: [
       { rank: 0, waitingRequests: 1, runningRequests: 2, ...figures },
       { rank: 1, waitingRequests: 3, runningRequests: 4, ...figures, kvCacheUsage: 0.9 },
@@ -139,10 +159,15 @@ test('scraped load goes to its rank, or is summed up for a single one', () => {
   fleet.replaceAddress('http://b', [draft('b')]);
   fleet.recordLoad('http://a', metrics, 50);
   fleet.recordLoad('http://b', metrics, 60);
+  const adapters = {
+    maxAdapters: 4,
+    runningAdapters: new Set(['a']),
+    waitingAdapters: new Set(['b']),
+  };
   const reported = fleet.states().map((state) => [state.reported, state.scrapedAtMs]);
   assert.deepEqual(reported, [
-    [{ waitingRequests: 1, runningRequests: 2, kvCacheUsage: 0.5 }, 50],
-    [{ waitingRequests: 3, runningRequests: 4, kvCacheUsage: 0.9 }, 50],
-    [{ waitingRequests: 4, runningRequests: 6, kvCacheUsage: 0.9 }, 60],
+    [{ waitingRequests: 1, runningRequests: 2, kvCacheUsage: 0.5, ...adapters }, 50],
+    [{ waitingRequests: 3, runningRequests: 4, kvCacheUsage: 0.9, ...adapters }, 50],
+    [{ waitingRequests: 4, runningRequests: 6, kvCacheUsage: 0.9, ...adapters }, 60],
   ]);
 });

@@ -20,8 +20,15 @@ function endpoint(options: { healthy: boolean; scrapedAtMs?: number }): Endpoint
       gpuBlocks: 10,
       events: { address: 'tcp://*:9', mode: 'bind', replayAddress: null, topic: 'kv@a:1@m' },
     },
-    reported: { waitingRequests: 1, runningRequests: 2, kvCacheUsage: 0.5 },
-    inFlight: { requests: 3, uncachedPromptTokens: 40 },
+    reported: {
+      waitingRequests: 1,
+      runningRequests: 2,
+      kvCacheUsage: 0.5,
+      maxAdapters: 0,
+      runningAdapters: new Set<string>(),
+      waitingAdapters: new Set<string>(),
+    },
+    inFlight: { requests: 3, uncachedPromptTokens: 40, outputTokens: 0 },
     scrapedAtMs: options.scrapedAtMs ?? Number.NEGATIVE_INFINITY,
     healthy: options.healthy,
     draining: false,
@@ -92,7 +99,7 @@ test('the status of an endpoint shows health, load with age, events, and no secr
   const [first] = status['endpoints'] as Record<string, unknown>[];
   assert.equal(first?.['unhealthyReason'], 'unreachable');
   assert.equal(first?.['loadAgeSeconds'], 0.75);
-  assert.deepEqual(first?.['inFlight'], { requests: 3, uncachedPromptTokens: 40 });
+  assert.deepEqual(first?.['inFlight'], { requests: 3, uncachedPromptTokens: 40, outputTokens: 0 });
   const events = first?.['events'] as Record<string, unknown>;
   assert.equal(events['state'], 'gapped');
   assert.equal(events['identity'], 'topic');

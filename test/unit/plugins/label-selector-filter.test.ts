@@ -3,27 +3,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { labelSelectorFilter } from '#plugins/label-selector-filter.js';
-import {
-  candidatesOf,
-  fleetSnapshot,
-  pluginHost,
-  schedulingContext,
-} from '#test/support/scheduling.js';
+import { keptBy } from '#test/support/plugins.js';
 
-const fleet = fleetSnapshot([
+const fleet = [
   { labels: { role: 'decode', zone: 'a' } },
   { labels: { role: 'prefill', zone: 'a' } },
   { labels: { role: 'decode' } },
   { labels: {} },
-]);
+];
 
-function kept(parameters: unknown): readonly number[] {
-  const candidates = candidatesOf(fleet);
-  labelSelectorFilter
-    .create(labelSelectorFilter.parameters.parse(parameters), pluginHost(4))
-    .filter(schedulingContext(fleet), candidates);
-  return [0, 1, 2, 3].filter((slot) => candidates.has(slot));
-}
+const kept = (parameters: unknown): readonly number[] =>
+  keptBy(labelSelectorFilter, fleet, { parameters });
 
 const expression = (operator: string, ...values: readonly string[]): unknown => ({
   matchExpressions: [{ key: 'role', operator, ...(values.length > 0 ? { values } : {}) }],

@@ -7,6 +7,7 @@ import type { CandidateSet, Picker, SchedulingContext } from '#contracts/schedul
 import { maxScorePicker } from '#plugins/max-score-picker.js';
 import { randomPicker } from '#plugins/random-picker.js';
 import { roundRobinPicker } from '#plugins/round-robin-picker.js';
+import { weightedRandomPicker } from '#plugins/weighted-random-picker.js';
 import {
   candidatesOf,
   fleetSnapshot,
@@ -105,6 +106,29 @@ test('round-robin-picker: pools asked for alternately each see all of their endp
   assert.deepEqual(chosen, [0, 2, 1, 3, 0, 2, 1, 3]);
 });
 
+test('weighted-random-picker: first as often as its share of the totals', () => {
+  const shares = sharesOf(create(weightedRandomPicker), [1, 2, 0, 3]);
+  for (const [slot, expected] of [500, 1000, 0, 1500].entries()) {
+    assertAbout(shares[slot] ?? 0, expected);
+  }
+  // Weights that U^(1/w) would underflow for are told apart all the same.
+  const tiny = sharesOf(create(weightedRandomPicker), [1e-6, 2e-6, 0, 0]);
+  for (const [slot, expected] of [1000, 2000, 0, 0].entries()) {
+    assertAbout(tiny[slot] ?? 0, expected);
+  }
+});
+
+test('weighted-random-picker: totals of 0 come last; when all are, everyone is alike', () => {
+  const picker = create(weightedRandomPicker);
+  for (let turn = 0; turn < 100; turn += 1) {
+    const picked = pickFrom(picker, context, candidatesOf(fleet), [0, 5, 0, 1]);
+    assert.deepEqual(picked.slice(0, 2).toSorted(), [1, 3]);
+    assert.equal(new Set(picked).size, 3);
+  }
+  for (const share of sharesOf(picker, [0, 0, 0, 0])) assertAbout(share, 750);
+  assert.deepEqual(pickFrom(picker, context, candidatesOf(fleet, []), [1, 1, 1, 1]), []);
+});
+
 /** How often each slot came first in 3,000 picks. */
 function sharesOf(picker: Picker, totals: readonly number[]): readonly number[] {
   const shares = totals.map(() => 0);
@@ -117,5 +141,5 @@ function sharesOf(picker: Picker, totals: readonly number[]): readonly number[] 
 
 /** Within six standard deviations of a fair draw; the seed is fixed, so this cannot flake. */
 function assertAbout(count: number, expected: number): void {
-  assert.ok(Math.abs(count - expected) < 6 * Math.sqrt(expected), `${count} of about ${expected}`);
+  assert.ok(Math.abs(count - expected) <= 6 * Math.sqrt(expected), `${count} of about ${expected}`);
 }

@@ -2,40 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ScorerDefinition } from '#contracts/plugin.js';
-import type { SchedulingContext } from '#contracts/scheduling.js';
 import { kvCacheUtilizationScorer } from '#plugins/kv-cache-utilization-scorer.js';
 import { loadAwareScorer } from '#plugins/load-aware-scorer.js';
 import { prefixCacheScorer } from '#plugins/prefix-cache-scorer.js';
 import { queueScorer } from '#plugins/queue-scorer.js';
 import { runningRequestsSizeScorer } from '#plugins/running-requests-size-scorer.js';
-import type { EndpointSketch } from '#test/support/scheduling.js';
-import {
-  candidatesOf,
-  fleetSnapshot,
-  pluginHost,
-  promptMatch,
-  schedulingContext,
-} from '#test/support/scheduling.js';
-
-function scoresOf(
-  definition: ScorerDefinition,
-  sketches: readonly (EndpointSketch | null)[],
-  options: {
-    readonly parameters?: unknown;
-    readonly context?: Partial<SchedulingContext>;
-    readonly slots?: readonly number[];
-  } = {},
-): readonly number[] {
-  const fleet = fleetSnapshot(sketches);
-  const context = schedulingContext(fleet, options.context);
-  const scores = new Float64Array(sketches.length).fill(-1);
-  const parameters = definition.parameters.parse(options.parameters ?? {});
-  definition
-    .create(parameters, pluginHost(sketches.length))
-    .score(context, candidatesOf(fleet, options.slots), scores);
-  return [...scores].map((score) => Math.round(score * 1e6) / 1e6);
-}
+import { scoresOf } from '#test/support/plugins.js';
+import { promptMatch } from '#test/support/scheduling.js';
 
 const idle = [{}, {}, {}, {}];
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildProfile } from '#config/build-profile.js';
+import { buildProfile } from '#config/build-policy.js';
 import { POLICY_PROFILES } from '#config/policies.js';
 import type { FleetSnapshot } from '#contracts/endpoint.js';
 import type { FinishedRequest } from '#contracts/observer.js';

@@ -1,0 +1,84 @@
+// What session-affinity-filter and session-affinity-scorer share: how the endpoint of a session is
+// known. Either the client carries it (a header with the endpoint's name in base64, which the
+// answer sets and the next request brings back), or the router remembers it by the session's id.
+
+import { assertNever } from '#contracts/assert.js';
+import type {
+  CandidateSet,
+  PluginHooks,
+  PluginHost,
+  SchedulingContext,
+} from '#contracts/scheduling.js';
+import { candidateState } from '#contracts/scheduling.js';
+import type { SessionAffinityParameters, SessionSource } from './session-affinity-parameters.js';
+import { SessionBindings, slotOf } from './session-bindings.js';
+
+export interface SessionAffinity {
+  /** Slot of the session's endpoint if it is a candidate, else −1. */
+  readonly find: (context: SchedulingContext, candidates: CandidateSet) => number;
+  readonly hooks: PluginHooks;
+}
+
+/** Sets up the strategy. Plugins of a policy that name the same ids share what is remembered. */
+export function sessionAffinity(
+  parameters: SessionAffinityParameters,
+  host: PluginHost,
+): SessionAffinity {
+  switch (parameters.strategy) {
+    case 'encoded_endpoint_header':
+      return carriedByClient(parameters.encodedEndpointHeaderConfig.header);
+    case 'session_id':
+      return remembered(parameters.sessionIdConfig, host);
+    default:
+      return assertNever(parameters.strategy);
+  }
+}
+
+function carriedByClient(header: string): SessionAffinity {
+  return {
+    find: (context, candidates) => {
+      const token = context.headers()[header];
+      if (token === undefined || token === '') return -1;
+      return slotOf(Buffer.from(token, 'base64').toString('utf8'), context, candidates);
+    },
+    hooks: {
+      responseHeaders: (context, slot) => {
+        const { name } = candidateState(context, slot).endpoint;
+        return [[header, Buffer.from(name, 'utf8').toString('base64')]];
+      },
+    },
+  };
+}
+
+function remembered(
+  config: SessionAffinityParameters['sessionIdConfig'],
+  { shared }: PluginHost,
+): SessionAffinity {
+  const { sources, evictionTtlSeconds } = config;
+  const key = `sessions by ${JSON.stringify([sources, evictionTtlSeconds])}`;
+  const make = (): SessionBindings => new SessionBindings(evictionTtlSeconds * 1000);
+  const bindings = shared.of(key, SessionBindings, make);
+  return {
+    find: (context, candidates) => {
+      const session = sessionOf(context, sources);
+      return session === '' ? -1 : bindings.find(session, context, candidates);
+    },
+    hooks: {
+      picked: (context, slot) => bindings.bind(sessionOf(context, sources), context, slot),
+    },
+  };
+}
+
+/** The first source that has an id; empty when none has. */
+function sessionOf(context: SchedulingContext, sources: readonly SessionSource[]): string {
+  for (const { header, attribute } of sources) {
+    const found =
+      header === undefined ? attributeOf(context, attribute) : (context.headers()[header] ?? '');
+    if (found !== '') return found;
+  }
+  return '';
+}
+
+function attributeOf({ signals }: SchedulingContext, attribute: string | undefined): string {
+  return attribute === 'agent-identity' ? signals.agentIdentity : signals.sessionId;
+}

@@ -1,0 +1,70 @@
+// What plugins do once a decision stands: note what was picked, add headers for the client. Who has
+// such a hook is found out when a cycle is made, so that a policy without any pays nothing. A hook
+// that throws costs itself, never the request.
+
+import type { ForwardOrder } from '#contracts/core.js';
+import type { Placed, Profile } from '#contracts/plugin.js';
+import type { HeaderPair } from '#contracts/request.js';
+import type { PluginHooks, Producer, SchedulingContext } from '#contracts/scheduling.js';
+
+type NotesPick = Required<Pick<PluginHooks, 'picked'>>;
+type AddsHeaders = Required<Pick<PluginHooks, 'responseHeaders'>>;
+
+/** Plugins with hooks of one profile, in the order in which the policy names them. */
+export interface CycleHooks {
+  readonly picked: readonly NotesPick[];
+  readonly responseHeaders: readonly AddsHeaders[];
+}
+
+/** Told what a hook threw. */
+export type HookFailed = (context: SchedulingContext, error: unknown) => void;
+
+/** Finds the hooks that concern decisions of `profile`. */
+export function collectHooks(profile: Profile, producers: readonly Placed<Producer>[]): CycleHooks {
+  const placed = [...producers, ...profile.filters, ...profile.scorers, profile.picker];
+  const plugins = placed.map(({ plugin }): PluginHooks => plugin);
+  return {
+    picked: plugins.filter((plugin): plugin is NotesPick => plugin.picked !== undefined),
+    responseHeaders: plugins.filter(
+      (plugin): plugin is AddsHeaders => plugin.responseHeaders !== undefined,
+    ),
+  };
+}
+
+/** Tells every plugin that asks for it which slot the request was sent to. */
+export function notePicked(
+  hooks: CycleHooks,
+  context: SchedulingContext,
+  slot: number,
+  failed: HookFailed,
+): void {
+  for (const plugin of hooks.picked) {
+    try {
+      plugin.picked(context, slot);
+    } catch (error) {
+      failed(context, error);
+    }
+  }
+}
+
+/** The order with what plugins say to the client; the same one where no plugin says anything. */
+export function withPluginHeaders(
+  order: ForwardOrder,
+  hooks: CycleHooks,
+  context: SchedulingContext,
+  failed: HookFailed,
+): ForwardOrder {
+  if (hooks.responseHeaders.length === 0) return order;
+  const targets = order.targets.map((target) => {
+    const responseHeaders: HeaderPair[] = [...target.responseHeaders];
+    for (const plugin of hooks.responseHeaders) {
+      try {
+        responseHeaders.push(...plugin.responseHeaders(context, target.slot));
+      } catch (error) {
+        failed(context, error);
+      }
+    }
+    return { ...target, responseHeaders };
+  });
+  return { ...order, targets };
+}
