@@ -69,7 +69,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
         labels: {},
         security: NO_SECURITY,
         events: null,
-      assumedEvents: null,
+        assumedEvents: null,
       })),
     );
     await until(() => healthy().length === 2);
