@@ -3,6 +3,7 @@
 
 import path from 'node:path';
 import { Document, isMap, isNode, isScalar, isSeq, type YAMLMap } from 'yaml';
+import { assert } from '#contracts/assert.js';
 import type { ConfigurationPath, ConfigurationProblem, Origin } from './explain.js';
 import { ConfigurationError, isMapping } from './explain.js';
 import { documentKind } from './llm-d/document-kind.js';
@@ -27,11 +28,13 @@ export function migrateConfiguration({ files, folder }: MigrationInput): string 
     const yaml = readYaml(readText(file), file, null);
     const kind = documentKind(yaml, file);
     if (kind !== 'own') translations.push(translate(kind, yaml, file));
+    else if (files.length === 1) throw fault(file, 'is a configuration of our own already');
     else if (path.resolve(path.dirname(file)) === path.resolve(folder)) document = yaml.document;
-    else throw elsewhere(file);
+    else throw fault(file, 'its paths are relative to its folder: write there, with --output');
   }
   const [translation] = translations;
-  if (translation === undefined) return document.toString();
+  // Two files that load together are never both ours.
+  assert(translation !== undefined, "one of the files is llm-d's");
   // A file of ours that says nothing has no contents yet.
   if (!isMap(document.contents)) document.contents = document.createNode({});
   add(document, document.contents as YAMLMap, adapted(translation, folder));
@@ -45,8 +48,7 @@ export function migrateConfiguration({ files, folder }: MigrationInput): string 
   return document.toString({ lineWidth: 0 });
 }
 
-function elsewhere(file: string): ConfigurationError {
-  const text = 'its paths are relative to its folder: write the result there (--output)';
+function fault(file: string, text: string): ConfigurationError {
   return new ConfigurationError([{ source: file, line: null, column: null, path: '', text }]);
 }
 

@@ -12,6 +12,12 @@ import type {
   ProfileSettings,
 } from './configuration.js';
 import { LOG_LEVELS, POLICIES } from './configuration.js';
+import {
+  type EndpointsFileEntry,
+  type EventsEntry,
+  endpointsFile,
+  events,
+} from './fleet-schema.js';
 import { modelRewrites, objectives } from './traffic-schema.js';
 import { duration } from './units.js';
 
@@ -31,7 +37,7 @@ export interface FileConfiguration {
   readonly listen: string;
   readonly admin: string;
   readonly endpoints: readonly (string | EndpointEntry)[];
-  readonly endpointsFile?: { readonly path: string; readonly watch: boolean } | undefined;
+  readonly endpointsFile?: EndpointsFileEntry | undefined;
   readonly objectives: Readonly<Record<string, ObjectiveSettings>>;
   readonly modelRewrites: readonly ModelRewriteSettings[];
   readonly models: Readonly<
@@ -55,13 +61,7 @@ export interface FileConfiguration {
     readonly staleAfter: number;
   };
   readonly probe: { readonly interval: number };
-  readonly events: {
-    readonly shards: number;
-    readonly port?: number | undefined;
-    readonly replayPort?: number | undefined;
-    readonly bind?: string | undefined;
-    readonly topic?: string | undefined;
-  };
+  readonly events: EventsEntry;
   readonly prompts: { readonly workers?: number | undefined };
   readonly index: {
     readonly blockCapacity?: number | undefined;
@@ -84,9 +84,6 @@ export interface FileConfiguration {
 }
 
 const path = (sentence: string): z.ZodString => z.string().min(1).describe(sentence);
-
-const port = (sentence: string): z.ZodOptional<z.ZodNumber> =>
-  z.number().int().min(1).max(65_535).optional().describe(sentence);
 
 /** Where to listen; a bare port is a number in YAML, also when it comes from the environment. */
 const address = (otherwise: string): z.ZodPrefault<z.ZodType<string, string | number>> =>
@@ -224,18 +221,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     .max(ENDPOINTS_MAX)
     .default([])
     .describe('The model servers; with none, four simulated ones are started.'),
-  endpointsFile: z
-    .strictObject({
-      path: path(
-        "File with a list `endpoints` of `{name, address, port}`, as llm-d's `file-discovery` has it; `namespace` and `labels` may be there.",
-      ),
-      watch: z
-        .boolean()
-        .default(false)
-        .describe('Whether endpoints come and go when the file changes.'),
-    })
-    .optional()
-    .describe('More model servers, from a file that something else writes.'),
+  endpointsFile,
   objectives,
   modelRewrites,
   models: z
@@ -296,35 +282,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     })
     .prefault({})
     .describe('Active health checks.'),
-  events: z
-    .strictObject({
-      shards: z
-        .number()
-        .int()
-        .min(1)
-        .max(16)
-        .default(1)
-        .describe('Threads that follow KV events; each owns some of the endpoints.'),
-      port: port(
-        'Event port of engines that do not tell theirs (vLLM < 0.31); the second endpoint of a host has the next one, and so on.',
-      ),
-      replayPort: port('Replay port of engines that do not tell theirs, counted like `port`.'),
-      bind: z
-        .string()
-        .optional()
-        .describe(
-          'Address where the router listens for the events of engines that do not tell theirs, instead of `port`: `tcp://*:5557`.',
-        ),
-      topic: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          'Topic of each engine at `bind`, with `{host}` and `{port}` for the endpoint: `kv@{host}:{port}@MODEL`.',
-        ),
-    })
-    .prefault({})
-    .describe('Following KV events.'),
+  events,
   prompts: z
     .strictObject({
       workers: z

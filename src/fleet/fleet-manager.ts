@@ -98,14 +98,30 @@ export class FleetManager {
   /** Makes `addresses` the watched ones: new ones are started, missing ones dropped at once. */
   setAddresses(addresses: readonly ConfiguredAddress[]): void {
     const wanted = new Map(addresses.map((address) => [address.url, address]));
-    for (const [url, { address }] of this.#addresses) {
+    for (const url of [...this.#addresses.keys()]) {
       const next = wanted.get(url);
-      if (next === undefined || JSON.stringify(next) !== JSON.stringify(address)) this.#drop(url);
+      if (next === undefined || !this.#keep(url, next)) this.#drop(url);
     }
     for (const address of wanted.values()) {
       if (!this.#addresses.has(address.url)) this.#watch(address);
     }
     this.#changed();
+  }
+
+  /**
+   * Watches an address of the same engine further; false when it is another. What is assumed of an
+   * engine's events moves when another engine of its host comes or goes, and may not even matter.
+   */
+  #keep(url: string, next: ConfiguredAddress): boolean {
+    const entry = this.#addresses.get(url);
+    if (entry === undefined) return false;
+    const { assumedEvents, ...known } = entry.address;
+    const { assumedEvents: assumed, ...wanted } = next;
+    if (JSON.stringify(known) !== JSON.stringify(wanted)) return false;
+    if (JSON.stringify(assumedEvents) === JSON.stringify(assumed)) return true;
+    entry.monitor.assumeEvents(assumed);
+    this.#addresses.set(url, { ...entry, address: next });
+    return true;
   }
 
   stop(): void {

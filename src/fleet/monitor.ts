@@ -3,6 +3,7 @@
 // nothing is told any more.
 
 import type { Clock } from '#contracts/clock.js';
+import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
 import type { EngineClient } from '#contracts/transport.js';
@@ -78,6 +79,7 @@ export class AddressMonitor {
   readonly #discovery: Loop;
   readonly #scraping: Loop;
   readonly #probing: Loop;
+  #assumedEvents: EventSource | null;
   #retryMs: number;
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
   #startTimeSeconds: number | null = null;
@@ -88,6 +90,7 @@ export class AddressMonitor {
   constructor(options: MonitorOptions) {
     const { clock, timings } = options;
     this.#options = options;
+    this.#assumedEvents = options.address.assumedEvents;
     this.#retryMs = timings.retryMinMs;
     this.#discovery = new Loop(
       clock,
@@ -139,6 +142,12 @@ export class AddressMonitor {
     this.#discovery.hurry();
   }
 
+  /** Assumes its events elsewhere from now on; whether that matters, only the engine can tell. */
+  assumeEvents(assumedEvents: EventSource | null): void {
+    this.#assumedEvents = assumedEvents;
+    this.rediscover();
+  }
+
   #probeAfterLoss(): void {
     this.#cancelLost = null;
     this.#lostAtMs = this.#options.clock.nowMs();
@@ -146,7 +155,8 @@ export class AddressMonitor {
   }
 
   async #discover(): Promise<number> {
-    const { address, client, sink, timings } = this.#options;
+    const { client, sink, timings } = this.#options;
+    const address = { ...this.#options.address, assumedEvents: this.#assumedEvents };
     const engine = await discoverEngine(client, address, timings.discoverTimeoutMs);
     if (this.#discovery.stopped) return 0;
     // What is known of an engine is not given up for an answer that lacks a part.

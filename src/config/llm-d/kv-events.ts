@@ -28,7 +28,7 @@ const schema = z.object({
 type KvEvents = z.output<typeof schema>;
 
 /** Types that have `kvEventsConfig` among their parameters. */
-export const KV_EVENT_TYPES: readonly string[] = [
+const KV_EVENT_TYPES: readonly string[] = [
   'precise-prefix-cache-producer',
   'precise-prefix-cache-scorer',
 ];

@@ -10,6 +10,7 @@ import { findingsOf } from '../explain.js';
 import { ignoredParameters } from '../ignored-parameters.js';
 import { suggestion } from '../nearest-name.js';
 import { keysOf } from '../schema-keys.js';
+import { todaysSpelling } from './older-spellings.js';
 import type { PluginEntry } from './schema.js';
 import { SERVICES, type Service } from './services.js';
 import type { Translation } from './translation.js';
@@ -59,7 +60,11 @@ export class PluginList {
         return [];
       }
       names.set(name, position);
-      const plugin = this.#read({ name, type, parameters: parameters ?? {}, path });
+      const plugin = this.#read({
+        name,
+        path,
+        ...todaysSpelling({ type, parameters: parameters ?? {} }),
+      });
       if (plugin === null) {
         this.#broken.add(name);
         return [];

@@ -40,7 +40,7 @@ interface SaturationDetector {
 }
 
 /** Of flow control only the references are looked at. */
-export interface FlowControl {
+interface FlowControl {
   readonly defaultPriorityBand?: Band | undefined;
   readonly defaultNegativePriorityBand?: Band | undefined;
   readonly priorityBands: readonly Band[];

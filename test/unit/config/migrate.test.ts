@@ -131,7 +131,17 @@ test('a file of ours keeps its comments and variables and gets the rest', () => 
     () => migrateConfiguration({ files: [own, epp], folder: path.join(files.folder, 'other') }),
     (error: unknown) =>
       error instanceof ConfigurationError &&
-      /write the result there \(--output\)/.test(error.message),
+      /warmpath\.yaml: its paths are relative to its folder: write there, with --output/.test(
+        error.message,
+      ),
+  );
+});
+
+test('a file of ours alone is told to need nothing', () => {
+  const own = files.write('alone.yaml', 'listen: ":1"\n');
+  assert.throws(
+    () => migrateConfiguration({ files: [own], folder: files.folder }),
+    /alone\.yaml: is a configuration of our own already$/,
   );
 });
 

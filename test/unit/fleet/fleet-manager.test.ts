@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import { seededRandom } from '#contracts/random.js';
 import type { ConfiguredAddress } from '#fleet/addresses.js';
@@ -320,6 +321,35 @@ test("block sizes told by events beat /metrics and change the pool's", async () 
   rig.manager.reportBlockSize(1, 32);
   rig.manager.reportBlockSize(9, 16);
   assert.equal(rig.told.length, 3, 'nothing new is told twice');
+  rig.manager.stop();
+});
+
+test('events that are assumed elsewhere move the publisher, and leave engines that tell alone', async () => {
+  const rig = new Rig();
+  const at = (port: number): EventSource => ({
+    address: `tcp://10.0.0.1:${port}`,
+    mode: 'dial',
+    replayAddress: null,
+    topic: null,
+  });
+  const assumed = (url: string, port: number) => ({ ...address(url), assumedEvents: at(port) });
+  rig.client.add('http://10.0.0.1:8001', vllmAnswers({}));
+  rig.client.add('http://10.0.0.2:8001', vllmAnswers({ sources: SOURCES }));
+  rig.manager.setAddresses([
+    assumed('http://10.0.0.1:8001', 5557),
+    assumed('http://10.0.0.2:8001', 5557),
+  ]);
+  await rig.pass(1500);
+  rig.told.length = 0;
+  rig.manager.setAddresses([
+    assumed('http://10.0.0.1:8001', 5558),
+    assumed('http://10.0.0.2:8001', 5558),
+  ]);
+  await rig.pass(1500);
+  assert.deepEqual(
+    rig.told.filter((line) => !line.startsWith('members')),
+    ['gone 0', 'found 0 tcp://10.0.0.1:5558 16'],
+  );
   rig.manager.stop();
 });
 

@@ -124,6 +124,32 @@ test('a plugin that filters and scores does both', () => {
   assert.deepEqual(shown(policy), [['default', [type], [`${type} 4`], 'max-score-picker']]);
 });
 
+test('older spellings of the prefix scorer are today’s', () => {
+  const scorers = (parameters: string) =>
+    load(`plugins: [{type: prefix-cache-scorer, parameters: ${parameters}}]`).policy.profiles[0]
+      ?.scorers;
+  assert.deepEqual(scorers('{hashBlockSize: 64, lruCapacityPerServer: 10}'), [
+    { type: 'prefix-cache-scorer', weight: 1, parameters: {} },
+  ]);
+  const tracking = '{mode: cache_tracking, kvEventsConfig: {podDiscoveryConfig: {socketPort: 7}}}';
+  assert.deepEqual(scorers(tracking), [
+    { type: 'precise-prefix-cache-scorer', weight: 1, parameters: {} },
+  ]);
+  files.write(
+    'epp.yaml',
+    endpointPickerConfig(`plugins: [{type: prefix-cache-scorer, parameters: ${tracking}}]`),
+  );
+  const [endpoint] = files.load(['epp.yaml'], FLAGS).configuration.endpoints;
+  assert.equal(endpoint?.assumedEvents?.address, 'tcp://10.0.0.1:7');
+  files.write(
+    'epp.yaml',
+    endpointPickerConfig('plugins: [{type: prefix-cache-scorer, parameters: {mode: other}}]'),
+  );
+  assert.deepEqual(files.mistakes(['epp.yaml']), [
+    'epp.yaml:3:52: plugins[0].parameters.mode: unknown key',
+  ]);
+});
+
 test('several profiles come with who chooses among them', () => {
   const { policy } = load(
     'plugins:',
