@@ -11,7 +11,7 @@ import { publisherTrust } from './freshness.js';
  */
 export function matchedBlocks(context: SchedulingContext, slot: number): number {
   const { match } = context;
-  if (match === null) return 0;
+  if (match === null || context.totalBlocks === 0) return 0;
   const usable = match.usableBlocks[slot] ?? 0;
   const expected = Math.max(usable, match.speculativeBlocks[slot] ?? 0);
   // What was sent there moments ago is known here, however the event stream is.

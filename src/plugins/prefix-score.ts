@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import type { Scorer } from '#contracts/scheduling.js';
-import { matchedBlocks, matchedShare } from './prefix-match.js';
+import { matchedBlocks } from './prefix-match.js';
 
 /** Weight and scale of the part of the score that goes by length. */
 export const prefixScoreFields: {
@@ -42,9 +42,13 @@ export function prefixScorer(parameters: PrefixScoreParameters): Scorer {
   return {
     score: (context, candidates, scores) => {
       for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
-        const share = matchedShare(context, slot);
-        const tokens = matchedBlocks(context, slot) * context.blockSize;
-        const length = Math.min(1, tokens / matchLengthScaleTokens);
+        const matched = matchedBlocks(context, slot);
+        if (matched === 0) {
+          scores[slot] = 0;
+          continue;
+        }
+        const share = matched / context.totalBlocks;
+        const length = Math.min(1, (matched * context.blockSize) / matchLengthScaleTokens);
         scores[slot] = matchLengthWeight * length * length + (1 - matchLengthWeight) * share;
       }
     },
