@@ -23,8 +23,8 @@ await withContenders(engines, kinds, { model: MODEL, eventSockets }, async ({ co
   console.log(`\n${ENGINES} engines, idle`);
   const rows: (readonly (string | number)[])[] = [];
   for (const contender of contenders) {
-    // The code of scraping is compiled within the first seconds.
-    await runOnce(contender, { ...NEARLY_NOTHING, milliseconds: 5000 });
+    // The code of scraping runs seldom, so it takes half a minute until all of it is compiled.
+    await runOnce(contender, { ...NEARLY_NOTHING, milliseconds: 30_000 });
     const milliseconds = 5 * loadOptions().roundMs;
     const rounds = {
       contender,

@@ -123,13 +123,14 @@ impl Outbox {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Announces requests that came together; others that are ready may join them.
-    pub fn announce(&self, records: impl IntoIterator<Item = Record>) {
+    /// Announces requests that came together; others that are ready may join them, unless they are
+    /// `alone`.
+    pub fn announce(&self, records: impl IntoIterator<Item = Record>, alone: bool) {
         let mut queue = self.lock();
         queue.records.extend(records);
         let waiting = queue.records.len();
         drop(queue);
-        if waiting >= WORTH_A_CALL || !summons::later() {
+        if alone || waiting >= WORTH_A_CALL || !summons::later() {
             self.arm();
         }
     }
@@ -282,10 +283,11 @@ mod tests {
         };
         outbox.opened();
         for _ in 0..2 {
-            outbox.announce([Record {
+            let record = Record {
                 handle,
                 event: request.clone(),
-            }]);
+            };
+            outbox.announce([record], false);
         }
         assert_eq!(calls.load(Ordering::Relaxed), 1);
         let first_byte = Event::FirstByte {

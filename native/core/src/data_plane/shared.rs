@@ -320,6 +320,11 @@ impl Shared {
         self.entries.get(handle.slot as usize)
     }
 
+    /// Whether no other request could be announced with the one that is.
+    fn is_one_open(&self) -> bool {
+        self.counters.open.load(Ordering::Relaxed) == 1
+    }
+
     /// Announces requests that came together, on the thread that owns them.
     pub fn announce(&self, records: Vec<Record>) {
         for record in &records {
@@ -327,7 +332,7 @@ impl Shared {
             entry.and_then(|entry| entry.with(record.handle, |kept| kept.phase = Phase::Announced));
         }
         if !records.is_empty() {
-            self.outbox.announce(records);
+            self.outbox.announce(records, self.is_one_open());
         }
     }
 
@@ -340,7 +345,7 @@ impl Shared {
             if kept.phase == Phase::Waiting {
                 kept.phase = Phase::Announced;
                 // Under the entry's lock, so that its `Done` comes after it.
-                self.outbox.announce([record.clone()]);
+                self.outbox.announce([record.clone()], self.is_one_open());
             }
         });
     }
