@@ -78,7 +78,7 @@ async function read(
   query: string,
   response: ServerResponse,
 ): Promise<void> {
-  const one = /^\/debug\/decisions\/([A-Za-z0-9._-]{1,128})$/.exec(path);
+  const one = /^\/debug\/decisions\/([^/]+)$/.exec(path);
   if (one !== null) {
     const found = sources.decisions.find(one[1] ?? '');
     if (found !== null) return sendJson(response, 200, found);
@@ -87,7 +87,8 @@ async function read(
       404,
       problem(
         'decision_not_found',
-        `No decision of the request ${one[1]} is kept; the last ${sources.decisions.capacity} are.`,
+        `No decision of the request ${one[1]} is kept: the last ${sources.decisions.capacity} are, and a ` +
+          'request that is refused before it is decided has none.',
       ),
     );
   }
