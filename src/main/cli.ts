@@ -65,30 +65,7 @@ function buildProgram(finish: (exitCode: number) => void): Command {
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText('after', EXAMPLES);
-  fleetFlags(program.command('serve', { isDefault: true }))
-    .description('run the router (default)')
-    .option('--listen <[host:]port>', 'address of the data port (default :8080)')
-    .option('--admin <[host:]port>', 'address of the admin port (default 127.0.0.1:8081)')
-    .addOption(
-      new Option('--policy <name>', 'built-in scheduling profile (default precise)').choices([
-        'precise',
-        'load-aware',
-        'random',
-        'round-robin',
-      ]),
-    )
-    .addOption(
-      new Option('--log-level <level>', 'lowest level that is logged (default info)').choices([
-        'debug',
-        'info',
-        'warn',
-        'error',
-      ]),
-    )
-    .action(async (options: ServeOptions) => {
-      const { serve } = await import('./commands/serve.js');
-      finish(await serve(options));
-    });
+  serveCommand(program.command('serve', { isDefault: true }), finish);
   fleetFlags(program.command('doctor'))
     .description('check every endpoint: reachable, events, replay, token ids, cached tokens')
     .option('--json', 'one JSON object instead of text')
@@ -115,8 +92,46 @@ function buildProgram(finish: (exitCode: number) => void): Command {
     });
   explainingCommands(program, finish);
   engineSimCommand(program.command('engine-sim'), finish);
+  verifyCommand(program.command('verify'), finish);
   program
-    .command('verify')
+    .command('version')
+    .description('print version, core and Node version')
+    .action(async () => {
+      const { printVersion } = await import('./commands/version.js');
+      finish(await printVersion(print));
+    });
+  return program;
+}
+
+function serveCommand(command: Command, finish: (exitCode: number) => void): void {
+  fleetFlags(command)
+    .description('run the router (default)')
+    .option('--listen <[host:]port>', 'address of the data port (default :8080)')
+    .option('--admin <[host:]port>', 'address of the admin port (default 127.0.0.1:8081)')
+    .addOption(
+      new Option('--policy <name>', 'built-in scheduling profile (default precise)').choices([
+        'precise',
+        'load-aware',
+        'random',
+        'round-robin',
+      ]),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'lowest level that is logged (default info)').choices([
+        'debug',
+        'info',
+        'warn',
+        'error',
+      ]),
+    )
+    .action(async (options: ServeOptions) => {
+      const { serve } = await import('./commands/serve.js');
+      finish(await serve(options));
+    });
+}
+
+function verifyCommand(command: Command, finish: (exitCode: number) => void): void {
+  command
     .description('replay a recorded event stream and compare predictions with the engine')
     .argument('<recording>', 'kvstream/1 file')
     .option('--json', 'print the totals as one JSON line at the end', false)
@@ -129,14 +144,6 @@ function buildProgram(finish: (exitCode: number) => void): Command {
       const { verify } = await import('./commands/verify.js');
       finish(await verify(recording, options, print));
     });
-  program
-    .command('version')
-    .description('print version, core and Node version')
-    .action(async () => {
-      const { printVersion } = await import('./commands/version.js');
-      finish(await printVersion(print));
-    });
-  return program;
 }
 
 /** Commands that ask a running router. */
