@@ -11,7 +11,7 @@ import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
 import { endpointFlags } from '#test/support/sims.js';
-import { readStatus, untilProven } from '#test/support/status.js';
+import { readStatus, untilMatched } from '#test/support/status.js';
 
 // `node dist/test/end-to-end/aborts.test.js 20000` runs the long version.
 const REQUESTS = Number(process.argv[2] ?? 2000);
@@ -25,7 +25,7 @@ let router: Awaited<ReturnType<typeof startRouterProcess>>;
 before(async () => {
   engines = await startFastSims({ replicas: 3, modelId: 'sim', gpuBlocks: 2000 });
   router = await startRouterProcess([...endpointFlags(engines), '--log-level=warn']);
-  await untilProven(router.adminUrl);
+  await untilMatched(router.adminUrl);
 });
 
 after(async () => {

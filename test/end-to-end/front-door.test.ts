@@ -11,7 +11,7 @@ import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import { startProcess, startRouterProcess } from '#test/support/processes.js';
-import { readStatus, untilProven } from '#test/support/status.js';
+import { readStatus, untilMatched } from '#test/support/status.js';
 
 const API_KEY = 'secret-of-the-engines';
 const folder = mkdtempSync(path.join(tmpdir(), 'warmpath-front-door-'));
@@ -36,7 +36,7 @@ before(async () => {
     `endpoints:\n${urls}  - url: ${large.engines[0]?.url}\n    apiKeyFile: key\n`,
   );
   router = await startRouterProcess([`--config=${path.join(folder, 'warmpath.yaml')}`]);
-  await untilProven(router.adminUrl);
+  await untilMatched(router.adminUrl);
 });
 
 after(async () => {

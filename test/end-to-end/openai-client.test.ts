@@ -8,7 +8,7 @@ import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
 import { endpointFlags } from '#test/support/sims.js';
-import { readStatus, untilProven } from '#test/support/status.js';
+import { readStatus, untilMatched } from '#test/support/status.js';
 
 let engines: EngineSimFleet;
 let router: Awaited<ReturnType<typeof startRouterProcess>>;
@@ -22,7 +22,7 @@ before(async () => {
     loras: ['sim-adapter'],
   });
   router = await startRouterProcess(endpointFlags(engines));
-  await untilProven(router.adminUrl);
+  await untilMatched(router.adminUrl);
   client = new OpenAI({ baseURL: `${router.url}/v1`, apiKey: 'unused', maxRetries: 0 });
 });
 

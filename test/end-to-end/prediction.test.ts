@@ -14,7 +14,7 @@ import {
 } from '#test/support/prediction.js';
 import { startRouterProcess } from '#test/support/processes.js';
 import { checked, endpointFlags } from '#test/support/sims.js';
-import { readStatus, untilProven } from '#test/support/status.js';
+import { readStatus, untilMatched } from '#test/support/status.js';
 
 const REQUESTS = 500;
 const SEED = 7;
@@ -30,7 +30,7 @@ before(async () => {
     maxModelLen: 4000,
   });
   router = await startRouterProcess(endpointFlags(engines));
-  await untilProven(router.adminUrl);
+  await untilMatched(router.adminUrl);
 });
 
 after(async () => {

@@ -12,7 +12,7 @@ import type { EngineSimFleet } from '#simulation/fleet.js';
 import { post, startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { readStatus, untilProven } from '#test/support/status.js';
+import { readStatus, untilMatched } from '#test/support/status.js';
 import { TEST_CERTIFICATE, TEST_KEY } from '#test/support/test-certificate.js';
 
 const API_KEY = 'key-behind-tls';
@@ -57,7 +57,7 @@ test('with its CA and key an engine behind HTTPS is used like any other', async 
   const config = configFile('with.yaml', 'caFile: ca.pem, apiKeyFile: key');
   const router = await startRouterProcess([`--config=${config}`]);
   try {
-    await untilProven(router.adminUrl);
+    await untilMatched(router.adminUrl);
     await eventually('its load has been read', async () => {
       const metrics = await (await fetch(`${router.adminUrl}/metrics`)).text();
       return /^warmpath_endpoint_metrics_age_seconds\{/m.test(metrics);

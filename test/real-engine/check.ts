@@ -19,7 +19,7 @@ import {
   type PredictionSample,
 } from '#test/support/prediction.js';
 import { type RunningProcess, startProcess, startRouterProcess } from '#test/support/processes.js';
-import { readStatus, untilProven } from '#test/support/status.js';
+import { readStatus, untilMatched } from '#test/support/status.js';
 
 const REQUESTS = 240;
 const MODEL = 'qwen-tiny';
@@ -52,7 +52,7 @@ let failed = false;
 console.log(`doctor:\n${await runDoctor(flags)}`);
 const router = await startRouterProcess(flags);
 try {
-  await untilProven(router.adminUrl);
+  await untilMatched(router.adminUrl);
   const running = (await readStatus(router.adminUrl)).core.name;
   if (running !== core) throw new Error(`the router runs the ${running} core`);
   const sameIds = await compareTokenIds(folder, engines[0]?.url ?? '');

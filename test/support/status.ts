@@ -33,13 +33,28 @@ export async function readStatus(adminUrl: string): Promise<RouterStatus> {
   return (await (await fetch(`${adminUrl}/status`)).json()) as RouterStatus;
 }
 
-/** Waits until every served model's prompts are matched by proof and every publisher is live. */
+/** Waits until every served model's tokenizer is proven and every publisher is live. */
 export function untilProven(adminUrl: string): Promise<void> {
-  return eventually('prompts are matched and publishers live', async () => {
+  return untilStatus(adminUrl, 'tokenizers are proven', ({ proof }) => proof === 'proven');
+}
+
+/** Waits until prompts are matched too, which takes a policy that looks at prefixes. */
+export function untilMatched(adminUrl: string): Promise<void> {
+  const matches = ({ proof, matched }: RouterStatus['models'][number]): boolean =>
+    proof === 'proven' && matched;
+  return untilStatus(adminUrl, 'prompts are matched', matches);
+}
+
+function untilStatus(
+  adminUrl: string,
+  what: string,
+  isReady: (model: RouterStatus['models'][number]) => boolean,
+): Promise<void> {
+  return eventually(`${what} and publishers are live`, async () => {
     const { models, endpoints } = await readStatus(adminUrl);
     return (
       models.length > 0 &&
-      models.every(({ proof, matched }) => proof === 'proven' && matched) &&
+      models.every(isReady) &&
       endpoints.every((endpoint) => endpoint.events?.state === 'live')
     );
   });
