@@ -168,13 +168,14 @@ export class RequestPipeline implements DataPlaneHandler {
     assert(first !== undefined, 'a picked cycle names an endpoint');
     request.targets = targets;
     request.outputTokens = context.signals.outputTokens;
-    beginAttempt(ports, request, first);
     const begunAtMs = ports.clock.nowMs();
     const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
+    // Before its own load counts: the record has what the policy saw.
+    this.#record(request, decided, overheadMicros);
+    beginAttempt(ports, request, first);
     const shown = this.#decisionHeaders ? overheadMicros : null;
     const plain = forwardOrder(request, context, cycle, shown);
     const order = withPluginHeaders(plain, cycle.hooks, context, this.#hookFailed);
-    this.#record(request, decided, overheadMicros);
     // False: the client has gone, or the plane could not wait; the record of it is on its way.
     if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
     else notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
