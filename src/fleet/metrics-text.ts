@@ -126,13 +126,20 @@ function readAdapters(body: string): AdapterMetrics | null {
     labels = found;
   });
   if (labels === null) return null;
-  const names = (label: string): ReadonlySet<string> =>
-    new Set((labelOf(labels ?? '', label) ?? '').split(',').filter((name) => name !== ''));
   return {
     most: positive(Number(labelOf(labels, 'max_lora'))) ?? 0,
-    running: names('running_lora_adapters'),
-    waiting: names('waiting_lora_adapters'),
+    running: namesIn(labelOf(labels, 'running_lora_adapters')),
+    waiting: namesIn(labelOf(labels, 'waiting_lora_adapters')),
   };
+}
+
+/** The names of a list `a,b`; empty for an empty or missing one. */
+function namesIn(list: string | null): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const name of (list ?? '').split(',')) {
+    if (name !== '') names.add(name);
+  }
+  return names;
 }
 
 function readStartTime(body: string): number | null {
