@@ -14,6 +14,7 @@ import { isoNow } from '#main/iso-time.js';
 import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
 import type { LocalHandlers } from '#request/admit.js';
+import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { pluginHost, promptMatch, servedModel } from '#test/support/scheduling.js';
@@ -83,15 +84,20 @@ function createPipeline(
   const usable = Array.from({ length: endpoints }, (_, slot) =>
     slot % 10 === 0 ? draw(TOTAL_BLOCKS) : 0,
   );
+  const registry = fleet(endpoints);
   return new RequestPipeline({
-    policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
-    endpointCapacity: endpoints,
+    decider: new Decider({
+      policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
+      endpointCapacity: endpoints,
+      fleet: registry,
+      clock: processClock,
+    }),
     decisionHeaders: true,
     localHandlers: {} as LocalHandlers,
     ports: {
       plane: idlePlane,
       encoder: readyEncoder(encoded(usable)),
-      fleet: fleet(endpoints),
+      fleet: registry,
       observer: new RouterMetrics({
         core: 'none',
         version: '',

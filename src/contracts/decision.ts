@@ -1,7 +1,8 @@
 // A decision with its reasons: what the log line, the headers and /debug/decisions are made from.
 
-import type { PublisherState } from './endpoint.js';
+import type { EngineKind, PublisherState } from './endpoint.js';
 import type { EncodeMicros, NoMatchReason } from './request.js';
+import type { RequestSignals } from './scheduling.js';
 
 /** One scorer's opinion of one candidate. */
 export interface ScoreTerm {
@@ -10,10 +11,26 @@ export interface ScoreTerm {
   readonly raw: number;
 }
 
+/** A model as an endpoint served it. */
+export interface CandidateModel {
+  readonly id: string;
+  readonly parent: string | null;
+  readonly maxModelLen: number | null;
+}
+
 /** One endpoint as it stood in a decision. */
 export interface DecisionCandidate {
   readonly endpoint: string;
   readonly slot: number;
+  readonly url: string;
+  readonly dpRank: number | null;
+  readonly engine: EngineKind;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly models: readonly CandidateModel[];
+  readonly blockSize: number | null;
+  readonly gpuBlocks: number | null;
+  readonly healthy: boolean;
+  readonly draining: boolean;
   /** Why it was left out before scoring (`unhealthy`, `draining`, `other-model`, a filter's type). */
   readonly excludedBy: string | null;
   readonly total: number;
@@ -24,23 +41,42 @@ export interface DecisionCandidate {
   /** Usable blocks by fastest tier, in the order of TIERS. */
   readonly tierBlocks: readonly number[];
   readonly inFlightRequests: number;
+  /** Prompt tokens of those not expected in its cache, and estimated tokens of their answers. */
+  readonly inFlightPromptTokens: number;
+  readonly inFlightOutputTokens: number;
   readonly waitingRequests: number;
   readonly runningRequests: number;
   readonly kvCacheUsage: number;
+  readonly maxAdapters: number;
+  readonly runningAdapters: readonly string[];
+  readonly waitingAdapters: readonly string[];
   /** Age of the scraped figures, null before the first scrape. */
   readonly metricsAgeMs: number | null;
   readonly publisher: PublisherState;
 }
 
-/** One routing decision. */
+/** Time spent in the stages of scheduling, microseconds. */
+export interface ScheduleMicros {
+  readonly filter: number;
+  readonly score: number;
+  readonly pick: number;
+}
+
+/** One routing decision, with everything the policy could look at. */
 export interface Decision {
   readonly requestId: string;
   /** ISO wall-clock time, for people. */
   readonly at: string;
   readonly model: string;
   readonly resolvedTargetModel: string;
+  readonly pool: string;
+  /** Adapter of the pool's base model, empty for the base model itself. */
+  readonly adapter: string;
   readonly priority: number;
   readonly profile: string;
+  readonly picker: string;
+  /** What the policy threw, null when it worked; then the fewest in flight decided, without scores. */
+  readonly failure: string | null;
   /** Name of the chosen endpoint, null when none was left. */
   readonly chosen: string | null;
   /** Endpoints tried next if the chosen one cannot be reached, best first. */
@@ -51,10 +87,18 @@ export interface Decision {
   /** Tokens the chosen endpoint is predicted to reuse. */
   readonly predictedCachedTokens: number;
   readonly noMatchReason: NoMatchReason | null;
+  /** Values of the headers that plugins of the policy say they read; never of credentials. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signals: Readonly<RequestSignals>;
+  /** Keys of the prompt's images, audio and video. */
+  readonly media: readonly string[];
+  /** Monotonic time of the decision, milliseconds: differences between decisions mean something. */
+  readonly nowMs: number;
   readonly fleetEpoch: number;
   readonly indexEpoch: number;
   readonly candidates: readonly DecisionCandidate[];
   readonly encodeMicros: EncodeMicros;
+  readonly scheduleMicros: ScheduleMicros;
   /** From the head read to the order to forward. */
   readonly overheadMicros: number;
 }
@@ -64,8 +108,12 @@ export interface DecisionResult {
   readonly endpoint: string | null;
   readonly status: number;
   readonly outcome: string;
+  readonly errorCode: string | null;
+  /** Endpoints tried. */
+  readonly attempts: number;
   readonly reportedCachedTokens: number | null;
   readonly reportedPromptTokens: number | null;
+  readonly reportedCompletionTokens: number | null;
   readonly firstByteMs: number | null;
   readonly lastByteMs: number;
 }
@@ -78,6 +126,8 @@ export interface LoggedDecision {
 
 /** The last decisions, for those who look into them. */
 export interface DecisionLog {
+  /** How many decisions are kept at most. */
+  readonly capacity: number;
   /** The latest decision of a request, null when it is not kept. */
   find(requestId: string): LoggedDecision | null;
   /** The last `count` decisions, newest first. */

@@ -102,8 +102,22 @@ export function candidateState(context: SchedulingContext, slot: number): Endpoi
   return state;
 }
 
-/** What a plugin may do beyond its own step. Who has no hook costs nothing there. */
+/** A request header that a plugin looks at; of `cookie` only the cookie of that name. */
+export interface HeaderRead {
+  /** Lower case. */
+  readonly header: string;
+  readonly cookie?: string;
+}
+
+/**
+ * What a plugin may do beyond its own step. Who has no hook costs nothing there. State that later
+ * decisions go by is changed in `picked` alone: `produce`, `choose`, `filter`, `score` and `pick`
+ * also run for requests that are only explained, and must leave no trace (a number drawn from the
+ * host's `random` and scratch that the next decision overwrites are none).
+ */
 export interface PluginHooks {
+  /** All headers the plugin may look at: a decision keeps their values, so that it can be replayed. */
+  readonly reads?: readonly HeaderRead[];
   /** Called once for the decision that is sent on, with the slot tried first. */
   picked?(context: SchedulingContext, slot: number): void;
   /** Headers for the client, should the endpoint at `slot` be the one that answers. */
@@ -138,7 +152,7 @@ export interface Producer extends PluginHooks {
   produce?(context: SchedulingContext): void;
 }
 
-export interface ProfileHandler {
+export interface ProfileHandler extends Pick<PluginHooks, 'reads'> {
   /** Name of the profile that is to schedule the request; one nobody has is the client's error. */
   choose(context: SchedulingContext): string;
 }

@@ -1,15 +1,19 @@
-// The admin listener: health, status, metrics and the decision log, on loopback unless told
-// otherwise. Read-only, answers JSON, never carries prompts.
+// The admin listener: health, status, metrics, the decision log and what a prompt would score, on
+// loopback unless told otherwise. Changes nothing, answers JSON, never gives a prompt back.
 
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { DecisionLog } from '#contracts/decision.js';
+import { HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from '#contracts/limits.js';
+import type { PromptScorer } from '#request/score-prompt.js';
 import type { RouterReports } from './reports.js';
+import { answerScore } from './score-route.js';
 
 /** What the admin routes are answered from. */
 export interface AdminSources {
   readonly reports: RouterReports;
   readonly decisions: DecisionLog;
+  readonly scorer: PromptScorer;
 }
 
 const DECISIONS_DEFAULT = 100;
@@ -20,13 +24,12 @@ export class AdminServer {
 
   constructor(sources: AdminSources) {
     this.#server = createServer((request, response) => {
-      answer(sources, request.method ?? 'GET', request.url ?? '/', response).catch(
-        (error: unknown) => {
-          sendJson(response, 500, { error: { message: String(error), code: 'internal_error' } });
-        },
-      );
+      answer(sources, request, response).catch((error: unknown) => {
+        sendJson(response, 500, { error: { message: String(error), code: 'internal_error' } });
+      });
     });
-    this.#server.headersTimeout = 10_000;
+    this.#server.headersTimeout = HEADERS_TIMEOUT_MS;
+    this.#server.requestTimeout = REQUEST_TIMEOUT_MS;
   }
 
   async start(
@@ -52,22 +55,41 @@ export class AdminServer {
 
 async function answer(
   sources: AdminSources,
-  method: string,
-  url: string,
+  request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  if (method !== 'GET' && method !== 'HEAD') {
+  const { method = 'GET', url = '/' } = request;
+  const [path = '/', query = ''] = url.split('?', 2);
+  const scores = path === '/debug/score';
+  if (scores ? method !== 'POST' : method !== 'GET' && method !== 'HEAD') {
     return sendJson(response, 405, problem('method_not_allowed', `${method} is not allowed here`));
   }
-  const [path = '/', query = ''] = url.split('?', 2);
-  const one = /^\/debug\/decisions\/([A-Za-z0-9._-]{1,128})$/.exec(path);
+  if (scores) {
+    const { status, body } = await answerScore(sources.scorer, request, query);
+    return sendJson(response, status, body);
+  }
+  return read(sources, path, query, response);
+}
+
+/** Answers what only reads. */
+async function read(
+  sources: AdminSources,
+  path: string,
+  query: string,
+  response: ServerResponse,
+): Promise<void> {
+  const one = /^\/debug\/decisions\/([^/]+)$/.exec(path);
   if (one !== null) {
     const found = sources.decisions.find(one[1] ?? '');
     if (found !== null) return sendJson(response, 200, found);
     return sendJson(
       response,
       404,
-      problem('decision_not_found', 'No decision of that request is kept.'),
+      problem(
+        'decision_not_found',
+        `No decision of the request ${one[1]} is kept: the last ${sources.decisions.capacity} are, and a ` +
+          'request that is refused before it is decided has none.',
+      ),
     );
   }
   switch (path) {

@@ -23,8 +23,10 @@ import { findTokenizer } from '#core/tokenizer-source.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
 import type { RouterMetrics } from '#observability/metrics.js';
 import { PublisherStats } from '#observability/publisher-stats.js';
+import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPipeline } from '#request/pipeline.js';
+import { PromptScorer } from '#request/score-prompt.js';
 import { processClock } from '#workers/process-clock.js';
 import { AdminServer } from './admin.js';
 import { tokenizerEnvironment } from './configuration.js';
@@ -35,6 +37,7 @@ import { isoNow } from './iso-time.js';
 import { localHandlers } from './local-handlers.js';
 import { ModelCoordinator } from './models.js';
 import { type RouterReports, routerReports } from './reports.js';
+import { routeOfBody } from './score-route.js';
 import { dataPlaneThreadCount, promptWorkerCount } from './start-up.js';
 
 const PROMPT_WORKER_URL: URL = new URL('../workers/prompt.worker.js', import.meta.url);
@@ -76,14 +79,23 @@ export function assemble(input: AssemblyInput): Assembly {
   const parts = { fleet, models, encoder, eventWorkers, index, publishers, store, plane, metrics };
   const reports = routerReports({ ...parts, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
-  const pipeline = createPipeline(input, { plane, encoder, decisions, reports });
+  const decider = createDecider(input);
+  const pipeline = createPipeline(input, { plane, encoder, decisions, reports, decider });
+  const scorer = new PromptScorer({
+    store,
+    encoder,
+    decider,
+    clock: processClock,
+    isoNow,
+    routeOf: routeOfBody,
+  });
   return {
     plane,
     pipeline,
     encoder,
     eventWorkers,
     models,
-    admin: new AdminServer({ reports, decisions }),
+    admin: new AdminServer({ reports, decisions, scorer }),
   };
 }
 
@@ -175,13 +187,28 @@ interface PipelineParts {
   readonly encoder: PromptEncoder;
   readonly decisions: DecisionRing;
   readonly reports: RouterReports;
+  readonly decider: Decider;
+}
+
+function createDecider({ configuration, fleet, random }: AssemblyInput): Decider {
+  const { endpointCapacity } = configuration.index;
+  return new Decider({
+    policy: buildPolicy(configuration.policy, {
+      random,
+      endpointCapacity,
+      metricsStaleAfterMs: configuration.scrape.staleAfterMs,
+      shared: new SharedState(),
+    }),
+    endpointCapacity,
+    fleet: fleet.registry,
+    clock: processClock,
+  });
 }
 
 function createPipeline(
-  { configuration, fleet, metrics, random, logger }: AssemblyInput,
-  { plane, encoder, decisions, reports }: PipelineParts,
+  { configuration, fleet, metrics, logger }: AssemblyInput,
+  { plane, encoder, decisions, reports, decider }: PipelineParts,
 ): RequestPipeline {
-  const { endpointCapacity } = configuration.index;
   return new RequestPipeline({
     ports: {
       plane,
@@ -194,14 +221,8 @@ function createPipeline(
       isoNow,
       defer: setImmediate,
     },
-    policy: buildPolicy(configuration.policy, {
-      random,
-      endpointCapacity,
-      metricsStaleAfterMs: configuration.scrape.staleAfterMs,
-      shared: new SharedState(),
-    }),
+    decider,
     localHandlers: localHandlers(reports, () => fleet.modelList()),
-    endpointCapacity,
     decisionHeaders: configuration.headers.decision,
   });
 }

@@ -6,7 +6,9 @@ import { Command, CommanderError, Option } from 'commander';
 import { suggestion } from '#config/nearest-name.js';
 import { packageVersion } from '#core/package-version.js';
 import type { EngineSimOptions } from './commands/engine-sim.js';
+import type { ExplainOptions } from './commands/explain.js';
 import type { MigrateOptions } from './commands/migrate.js';
+import type { ScoreOptions } from './commands/score.js';
 import type { ServeOptions } from './commands/serve.js';
 import type { VerifyOptions } from './commands/verify.js';
 import type { VerifyCoreChoice } from './commands/verify-core.js';
@@ -25,6 +27,8 @@ Examples:
   warmpath --endpoint 'http://10.0.0.5:8000,events=tcp://10.0.0.5:5557,replay=tcp://10.0.0.5:5558'
   warmpath doctor --endpoint http://10.0.0.5:8000
   warmpath verify recording.jsonl --json
+  warmpath score -f request.json --header 'x-session-id: 7'
+  warmpath explain chatcmpl-42
 `;
 
 /** Runs one command line; returns the exit code. */
@@ -86,6 +90,7 @@ function buildProgram(finish: (exitCode: number) => void): Command {
       const { migrate } = await import('./commands/migrate.js');
       finish(migrate(files, options, print));
     });
+  explainingCommands(program, finish);
   engineSimCommand(program.command('engine-sim'), finish);
   verifyCommand(program.command('verify'), finish);
   program
@@ -138,6 +143,38 @@ function verifyCommand(command: Command, finish: (exitCode: number) => void): vo
     .action(async (recording: string, options: VerifyOptions) => {
       const { verify } = await import('./commands/verify.js');
       finish(await verify(recording, options, print));
+    });
+}
+
+/** Commands that ask a running router. */
+function explainingCommands(program: Command, finish: (exitCode: number) => void): void {
+  const admin = ['--admin <url>', 'its admin port (default http://127.0.0.1:8081)'] as const;
+  program
+    .command('score')
+    .description('ask a running router where a request would go; nothing is sent')
+    .requiredOption('-f, --file <file>', 'body of the request as JSON; - is standard input')
+    .option(...admin)
+    .option('--header <name: value>', 'header of the request; repeatable', collect, [])
+    .addOption(
+      new Option('--route <route>', 'what the body is for (default: as its fields say)').choices([
+        'chat-completions',
+        'completions',
+      ]),
+    )
+    .option('--json', 'the answer as JSON')
+    .action(async (options: ScoreOptions) => {
+      const { score } = await import('./commands/score.js');
+      finish(await score(options, print));
+    });
+  program
+    .command('explain')
+    .description('why a request went where it went, and whether the prediction was right')
+    .argument('<request id>', 'its x-request-id')
+    .option(...admin)
+    .option('--json', 'the decision as JSON')
+    .action(async (requestId: string, options: ExplainOptions) => {
+      const { explain } = await import('./commands/explain.js');
+      finish(await explain(requestId, options, print));
     });
 }
 

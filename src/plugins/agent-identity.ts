@@ -32,6 +32,7 @@ export const agentIdentity: ProducerDefinition = defineProducer({
   create: ({ additionalSessionHeaders }) => {
     const names = [...additionalSessionHeaders, ...AGENT_HEADERS];
     return {
+      reads: names.map((header) => ({ header })),
       produce: ({ headers, signals }) => {
         const sent = headers();
         for (const name of names) {

@@ -32,6 +32,7 @@ export const headerProfileHandler: ProfileHandlerDefinition = defineProfileHandl
       ? null
       : `its defaultProfile \`${defaultProfile}\` is none of the profiles ${profiles.join(', ')}`,
   create: (settings) => ({
+    reads: [{ header: settings.headerName }],
     choose: (context) => {
       const named = context.headers()[settings.headerName]?.trim() ?? '';
       return named === '' ? settings.defaultProfile : named;

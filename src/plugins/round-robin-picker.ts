@@ -21,7 +21,6 @@ export const roundRobinPicker: PickerDefinition = definePicker({
         if (first < 0) return 0;
         let slot = candidates.next(nextSlotByPool.get(context.pool) ?? 0);
         if (slot < 0) slot = first;
-        nextSlotByPool.set(context.pool, slot + 1);
         const chosen = slot;
         let count = 0;
         do {
@@ -32,6 +31,8 @@ export const roundRobinPicker: PickerDefinition = definePicker({
         } while (count < wanted && slot !== chosen);
         return count;
       },
+      // Not in `pick`: who only asks where a request would go must not take its turn.
+      picked: ({ pool }, slot) => nextSlotByPool.set(pool, slot + 1),
     };
   },
 });

@@ -42,6 +42,7 @@ function carriedByClient(header: string): SessionAffinity {
       return slotOf(Buffer.from(token, 'base64').toString('utf8'), context, candidates);
     },
     hooks: {
+      reads: [{ header }],
       responseHeaders: (context, slot) => {
         const { name } = candidateState(context, slot).endpoint;
         return [[header, Buffer.from(name, 'utf8').toString('base64')]];
@@ -64,6 +65,7 @@ function remembered(
       return session === '' ? -1 : bindings.find(session, context, candidates);
     },
     hooks: {
+      reads: sources.flatMap(({ header }) => (header === undefined ? [] : [{ header }])),
       picked: (context, slot) => bindings.bind(sessionOf(context, sources), context, slot),
     },
   };

@@ -30,6 +30,10 @@ export const sessionIdProducer: ProducerDefinition = defineProducer({
   parameters,
   consumes: [],
   create: ({ headerName: header, cookieName }) => ({
+    reads:
+      cookieName === undefined
+        ? [{ header: header ?? '' }]
+        : [{ header: 'cookie', cookie: cookieName }],
     produce: ({ headers, signals }) => {
       signals.sessionId =
         header === undefined

@@ -7,17 +7,17 @@ import { type Explained, KeptDecision } from './kept-decision.js';
 
 /** Keeps the last `capacity` decisions. */
 export class DecisionRing implements DecisionLog {
-  readonly #capacity: number;
+  readonly capacity: number;
   readonly #places: KeptDecision[] = [];
   #decided = 0;
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.capacity = capacity;
   }
 
   /** Keeps a decision; what it returns holds until `capacity` others were made. */
   record(explained: Explained): KeptDecision {
-    const position = this.#decided % this.#capacity;
+    const position = this.#decided % this.capacity;
     let place = this.#places[position];
     if (place === undefined) {
       place = new KeptDecision();
@@ -30,7 +30,7 @@ export class DecisionRing implements DecisionLog {
 
   /** Joins the end of a request to its decision, if that is still kept. */
   finish(sequence: number, finished: FinishedRequest): void {
-    const place = this.#places[sequence % this.#capacity];
+    const place = this.#places[sequence % this.capacity];
     if (place?.sequence === sequence) place.finished = finished;
   }
 
@@ -54,7 +54,7 @@ export class DecisionRing implements DecisionLog {
   *#newestFirst(): Generator<KeptDecision> {
     const kept = this.#places.length;
     for (let back = 1; back <= kept; back += 1) {
-      const place = this.#places[(this.#decided - back) % this.#capacity];
+      const place = this.#places[(this.#decided - back) % this.capacity];
       if (place !== undefined) yield place;
     }
   }
@@ -70,8 +70,11 @@ function resultOf(finished: FinishedRequest): DecisionResult {
     endpoint: finished.endpoint,
     status: finished.status,
     outcome: finished.outcome,
+    errorCode: finished.errorCode,
+    attempts: finished.attempts,
     reportedCachedTokens: finished.reportedCachedTokens,
     reportedPromptTokens: finished.reportedPromptTokens,
+    reportedCompletionTokens: finished.reportedCompletionTokens,
     firstByteMs: finished.firstByteMs,
     lastByteMs: finished.lastByteMs,
   };

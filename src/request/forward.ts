@@ -6,6 +6,7 @@ import type { HeaderPair } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { candidateState } from '#contracts/scheduling.js';
 import type { ActiveRequest, PlannedTarget } from './active-request.js';
+import { shortFigure } from './ranking.js';
 import type { ScheduleCycle } from './schedule.js';
 
 /** Names the picked endpoints and how much of the prompt each is predicted to reuse. */
@@ -72,14 +73,9 @@ function fallbackHeaders(target: PlannedTarget, context: SchedulingContext): Hea
 /** `5.92 prefix-cache-scorer=0.99*3 queue-scorer=1*2`: the total, then its terms. */
 function scoreText(slot: number, cycle: ScheduleCycle): string {
   const { board, profile } = cycle;
-  let text = short(board.totals[slot] ?? 0);
+  let text = shortFigure(board.totals[slot] ?? 0);
   for (const [position, { type, weight }] of profile.scorers.entries()) {
-    text += ` ${type}=${short(board.raw[position]?.[slot] ?? 0)}*${weight}`;
+    text += ` ${type}=${shortFigure(board.raw[position]?.[slot] ?? 0)}*${weight}`;
   }
   return text;
-}
-
-/** At most four decimals, without trailing zeros. */
-function short(value: number): string {
-  return String(Math.round(value * 10_000) / 10_000);
 }

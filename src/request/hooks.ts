@@ -12,18 +12,20 @@ type AddsHeaders = Required<Pick<PluginHooks, 'responseHeaders'>>;
 
 /** Plugins with hooks of one profile, in the order in which the policy names them. */
 export interface CycleHooks {
+  readonly profile: string;
   readonly picked: readonly NotesPick[];
   readonly responseHeaders: readonly AddsHeaders[];
 }
 
-/** Told what a hook threw. */
-export type HookFailed = (context: SchedulingContext, error: unknown) => void;
+/** Told what a hook threw in a decision of that profile. */
+export type HookFailed = (profile: string, context: SchedulingContext, error: unknown) => void;
 
 /** Finds the hooks that concern decisions of `profile`. */
 export function collectHooks(profile: Profile, producers: readonly Placed<Producer>[]): CycleHooks {
   const placed = [...producers, ...profile.filters, ...profile.scorers, profile.picker];
   const plugins = placed.map(({ plugin }): PluginHooks => plugin);
   return {
+    profile: profile.name,
     picked: plugins.filter((plugin): plugin is NotesPick => plugin.picked !== undefined),
     responseHeaders: plugins.filter(
       (plugin): plugin is AddsHeaders => plugin.responseHeaders !== undefined,
@@ -42,7 +44,7 @@ export function notePicked(
     try {
       plugin.picked(context, slot);
     } catch (error) {
-      failed(context, error);
+      failed(hooks.profile, context, error);
     }
   }
 }
@@ -61,7 +63,7 @@ export function withPluginHeaders(
       try {
         responseHeaders.push(...plugin.responseHeaders(context, target.slot));
       } catch (error) {
-        failed(context, error);
+        failed(hooks.profile, context, error);
       }
     }
     return { ...target, responseHeaders };

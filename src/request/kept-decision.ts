@@ -1,55 +1,30 @@
-// A decision as it is kept: figures in columns of one array, copied while the cycle's arrays still
-// hold them, because the next request reuses those. Objects for people are made when somebody asks.
-// Kept decisions are themselves reused, so that deciding leaves nothing for the collector.
+// A decision as it is kept: figures copied while the cycle's arrays still hold them, because the
+// next request reuses those. Objects for people are made when somebody asks. Kept decisions are
+// themselves reused, so that deciding leaves nothing for the collector.
 
-import { TIER_COUNT } from '#contracts/block.js';
-import type { Decision, DecisionCandidate } from '#contracts/decision.js';
-import type { Endpoint, EndpointState, FleetSnapshot } from '#contracts/endpoint.js';
-import { PUBLISHER_STATES } from '#contracts/endpoint.js';
+import type { Decision, ScheduleMicros } from '#contracts/decision.js';
+import type { FleetSnapshot } from '#contracts/endpoint.js';
 import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { FinishedRequest } from '#contracts/observer.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, EncodeMicros, NoMatchReason } from '#contracts/request.js';
-import type { SchedulingContext } from '#contracts/scheduling.js';
-import type { PlannedTarget } from './active-request.js';
-import { exclusionName } from './filter.js';
+import type { HeaderRead, SchedulingContext } from '#contracts/scheduling.js';
+import { requestSignals } from '#contracts/scheduling.js';
+import type { Decided } from './decide.js';
+import { KeptCandidates } from './kept-candidates.js';
+import { headersOf, keepHeaders } from './kept-headers.js';
 import type { ResolvedModel } from './models.js';
 import type { ScheduleCycle } from './schedule.js';
 
-/** Columns kept per endpoint; one per scorer follows. */
-const COLUMN = {
-  total: 0,
-  usable: 1,
-  raw: 2,
-  speculative: 3,
-  tiers: 4,
-  inFlight: 8,
-  waiting: 9,
-  running: 10,
-  kvCacheUsage: 11,
-  metricsAgeMs: 12,
-  excludedBy: 13,
-  publisher: 14,
-  terms: 15,
-} as const;
-
-/** Numbers of the publisher states. */
-const STATE_NUMBER: ReadonlyMap<string, number> = new Map(
-  PUBLISHER_STATES.map((state, number) => [state, number]),
-);
-
 /** What a decision is explained from. */
 export interface Explained {
-  readonly context: SchedulingContext;
-  readonly encoded: EncodedPrompt;
-  readonly model: ResolvedModel;
-  readonly cycle: ScheduleCycle;
-  /** Picked endpoints, best first; empty when none was left. */
-  readonly targets: readonly PlannedTarget[];
+  readonly decided: Decided;
   /** ISO wall-clock time. */
   readonly at: string;
   readonly overheadMicros: number;
 }
+
+const MICROS_PER_MS = 1000;
 
 /** One place for a decision. Its fields are those of the decision kept last. */
 export class KeptDecision {
@@ -64,17 +39,25 @@ export class KeptDecision {
   /** How the request ended, null until then. */
   finished: FinishedRequest | null = null;
   #at = '';
+  #pool = '';
+  #adapter = '';
   #promptTokens = 0;
   #totalBlocks = 0;
   #blockSize = 0;
   #predictedCachedTokens = 0;
+  #nowMs = 0;
   #indexEpoch = 0;
   #profile: Profile | null = null;
+  #failure: unknown = null;
   #fleet: FleetSnapshot | null = null;
   #targetCount = 0;
+  #reads: readonly HeaderRead[] = [];
+  #media: readonly string[] = [];
+  readonly #headers: string[] = [];
+  readonly #signals = requestSignals();
   readonly #targets = new Int32Array(ATTEMPTS_MAX);
-  readonly #micros = new Float64Array(5);
-  #columns = new Float64Array(0);
+  readonly #micros = new Float64Array(8);
+  readonly #candidates = new KeptCandidates();
 
   /** Name of the chosen endpoint, null when none was left. */
   get chosen(): string | null {
@@ -82,46 +65,43 @@ export class KeptDecision {
   }
 
   /** Keeps the decision of the cycle that has just run instead of the one before. */
-  keep(sequence: number, explained: Explained): void {
-    const { context, encoded, model, cycle, targets } = explained;
+  keep(sequence: number, { decided, at, overheadMicros }: Explained): void {
+    const { context, encoded, model, cycle, targets } = decided;
     this.sequence = sequence;
-    this.requestId = context.requestId;
-    this.model = context.model;
-    this.noMatchReason = context.noMatchReason ?? emptyMatchReason(context, model);
-    this.priority = context.priority;
-    this.overheadMicros = explained.overheadMicros;
+    this.overheadMicros = overheadMicros;
     this.finished = null;
-    this.#at = explained.at;
+    this.noMatchReason = context.noMatchReason ?? emptyMatchReason(context, model);
     this.resolvedTargetModel = model.id;
-    this.#promptTokens = context.promptTokens;
-    this.#totalBlocks = context.totalBlocks;
-    this.#blockSize = context.blockSize;
+    this.#at = at;
     this.#predictedCachedTokens = targets[0]?.predictedTokens ?? 0;
     this.#indexEpoch = encoded.indexEpoch;
     this.#profile = cycle.profile;
-    this.#fleet = context.fleet;
+    this.#failure = cycle.failure;
     this.#targetCount = targets.length;
     for (let position = 0; position < targets.length; position += 1) {
       this.#targets[position] = targets[position]?.slot ?? 0;
     }
-    const { micros } = encoded;
-    this.#micros[0] = micros.parse;
-    this.#micros[1] = micros.render;
-    this.#micros[2] = micros.tokenize;
-    this.#micros[3] = micros.hash;
-    this.#micros[4] = micros.match;
-    this.#keepColumns(context, cycle);
+    this.#keepContext(context);
+    this.#keepHead(decided);
+    this.#keepMicros(encoded, cycle);
+    this.#candidates.keep(context, cycle);
   }
 
   /** The decision as an object of its own. */
   decision(): Decision {
+    const profile = this.#profile;
+    const fleet = this.#fleet;
     return {
       requestId: this.requestId,
       at: this.#at,
       model: this.model,
       resolvedTargetModel: this.resolvedTargetModel,
+      pool: this.#pool,
+      adapter: this.#adapter,
       priority: this.priority,
-      profile: this.#profile?.name ?? '',
+      profile: profile?.name ?? '',
+      picker: profile?.picker.type ?? '',
+      failure: this.#failure === null ? null : String(this.#failure),
       chosen: this.chosen,
       fallbacks: this.#fallbacks(),
       promptTokens: this.#promptTokens,
@@ -129,12 +109,52 @@ export class KeptDecision {
       blockSize: this.#blockSize,
       predictedCachedTokens: this.#predictedCachedTokens,
       noMatchReason: this.noMatchReason,
-      fleetEpoch: this.#fleet?.epoch ?? 0,
+      headers: headersOf(this.#reads, this.#headers),
+      signals: { ...this.#signals },
+      media: this.#media,
+      nowMs: this.#nowMs,
+      fleetEpoch: fleet?.epoch ?? 0,
       indexEpoch: this.#indexEpoch,
-      candidates: this.#candidates(),
+      candidates:
+        profile === null || fleet === null ? [] : this.#candidates.candidates(fleet, profile),
       encodeMicros: this.#encodeMicros(),
+      scheduleMicros: this.#scheduleMicros(),
       overheadMicros: this.overheadMicros,
     };
+  }
+
+  #keepContext(context: SchedulingContext): void {
+    this.requestId = context.requestId;
+    this.model = context.model;
+    this.priority = context.priority;
+    this.#pool = context.pool;
+    this.#adapter = context.adapter;
+    this.#promptTokens = context.promptTokens;
+    this.#totalBlocks = context.totalBlocks;
+    this.#blockSize = context.blockSize;
+    this.#media = context.media;
+    this.#nowMs = context.nowMs;
+    this.#fleet = context.fleet;
+  }
+
+  #keepHead({ keptHeaders: { reads, identities }, context }: Decided): void {
+    const { signals } = context;
+    this.#signals.sessionId = identities ? signals.sessionId : '';
+    this.#signals.agentIdentity = identities ? signals.agentIdentity : '';
+    this.#signals.outputTokens = signals.outputTokens;
+    this.#reads = reads;
+    if (reads.length > 0) keepHeaders(reads, context.headers(), this.#headers);
+  }
+
+  #keepMicros({ micros }: EncodedPrompt, cycle: ScheduleCycle): void {
+    this.#micros[0] = micros.parse;
+    this.#micros[1] = micros.render;
+    this.#micros[2] = micros.tokenize;
+    this.#micros[3] = micros.hash;
+    this.#micros[4] = micros.match;
+    this.#micros[5] = cycle.filterMs * MICROS_PER_MS;
+    this.#micros[6] = cycle.scoreMs * MICROS_PER_MS;
+    this.#micros[7] = cycle.pickMs * MICROS_PER_MS;
   }
 
   #targetName(position: number): string {
@@ -152,98 +172,10 @@ export class KeptDecision {
     return { parse, render, tokenize, hash, match };
   }
 
-  #candidates(): readonly DecisionCandidate[] {
-    const profile = this.#profile;
-    if (profile === null) return [];
-    const width = COLUMN.terms + profile.scorers.length;
-    // A snapshot's endpoints never change, only their load: those need no copy.
-    const states = this.#fleet?.bySlot.filter((state) => state !== null) ?? [];
-    return states.map(({ endpoint }, position) => {
-      const row = this.#columns.subarray(position * width, (position + 1) * width);
-      return candidate(endpoint, row, profile);
-    });
+  #scheduleMicros(): ScheduleMicros {
+    const [filter = 0, score = 0, pick = 0] = this.#micros.subarray(5);
+    return { filter, score, pick };
   }
-
-  #keepColumns(context: SchedulingContext, cycle: ScheduleCycle): void {
-    const { bySlot } = context.fleet;
-    const width = COLUMN.terms + cycle.profile.scorers.length;
-    let row = 0;
-    for (let slot = 0; slot < bySlot.length; slot += 1) {
-      const state = bySlot[slot];
-      if (state === null || state === undefined) continue;
-      if (row + width > this.#columns.length) this.#grow(bySlot, width);
-      keepRow(this.#columns, row, state, context, cycle);
-      row += width;
-    }
-  }
-
-  /** Makes room for every endpoint; happens again only when the fleet has grown. */
-  #grow(bySlot: FleetSnapshot['bySlot'], width: number): void {
-    const endpoints = bySlot.reduce((count, state) => (state === null ? count : count + 1), 0);
-    const grown = new Float64Array(endpoints * width);
-    grown.set(this.#columns.subarray(0, Math.min(this.#columns.length, grown.length)));
-    this.#columns = grown;
-  }
-}
-
-function keepRow(
-  kept: Float64Array,
-  row: number,
-  state: EndpointState,
-  context: SchedulingContext,
-  cycle: ScheduleCycle,
-): void {
-  const { match } = context;
-  const { slot } = state.endpoint;
-  kept[row + COLUMN.excludedBy] = cycle.excludedBy[slot] ?? 0;
-  kept[row + COLUMN.publisher] = STATE_NUMBER.get(state.publisher) ?? 0;
-  kept[row + COLUMN.total] = cycle.board.totals[slot] ?? 0;
-  kept[row + COLUMN.inFlight] = state.inFlight.requests;
-  kept[row + COLUMN.waiting] = state.reported.waitingRequests;
-  kept[row + COLUMN.running] = state.reported.runningRequests;
-  kept[row + COLUMN.kvCacheUsage] = state.reported.kvCacheUsage;
-  kept[row + COLUMN.metricsAgeMs] = context.nowMs - state.scrapedAtMs;
-  for (let term = 0; term < cycle.board.raw.length; term += 1) {
-    kept[row + COLUMN.terms + term] = cycle.board.raw[term]?.[slot] ?? 0;
-  }
-  if (match === null) {
-    kept.fill(0, row + COLUMN.usable, row + COLUMN.tiers + TIER_COUNT);
-    return;
-  }
-  kept[row + COLUMN.usable] = match.usableBlocks[slot] ?? 0;
-  kept[row + COLUMN.raw] = match.rawBlocks[slot] ?? 0;
-  kept[row + COLUMN.speculative] = match.speculativeBlocks[slot] ?? 0;
-  for (let tier = 0; tier < TIER_COUNT; tier += 1) {
-    kept[row + COLUMN.tiers + tier] = match.tierBlocks[slot * TIER_COUNT + tier] ?? 0;
-  }
-}
-
-function candidate(endpoint: Endpoint, row: Float64Array, profile: Profile): DecisionCandidate {
-  const at = (column: number): number => row[column] ?? 0;
-  const excludedBy = exclusionName(at(COLUMN.excludedBy), profile);
-  const terms = profile.scorers.map(({ type, weight }, term) => ({
-    scorer: type,
-    weight,
-    raw: at(COLUMN.terms + term),
-  }));
-  const ageMs = at(COLUMN.metricsAgeMs);
-  return {
-    endpoint: endpoint.name,
-    slot: endpoint.slot,
-    excludedBy,
-    total: excludedBy === null ? at(COLUMN.total) : 0,
-    terms: excludedBy === null ? terms : [],
-    usableBlocks: at(COLUMN.usable),
-    rawBlocks: at(COLUMN.raw),
-    speculativeBlocks: at(COLUMN.speculative),
-    tierBlocks: [...row.subarray(COLUMN.tiers, COLUMN.tiers + TIER_COUNT)],
-    inFlightRequests: at(COLUMN.inFlight),
-    waitingRequests: at(COLUMN.waiting),
-    runningRequests: at(COLUMN.running),
-    kvCacheUsage: at(COLUMN.kvCacheUsage),
-    metricsAgeMs: Number.isFinite(ageMs) ? ageMs : null,
-    publisher: PUBLISHER_STATES[at(COLUMN.publisher)] ?? 'cold',
-  };
 }
 
 /** Why a match found nothing; null when some endpoint holds a part of the prompt. */

@@ -5,19 +5,16 @@
 import { assert, assertNever } from '#contracts/assert.js';
 import type { DataPlaneHandler, ForwardProgress } from '#contracts/core.js';
 import { RouterError } from '#contracts/errors.js';
-import type { Policy } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHead } from '#contracts/request.js';
-import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { ActiveRequest, RequestPorts } from './active-request.js';
 import { activeRequest } from './active-request.js';
 import type { Admission, LocalHandlers, LocalPath } from './admit.js';
 import { admit } from './admit.js';
+import type { Decided, Decider } from './decide.js';
 import { EncodeGate } from './encode.js';
-import { forwardOrder, planTargets } from './forward.js';
+import { forwardOrder } from './forward.js';
 import type { HookFailed } from './hooks.js';
 import { notePicked, withPluginHeaders } from './hooks.js';
-import type { ModelDirectory, ResolvedModel } from './models.js';
-import { modelDirectory, resolveModel } from './models.js';
 import {
   beginAttempt,
   endAttempt,
@@ -26,42 +23,34 @@ import {
   onFirstByte,
   takeBack,
 } from './observe.js';
-import type { PolicyCycle } from './policy-cycle.js';
-import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
 import type { ScheduleCycle } from './schedule.js';
 import { scoreLogFields } from './score-log.js';
 
-/** Encoding does not tell of images, audio and video yet. */
-const NO_MEDIA: readonly string[] = [];
-
 export interface PipelineOptions {
   readonly ports: RequestPorts;
-  readonly policy: Policy;
+  readonly decider: Decider;
   readonly localHandlers: LocalHandlers;
-  /** Length of every per-slot array. */
-  readonly endpointCapacity: number;
   /** Whether answers carry `x-warmpath-*` headers. */
   readonly decisionHeaders: boolean;
 }
 
-/** Decides every request the data plane hands over. */
+/** Takes every request the data plane hands over through its decision to its end. */
 export class RequestPipeline implements DataPlaneHandler {
   readonly #ports: RequestPorts;
   readonly #localHandlers: LocalHandlers;
   readonly #decisionHeaders: boolean;
-  readonly #policy: PolicyCycle;
+  readonly #decider: Decider;
   readonly #gate: EncodeGate;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Map<number, ActiveRequest>();
   /** A plugin failed after the decision: the request goes on without it. */
-  readonly #hookFailed: HookFailed = ({ requestId }, error) => {
-    this.#ports.observer.policyFailed(this.#policy.current.profile.name);
+  readonly #hookFailed: HookFailed = (profile, { requestId }, error) => {
+    this.#ports.observer.policyFailed(profile);
     this.#ports.logger.error(
       { 'x-request-id': requestId, error },
       'A plugin failed after a decision',
     );
   };
-  #directory: ModelDirectory;
   #draining = false;
   #admitted = 0;
   #finished = 0;
@@ -70,8 +59,7 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#ports = options.ports;
     this.#localHandlers = options.localHandlers;
     this.#decisionHeaders = options.decisionHeaders;
-    this.#policy = policyCycle(options.policy, options.endpointCapacity);
-    this.#directory = modelDirectory(options.ports.fleet.snapshot());
+    this.#decider = options.decider;
     this.#gate = new EncodeGate({
       encoder: options.ports.encoder,
       defer: options.ports.defer,
@@ -160,84 +148,34 @@ export class RequestPipeline implements DataPlaneHandler {
 
   /** Filter, score, pick, forward. Returns the error to refuse with, null when it was forwarded. */
   #decide(request: ActiveRequest, encoded: EncodedPrompt, nowMs: number): RouterError | null {
-    const ports = this.#ports;
-    const snapshot = ports.fleet.snapshot();
-    if (snapshot !== this.#directory.snapshot) this.#directory = modelDirectory(snapshot);
-    const model = resolveModel(this.#directory, encoded.model);
+    const { clock } = this.#ports;
+    const model = this.#decider.resolve(encoded.model);
     if (!(model instanceof RouterError)) request.model = model.id;
-    const { error } = encoded;
-    // The fleet knows better than the encoder, whose list of models may lag behind.
-    if (error !== null && error.code !== 'model_not_found') {
-      const param = error.param === null ? {} : { param: error.param };
-      return new RouterError(error.code, error.detail, param);
-    }
-    if (model instanceof RouterError) return model;
-    const context = this.#context(request, encoded, model, nowMs);
-    const clock = (): number => ports.clock.nowMs();
-    const outcome = scheduleByPolicy(this.#policy, context, model.serving, clock);
-    if (outcome === 'picked') {
-      this.#forward(request, context, encoded, model);
+    const decided = this.#decider.decide(request.head, encoded, model, nowMs);
+    if (decided instanceof RouterError) return decided;
+    if (decided.refusal === null) {
+      this.#forward(request, decided);
       return null;
     }
-    if (outcome === 'no-profile') {
-      const text = 'the request names a scheduling profile that is not configured';
-      return new RouterError('profile_not_found', text);
-    }
-    const overheadMicros = (ports.clock.nowMs() - request.head.receivedAtMs) * 1000;
-    this.#record(request, context, encoded, model, overheadMicros);
-    if (outcome === 'overloaded') {
-      return new RouterError('overloaded', 'the policy left no endpoint that may take it now');
-    }
-    const text = `no endpoint serving \`${model.id || model.pool}\` is healthy`;
-    return new RouterError('no_endpoints', text);
+    this.#record(request, decided, (clock.nowMs() - request.head.receivedAtMs) * 1000);
+    return decided.refusal;
   }
 
-  #context(
-    request: ActiveRequest,
-    encoded: EncodedPrompt,
-    model: ResolvedModel,
-    nowMs: number,
-  ): SchedulingContext {
-    const matched = encoded.noMatchReason === null;
-    const { head } = request;
-    return {
-      requestId: head.requestId,
-      model: model.id,
-      pool: model.pool,
-      adapter: model.adapter,
-      headers: () => head.headers,
-      priority: encoded.priority,
-      promptTokens: encoded.promptTokens,
-      totalBlocks: matched ? encoded.totalBlocks : 0,
-      blockSize: encoded.blockSize,
-      match: matched ? encoded.match : null,
-      noMatchReason: encoded.noMatchReason,
-      media: NO_MEDIA,
-      signals: clearSignals(this.#policy),
-      fleet: this.#directory.snapshot,
-      nowMs,
-    };
-  }
-
-  #forward(
-    request: ActiveRequest,
-    context: SchedulingContext,
-    encoded: EncodedPrompt,
-    model: ResolvedModel,
-  ): void {
+  #forward(request: ActiveRequest, decided: Decided): void {
     const ports = this.#ports;
-    const cycle = this.#policy.current;
-    request.targets = planTargets(cycle, context);
-    const [first] = request.targets;
+    const { context, cycle, targets } = decided;
+    const [first] = targets;
     assert(first !== undefined, 'a picked cycle names an endpoint');
+    request.targets = targets;
     request.outputTokens = context.signals.outputTokens;
-    beginAttempt(ports, request, first);
     const begunAtMs = ports.clock.nowMs();
     const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
+    // Before its own load counts: the record has what the policy saw.
+    this.#record(request, decided, overheadMicros);
+    beginAttempt(ports, request, first);
     const shown = this.#decisionHeaders ? overheadMicros : null;
     const plain = forwardOrder(request, context, cycle, shown);
     const order = withPluginHeaders(plain, cycle.hooks, context, this.#hookFailed);
-    this.#record(request, context, encoded, model, overheadMicros);
     // False: the client has gone, or the plane could not wait; the record of it is on its way.
     if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
     else notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
@@ -247,25 +185,15 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   /** Makes the decision known: to the decision log, the log line and the metrics. */
-  #record(
-    request: ActiveRequest,
-    context: SchedulingContext,
-    encoded: EncodedPrompt,
-    model: ResolvedModel,
-    overheadMicros: number,
-  ): void {
+  #record(request: ActiveRequest, decided: Decided, overheadMicros: number): void {
     const ports = this.#ports;
-    const cycle = this.#policy.current;
-    const { targets } = request;
-    const at = ports.isoNow();
-    const explained = { context, encoded, model, cycle, targets, at, overheadMicros };
-    const decision = ports.decisions.record(explained);
+    const decision = ports.decisions.record({ decided, at: ports.isoNow(), overheadMicros });
     request.decisionNumber = decision.sequence;
     ports.observer.decided(decision.chosen, decision.noMatchReason);
     if (ports.logger.tellsInfo !== false) {
-      ports.logger.info(scoreLogFields(decision, context), 'Got pod scores');
+      ports.logger.info(scoreLogFields(decision, decided.context), 'Got pod scores');
     }
-    this.#countCycle(request, cycle);
+    this.#countCycle(request, decided.cycle);
   }
 
   #countEncoding(request: ActiveRequest, encoded: EncodedPrompt, nowMs: number): void {

@@ -78,6 +78,7 @@ export function schedule(
   cycle.pickedCount = 0;
   cycle.failure = null;
   cycle.board.violations.fill(0);
+  forgetTimes(cycle);
   const begunAtMs = context.nowMs;
   excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
   if (cycle.eligible.next(0) < 0) return 'no-endpoints';
@@ -97,6 +98,7 @@ export function scheduleWithout(
 ): ScheduleOutcome {
   cycle.failure = error ?? new Error('a plugin threw nothing');
   forgetPolicy(cycle);
+  forgetTimes(cycle);
   excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
   cycle.candidates.copyFrom(cycle.eligible);
   cycle.pickedCount = pickFewestInFlight(context, cycle.eligible, cycle.picked);
@@ -107,6 +109,13 @@ export function scheduleWithout(
 function forgetPolicy(cycle: ScheduleCycle): void {
   cycle.board.totals.fill(0);
   for (const raw of cycle.board.raw) raw.fill(0);
+}
+
+/** A stage that did not run took no time. */
+function forgetTimes(cycle: ScheduleCycle): void {
+  cycle.filterMs = 0;
+  cycle.scoreMs = 0;
+  cycle.pickMs = 0;
 }
 
 function runProfile(

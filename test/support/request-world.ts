@@ -17,6 +17,7 @@ import type { FinishedRequest, RequestObserver } from '#contracts/observer.js';
 import type { Policy, Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
 import type { LocalHandlers } from '#request/admit.js';
+import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { promptMatch } from '#test/support/scheduling.js';
@@ -141,15 +142,20 @@ export function createWorld(
       return ending;
     },
   };
+  const fleet = fleetOf(world);
   const pipeline = new RequestPipeline({
-    policy: 'profiles' in policy ? policy : profilePolicy(policy),
-    endpointCapacity: snapshot.bySlot.length,
+    decider: new Decider({
+      policy: 'profiles' in policy ? policy : profilePolicy(policy),
+      endpointCapacity: snapshot.bySlot.length,
+      fleet,
+      clock,
+    }),
     decisionHeaders: options.decisionHeaders ?? true,
     localHandlers: { ...LOCAL, ...options.local },
     ports: {
       plane: planeOf(world),
       encoder: encoderOf(world),
-      fleet: fleetOf(world),
+      fleet,
       observer: observerOf(world),
       decisions: ring,
       logger: loggerOf(world),

@@ -28,6 +28,7 @@ function pickFrom(
   // Left-overs of an earlier request must not matter.
   const picked = Uint32Array.from([0, 0, 0]);
   const count = picker.pick(context, candidates, Float64Array.from(totals), picked);
+  if (count > 0) picker.picked?.(context, picked[0] ?? -1);
   return [...picked.subarray(0, count)];
 }
 

@@ -38,11 +38,15 @@ function explained(
     'picked',
   );
   return {
-    context,
-    encoded: encodedPrompt(usable),
-    model: { id: 'model-a', pool: 'model-a', adapter: '', serving },
-    cycle,
-    targets: planTargets(cycle, context),
+    decided: {
+      context,
+      encoded: encodedPrompt(usable),
+      model: { id: 'model-a', pool: 'model-a', adapter: '', serving },
+      cycle,
+      keptHeaders: { reads: [], identities: true },
+      targets: planTargets(cycle, context),
+      refusal: null,
+    },
     at: '2026-01-01T00:00:00.000Z',
     overheadMicros: 12,
   };
