@@ -24,7 +24,7 @@ export class AdminServer {
 
   constructor(sources: AdminSources) {
     this.#server = createServer((request, response) => {
-      answer(sources, request, response).catch((error: unknown) => {
+      void answer(sources, request, response).catch((error: unknown) => {
         sendJson(response, 500, { error: { message: String(error), code: 'internal_error' } });
       });
     });

@@ -41,7 +41,10 @@ export async function answerScore(
   return scoreAnswer(await scorer.score(asked, body));
 }
 
-/** The route whose prompt the body has; what is neither is told so by the encoder. */
+/**
+ * The route whose prompt the body has; what is neither is told so by the encoder. The one look that
+ * the main thread takes into a body, for administrators only; naming the route spares it.
+ */
 export function routeOfBody(body: Uint8Array): Route {
   const scan = scanJson(body);
   if (isRefusal(scan)) return 'chat-completions';
