@@ -84,6 +84,7 @@ function createPipeline(
     slot % 10 === 0 ? draw(TOTAL_BLOCKS) : 0,
   );
   return new RequestPipeline({
+    objectives: {},
     policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
     endpointCapacity: endpoints,
     decisionHeaders: true,

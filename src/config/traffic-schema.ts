@@ -22,7 +22,9 @@ export const objectives: z.ZodDefault<z.ZodType<Readonly<Record<string, Objectiv
         .int()
         .min(-PRIORITY_MAX)
         .max(PRIORITY_MAX)
-        .describe('Higher goes first; requests without an objective have 0.'),
+        .describe(
+          'Higher goes first. Objectives that are not listed have 0; requests without one, the negated `priority` of their body.',
+        ),
     }),
   )
   .refine((value) => Object.keys(value).length <= OBJECTIVES_MAX, {

@@ -37,8 +37,11 @@ export interface Decision {
   readonly requestId: string;
   /** ISO wall-clock time, for people. */
   readonly at: string;
+  /** As the client asked for it. */
   readonly model: string;
+  /** Id of the served model, where a rewrite leads too. */
   readonly resolvedTargetModel: string;
+  /** Higher goes first. */
   readonly priority: number;
   readonly profile: string;
   /** Name of the chosen endpoint, null when none was left. */

@@ -88,7 +88,7 @@ export interface EncodedPrompt {
   /** Index of the ModelDescriptor, −1 when no endpoint serves the model. */
   readonly modelIndex: number;
   readonly stream: boolean;
-  /** `priority` of the body, 0 when absent. */
+  /** `priority` of the body, 0 when absent; lower goes first, as vLLM has it. */
   readonly priority: number;
   /** Prompt tokens, 0 when they are not known. */
   readonly promptTokens: number;

@@ -200,6 +200,7 @@ function createPipeline(
       metricsStaleAfterMs: configuration.scrape.staleAfterMs,
       shared: new SharedState(),
     }),
+    objectives: configuration.objectives,
     localHandlers: localHandlers(reports, () => fleet.modelList()),
     endpointCapacity,
     decisionHeaders: configuration.headers.decision,

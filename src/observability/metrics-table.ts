@@ -135,6 +135,12 @@ export const METRICS = [
   },
   {
     kind: 'counter',
+    name: 'unknown_objectives_total',
+    labels: [],
+    help: 'Requests that named an objective which is not configured; they had priority 0.',
+  },
+  {
+    kind: 'counter',
     name: 'policy_failures_total',
     labels: ['profile'],
     help: 'Decisions whose policy failed; the request went to the least loaded endpoint.',

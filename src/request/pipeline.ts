@@ -18,6 +18,8 @@ import type { HookFailed } from './hooks.js';
 import { notePicked, withPluginHeaders } from './hooks.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
+import type { Objectives } from './objective.js';
+import { RequestPriorities } from './objective.js';
 import {
   beginAttempt,
   endAttempt,
@@ -38,6 +40,7 @@ export interface PipelineOptions {
   readonly ports: RequestPorts;
   readonly policy: Policy;
   readonly localHandlers: LocalHandlers;
+  readonly objectives: Objectives;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;
   /** Whether answers carry `x-warmpath-*` headers. */
@@ -50,6 +53,7 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #localHandlers: LocalHandlers;
   readonly #decisionHeaders: boolean;
   readonly #policy: PolicyCycle;
+  readonly #priorities: RequestPriorities;
   readonly #gate: EncodeGate;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Map<number, ActiveRequest>();
@@ -71,6 +75,7 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#localHandlers = options.localHandlers;
     this.#decisionHeaders = options.decisionHeaders;
     this.#policy = policyCycle(options.policy, options.endpointCapacity);
+    this.#priorities = new RequestPriorities(options.objectives, options.ports);
     this.#directory = modelDirectory(options.ports.fleet.snapshot());
     this.#gate = new EncodeGate({
       encoder: options.ports.encoder,
@@ -206,7 +211,7 @@ export class RequestPipeline implements DataPlaneHandler {
       pool: model.pool,
       adapter: model.adapter,
       headers: () => head.headers,
-      priority: encoded.priority,
+      priority: this.#priorities.of(head, encoded.priority),
       promptTokens: encoded.promptTokens,
       totalBlocks: matched ? encoded.totalBlocks : 0,
       blockSize: encoded.blockSize,

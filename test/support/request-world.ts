@@ -18,6 +18,7 @@ import type { Policy, Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
 import type { LocalHandlers } from '#request/admit.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import type { Objectives } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { promptMatch } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -52,6 +53,7 @@ export interface World {
     admitted: number;
     stripped: number;
     policyFailed: number;
+    objectiveUnknown: number;
     scorerViolated: number;
     batches: number[];
   };
@@ -97,10 +99,16 @@ export function encodedPrompt(
   };
 }
 
+export interface WorldOptions {
+  readonly decisionHeaders?: boolean;
+  readonly local?: Partial<LocalHandlers>;
+  readonly objectives?: Objectives;
+}
+
 export function createWorld(
   policy: Profile | Policy,
   snapshot: FleetSnapshot,
-  options: { readonly decisionHeaders?: boolean; readonly local?: Partial<LocalHandlers> } = {},
+  options: WorldOptions = {},
 ): World {
   const clock = new VirtualClock();
   const deferred: (() => void)[] = [];
@@ -114,7 +122,14 @@ export function createWorld(
     log: [],
     reports: [],
     speculations: [],
-    counts: { admitted: 0, stripped: 0, policyFailed: 0, scorerViolated: 0, batches: [] },
+    counts: {
+      admitted: 0,
+      stripped: 0,
+      policyFailed: 0,
+      objectiveUnknown: 0,
+      scorerViolated: 0,
+      batches: [],
+    },
     encoded: encodedPrompt([]),
     encodedAhead: false,
     encoderStopped: false,
@@ -145,6 +160,7 @@ export function createWorld(
     policy: 'profiles' in policy ? policy : profilePolicy(policy),
     endpointCapacity: snapshot.bySlot.length,
     decisionHeaders: options.decisionHeaders ?? true,
+    objectives: options.objectives ?? {},
     localHandlers: { ...LOCAL, ...options.local },
     ports: {
       plane: planeOf(world),
@@ -303,6 +319,9 @@ function observerOf(world: Parts): RequestObserver {
     decided: () => {},
     scorerViolated: (_scorer, count) => {
       world.counts.scorerViolated += count;
+    },
+    objectiveUnknown: () => {
+      world.counts.objectiveUnknown += 1;
     },
     policyFailed: () => {
       world.counts.policyFailed += 1;
