@@ -85,6 +85,7 @@ function createPipeline(
   );
   return new RequestPipeline({
     objectives: {},
+    rewrites: null,
     policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
     endpointCapacity: endpoints,
     decisionHeaders: true,
@@ -136,6 +137,8 @@ function encoded(usable: readonly number[]): EncodedPrompt {
     error: null,
     model: 'model-a',
     modelIndex: 0,
+    modelOffset: 0,
+    modelBytes: 0,
     stream: true,
     priority: 0,
     promptTokens: TOTAL_BLOCKS * 16,

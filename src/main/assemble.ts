@@ -9,6 +9,7 @@ import type {
   CoreParts,
   DataPlane,
   PromptEncoder,
+  RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
@@ -76,7 +77,7 @@ export function assemble(input: AssemblyInput): Assembly {
   const parts = { fleet, models, encoder, eventWorkers, index, publishers, store, plane, metrics };
   const reports = routerReports({ ...parts, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
-  const pipeline = createPipeline(input, { plane, encoder, decisions, reports });
+  const pipeline = createPipeline(input, { store, plane, encoder, decisions, reports });
   return {
     plane,
     pipeline,
@@ -171,6 +172,7 @@ function createParts(
 }
 
 interface PipelineParts {
+  readonly store: RequestStore;
   readonly plane: DataPlane;
   readonly encoder: PromptEncoder;
   readonly decisions: DecisionRing;
@@ -179,9 +181,10 @@ interface PipelineParts {
 
 function createPipeline(
   { configuration, fleet, metrics, random, logger }: AssemblyInput,
-  { plane, encoder, decisions, reports }: PipelineParts,
+  { store, plane, encoder, decisions, reports }: PipelineParts,
 ): RequestPipeline {
   const { endpointCapacity } = configuration.index;
+  const { modelRewrites: rules } = configuration;
   return new RequestPipeline({
     ports: {
       plane,
@@ -201,6 +204,7 @@ function createPipeline(
       shared: new SharedState(),
     }),
     objectives: configuration.objectives,
+    rewrites: rules.length === 0 ? null : { rules, random, store },
     localHandlers: localHandlers(reports, () => fleet.modelList()),
     endpointCapacity,
     decisionHeaders: configuration.headers.decision,

@@ -42,6 +42,8 @@ const STATE_NUMBER: ReadonlyMap<string, number> = new Map(
 export interface Explained {
   readonly context: SchedulingContext;
   readonly encoded: EncodedPrompt;
+  /** Model as the client asked for it, where a rule rewrote it; else the served one's id. */
+  readonly asked: string;
   readonly model: ResolvedModel;
   readonly cycle: ScheduleCycle;
   /** Picked endpoints, best first; empty when none was left. */
@@ -86,7 +88,7 @@ export class KeptDecision {
     const { context, encoded, model, cycle, targets } = explained;
     this.sequence = sequence;
     this.requestId = context.requestId;
-    this.model = context.model;
+    this.model = explained.asked;
     this.noMatchReason = context.noMatchReason ?? emptyMatchReason(context, model);
     this.priority = context.priority;
     this.overheadMicros = explained.overheadMicros;

@@ -12,6 +12,7 @@ import type { ActiveRequest, RequestPorts } from './active-request.js';
 import { activeRequest } from './active-request.js';
 import type { Admission, LocalHandlers, LocalPath } from './admit.js';
 import { admit } from './admit.js';
+import type { Encoded } from './encode.js';
 import { EncodeGate } from './encode.js';
 import { forwardOrder, planTargets } from './forward.js';
 import type { HookFailed } from './hooks.js';
@@ -30,6 +31,8 @@ import {
 } from './observe.js';
 import type { PolicyCycle } from './policy-cycle.js';
 import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
+import type { RewriteOptions } from './rewrite.js';
+import { ModelRewriter, unserved } from './rewrite.js';
 import type { ScheduleCycle } from './schedule.js';
 import { scoreLogFields } from './score-log.js';
 
@@ -41,6 +44,8 @@ export interface PipelineOptions {
   readonly policy: Policy;
   readonly localHandlers: LocalHandlers;
   readonly objectives: Objectives;
+  /** Null without rules. */
+  readonly rewrites: RewriteOptions | null;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;
   /** Whether answers carry `x-warmpath-*` headers. */
@@ -55,6 +60,7 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #policy: PolicyCycle;
   readonly #priorities: RequestPriorities;
   readonly #gate: EncodeGate;
+  readonly #rewriter: ModelRewriter | null;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Map<number, ActiveRequest>();
   /** A plugin failed after the decision: the request goes on without it. */
@@ -77,12 +83,16 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#priorities = new RequestPriorities(options.objectives, options.ports);
     this.#directory = modelDirectory(options.ports.fleet.snapshot());
-    this.#gate = new EncodeGate({
-      encoder: options.ports.encoder,
-      defer: options.ports.defer,
-      isActive: (request) => this.#active.get(request.head.handle.slot) === request,
-      onEncoded: (request, read) => this.#guard(request, () => this.#onEncoded(request, read())),
-    });
+    const { encoder, observer, defer } = options.ports;
+    const isActive = (request: ActiveRequest): boolean =>
+      this.#active.get(request.head.handle.slot) === request;
+    const onEncoded: Encoded = (request, read) =>
+      this.#guard(request, () => this.#onEncoded(request, read()));
+    const reject = this.#reject.bind(this);
+    this.#gate = new EncodeGate({ encoder, defer, isActive, onEncoded });
+    const { rewrites } = options;
+    this.#rewriter =
+      rewrites && new ModelRewriter(rewrites, { encoder, observer, isActive, onEncoded, reject });
   }
 
   /** From now on new requests are refused as `shutting_down`; local paths are still answered. */
@@ -156,6 +166,7 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   #onEncoded(request: ActiveRequest, encoded: EncodedPrompt): void {
+    if (this.#rewriter?.takes(request, encoded) === true) return;
     const nowMs = this.#ports.clock.nowMs();
     request.encoded = encoded;
     this.#countEncoding(request, encoded, nowMs);
@@ -176,7 +187,7 @@ export class RequestPipeline implements DataPlaneHandler {
       const param = error.param === null ? {} : { param: error.param };
       return new RouterError(error.code, error.detail, param);
     }
-    if (model instanceof RouterError) return model;
+    if (model instanceof RouterError) return unserved(request, model);
     const context = this.#context(request, encoded, model, nowMs);
     const clock = (): number => ports.clock.nowMs();
     const outcome = scheduleByPolicy(this.#policy, context, model.serving, clock);
@@ -263,7 +274,8 @@ export class RequestPipeline implements DataPlaneHandler {
     const cycle = this.#policy.current;
     const { targets } = request;
     const at = ports.isoNow();
-    const explained = { context, encoded, model, cycle, targets, at, overheadMicros };
+    const asked = request.askedModel ?? model.id;
+    const explained = { context, encoded, asked, model, cycle, targets, at, overheadMicros };
     const decision = ports.decisions.record(explained);
     request.decisionNumber = decision.sequence;
     ports.observer.decided(decision.chosen, decision.noMatchReason);

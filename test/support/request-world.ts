@@ -20,6 +20,7 @@ import type { LocalHandlers } from '#request/admit.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import type { Objectives } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
+import type { RewriteOptions } from '#request/rewrite.js';
 import { promptMatch } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
 
@@ -52,6 +53,7 @@ export interface World {
   readonly counts: {
     admitted: number;
     stripped: number;
+    rewritten: string[];
     policyFailed: number;
     objectiveUnknown: number;
     scorerViolated: number;
@@ -85,6 +87,8 @@ export function encodedPrompt(
     error: null,
     model: 'model-a',
     modelIndex: 0,
+    modelOffset: 10,
+    modelBytes: 9,
     stream: true,
     priority: 0,
     promptTokens: 160,
@@ -103,6 +107,7 @@ export interface WorldOptions {
   readonly decisionHeaders?: boolean;
   readonly local?: Partial<LocalHandlers>;
   readonly objectives?: Objectives;
+  readonly rewrites?: RewriteOptions;
 }
 
 export function createWorld(
@@ -125,6 +130,7 @@ export function createWorld(
     counts: {
       admitted: 0,
       stripped: 0,
+      rewritten: [],
       policyFailed: 0,
       objectiveUnknown: 0,
       scorerViolated: 0,
@@ -161,6 +167,7 @@ export function createWorld(
     endpointCapacity: snapshot.bySlot.length,
     decisionHeaders: options.decisionHeaders ?? true,
     objectives: options.objectives ?? {},
+    rewrites: options.rewrites ?? null,
     localHandlers: { ...LOCAL, ...options.local },
     ports: {
       plane: planeOf(world),
@@ -320,6 +327,7 @@ function observerOf(world: Parts): RequestObserver {
     scorerViolated: (_scorer, count) => {
       world.counts.scorerViolated += count;
     },
+    rewritten: (model, target) => world.counts.rewritten.push(`${model} ${target}`),
     objectiveUnknown: () => {
       world.counts.objectiveUnknown += 1;
     },

@@ -40,6 +40,7 @@ function explained(
   return {
     context,
     encoded: encodedPrompt(usable),
+    asked: 'model-a',
     model: { id: 'model-a', pool: 'model-a', adapter: '', serving },
     cycle,
     targets: planTargets(cycle, context),
