@@ -9,8 +9,13 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 install(root);
 build(root);
 const { referenceFiles } = await import('../dist/src/config/reference.js');
+const { metricsReference } = await import('../dist/src/observability/metrics-table.js');
 const { NATIVE_LAYOUT_FILE, nativeLayout } = await import('./native-layout.js');
-const files = { ...referenceFiles(), [NATIVE_LAYOUT_FILE]: nativeLayout() };
+const files = {
+  ...referenceFiles(),
+  'docs/reference/metrics.md': metricsReference(),
+  [NATIVE_LAYOUT_FILE]: nativeLayout(),
+};
 for (const [file, content] of Object.entries(files)) {
   mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
   writeFileSync(path.join(root, file), content);

@@ -16,6 +16,7 @@ import { RouterMetrics } from '#observability/metrics.js';
 import type { LocalHandlers } from '#request/admit.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { pluginHost, promptMatch, servedModel } from '#test/support/scheduling.js';
 import { processClock } from '#workers/process-clock.js';
@@ -85,27 +86,31 @@ function createPipeline(
     slot % 10 === 0 ? draw(TOTAL_BLOCKS) : 0,
   );
   const registry = fleet(endpoints);
+  const logger = createLogger({ level, destination: createWriteStream('/dev/null'), isoNow });
+  const observer = new RouterMetrics({
+    core: 'none',
+    version: '',
+    nodeVersion: '',
+    processMetrics: false,
+  });
   return new RequestPipeline({
     decider: new Decider({
       policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
       endpointCapacity: endpoints,
       fleet: registry,
       clock: processClock,
+      priorities: new RequestPriorities({}, { observer, logger }),
     }),
+    rewrites: null,
     decisionHeaders: true,
     localHandlers: {} as LocalHandlers,
     ports: {
       plane: idlePlane,
       encoder: readyEncoder(encoded(usable)),
       fleet: registry,
-      observer: new RouterMetrics({
-        core: 'none',
-        version: '',
-        nodeVersion: '',
-        processMetrics: false,
-      }),
+      observer,
       decisions: new DecisionRing(DECISIONS_KEPT),
-      logger: createLogger({ level, destination: createWriteStream('/dev/null'), isoNow }),
+      logger,
       clock: processClock,
       isoNow,
       defer: setImmediate,
@@ -141,6 +146,8 @@ function encoded(usable: readonly number[]): EncodedPrompt {
     error: null,
     model: 'model-a',
     modelIndex: 0,
+    modelOffset: 0,
+    modelBytes: 0,
     stream: true,
     priority: 0,
     promptTokens: TOTAL_BLOCKS * 16,

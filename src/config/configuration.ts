@@ -46,7 +46,7 @@ export type AssumedEvents =
 
 /** What requests that name it in `x-llm-d-inference-objective` are worth. */
 export interface ObjectiveSettings {
-  /** Higher goes first; requests without an objective have 0. */
+  /** Higher goes first. */
   readonly priority: number;
 }
 

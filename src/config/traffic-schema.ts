@@ -22,7 +22,9 @@ export const objectives: z.ZodDefault<z.ZodType<Readonly<Record<string, Objectiv
         .int()
         .min(-PRIORITY_MAX)
         .max(PRIORITY_MAX)
-        .describe('Higher goes first; requests without an objective have 0.'),
+        .describe(
+          'Higher goes first. Objectives that are not listed have 0; requests without one, the negated `priority` of their body.',
+        ),
     }),
   )
   .refine((value) => Object.keys(value).length <= OBJECTIVES_MAX, {
@@ -38,12 +40,14 @@ export const modelRewrites: z.ZodDefault<z.ZodType<readonly ModelRewriteSettings
   .array(
     z.strictObject({
       match: z
-        .strictObject({ model: model.describe('Model that the client asks for.') })
+        .strictObject({ model: model.describe('Model that the client asks for, served or not.') })
         .describe('Which requests it is for; each model may be there once.'),
       targets: z
         .array(
           z.strictObject({
-            model: model.describe('Model that serves them.'),
+            model: model.describe(
+              'Model that serves them; one that no endpoint serves is told to the client.',
+            ),
             weight: z
               .number()
               .positive()
@@ -54,7 +58,9 @@ export const modelRewrites: z.ZodDefault<z.ZodType<readonly ModelRewriteSettings
         )
         .min(1)
         .max(TARGETS_MAX)
-        .describe('One of them is drawn for each request.'),
+        .describe(
+          'One of them is drawn for each request, the same one for all requests of a session; the header `x-llm-d-model-name-rewrite` may name one.',
+        ),
     }),
   )
   .max(REWRITES_MAX)

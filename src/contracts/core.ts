@@ -20,7 +20,16 @@ export interface RequestStore {
   /** Opens a slot for a body of about `bytesHint` bytes; null when slots or bytes are used up. */
   open(bytesHint: number): RequestHandle | null;
   append(handle: RequestHandle, chunk: Uint8Array): 'done' | 'stale' | 'too-large' | 'full';
-  /** View of the body so far; null for a stale handle. Valid until `release`. */
+  /**
+   * Puts `text` in place of a part of a body that nobody reads or encodes meanwhile. The body stays
+   * as it was unless this is done.
+   */
+  replace(
+    handle: RequestHandle,
+    place: { readonly offset: number; readonly length: number },
+    text: Uint8Array,
+  ): 'done' | 'stale' | 'too-large' | 'full' | 'out-of-bounds';
+  /** View of the body so far; null for a stale handle. Valid until `replace` or `release`. */
   body(handle: RequestHandle): Uint8Array | null;
   /** Frees slot and bytes; a stale handle is ignored. */
   release(handle: RequestHandle): void;
@@ -167,7 +176,7 @@ export interface PromptEncoder {
   isEncoded(handle: RequestHandle): boolean;
   /**
    * Encodes requests given as pairs (slot, generation), at most ENCODE_BATCH_MAX, all of them on
-   * `route`. Resolves when every record can be read; a request that could not be encoded has a
+   * `route`; those that were encoded before are encoded anew, as their bodies are now. Resolves when every record can be read; a request that could not be encoded has a
    * `noMatchReason`, so this rejects only when the encoder was stopped.
    */
   encode(handles: Uint32Array, route: Route): Promise<void>;

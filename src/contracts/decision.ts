@@ -67,11 +67,14 @@ export interface Decision {
   readonly requestId: string;
   /** ISO wall-clock time, for people. */
   readonly at: string;
+  /** As the client asked for it. */
   readonly model: string;
+  /** Id of the served model, where a rewrite leads too. */
   readonly resolvedTargetModel: string;
   readonly pool: string;
   /** Adapter of the pool's base model, empty for the base model itself. */
   readonly adapter: string;
+  /** Higher goes first. */
   readonly priority: number;
   readonly profile: string;
   readonly picker: string;

@@ -64,6 +64,10 @@ export interface RequestObserver {
   decided(chosen: string | null, noMatchReason: NoMatchReason | null): void;
   /** A scorer gave `count` scores outside [0, 1] or none at all. */
   scorerViolated(scorer: string, count: number): void;
+  /** A rule for `model` chose the model that serves the request; both are configured names. */
+  rewritten(model: string, target: string): void;
+  /** A request named an objective that is not configured. */
+  objectiveUnknown(): void;
   /** The policy threw; the request went to the endpoint with the fewest in flight. */
   policyFailed(profile: string): void;
   /** An attempt ended without an answer; another endpoint is tried when `retried`. */

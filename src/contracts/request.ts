@@ -87,8 +87,11 @@ export interface EncodedPrompt {
   readonly model: string;
   /** Index of the ModelDescriptor, −1 when no endpoint serves the model. */
   readonly modelIndex: number;
+  /** Where the body names the model, as a JSON string; no bytes when it does not. */
+  readonly modelOffset: number;
+  readonly modelBytes: number;
   readonly stream: boolean;
-  /** `priority` of the body, 0 when absent. */
+  /** `priority` of the body, 0 when absent; lower goes first, as vLLM has it. */
   readonly priority: number;
   /** Prompt tokens, 0 when they are not known. */
   readonly promptTokens: number;

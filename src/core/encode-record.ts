@@ -114,6 +114,8 @@ export class RecordReader {
       error: state === RECORD_STATE.refused ? this.#readError(at) : null,
       model: this.#readModel(handle, at, modelIndex),
       modelIndex,
+      modelOffset: this.#word(at + RECORD.modelOffset),
+      modelBytes: this.#word(at + RECORD.modelBytes),
       stream: (this.#word(at + RECORD.flags) & RECORD_FLAG_STREAM) !== 0,
       priority: this.#word(at + RECORD.priority),
       promptTokens: this.#word(at + RECORD.promptTokens),

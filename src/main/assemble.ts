@@ -9,6 +9,7 @@ import type {
   CoreParts,
   DataPlane,
   PromptEncoder,
+  RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
@@ -25,6 +26,7 @@ import type { RouterMetrics } from '#observability/metrics.js';
 import { PublisherStats } from '#observability/publisher-stats.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { PromptScorer } from '#request/score-prompt.js';
 import { processClock } from '#workers/process-clock.js';
@@ -80,7 +82,7 @@ export function assemble(input: AssemblyInput): Assembly {
   const reports = routerReports({ ...parts, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
   const decider = createDecider(input);
-  const pipeline = createPipeline(input, { plane, encoder, decisions, reports, decider });
+  const pipeline = createPipeline(input, { store, plane, encoder, decisions, reports, decider });
   const scorer = new PromptScorer({
     store,
     encoder,
@@ -183,6 +185,7 @@ function createParts(
 }
 
 interface PipelineParts {
+  readonly store: RequestStore;
   readonly plane: DataPlane;
   readonly encoder: PromptEncoder;
   readonly decisions: DecisionRing;
@@ -190,7 +193,8 @@ interface PipelineParts {
   readonly decider: Decider;
 }
 
-function createDecider({ configuration, fleet, random }: AssemblyInput): Decider {
+function createDecider(input: AssemblyInput): Decider {
+  const { configuration, fleet, random, metrics, logger } = input;
   const { endpointCapacity } = configuration.index;
   return new Decider({
     policy: buildPolicy(configuration.policy, {
@@ -199,6 +203,7 @@ function createDecider({ configuration, fleet, random }: AssemblyInput): Decider
       metricsStaleAfterMs: configuration.scrape.staleAfterMs,
       shared: new SharedState(),
     }),
+    priorities: new RequestPriorities(configuration.objectives, { observer: metrics, logger }),
     endpointCapacity,
     fleet: fleet.registry,
     clock: processClock,
@@ -206,9 +211,10 @@ function createDecider({ configuration, fleet, random }: AssemblyInput): Decider
 }
 
 function createPipeline(
-  { configuration, fleet, metrics, logger }: AssemblyInput,
-  { plane, encoder, decisions, reports, decider }: PipelineParts,
+  { configuration, fleet, metrics, random, logger }: AssemblyInput,
+  { store, plane, encoder, decisions, reports, decider }: PipelineParts,
 ): RequestPipeline {
+  const { modelRewrites: rules } = configuration;
   return new RequestPipeline({
     ports: {
       plane,
@@ -222,6 +228,7 @@ function createPipeline(
       defer: setImmediate,
     },
     decider,
+    rewrites: rules.length === 0 ? null : { rules, random, store },
     localHandlers: localHandlers(reports, () => fleet.modelList()),
     decisionHeaders: configuration.headers.decision,
   });

@@ -135,6 +135,18 @@ export const METRICS = [
   },
   {
     kind: 'counter',
+    name: 'model_rewrites_total',
+    labels: ['model', 'target'],
+    help: 'Requests for a model that `modelRewrites` name, by the target chosen.',
+  },
+  {
+    kind: 'counter',
+    name: 'unknown_objectives_total',
+    labels: [],
+    help: 'Requests that named an objective which is not configured; they had priority 0.',
+  },
+  {
+    kind: 'counter',
     name: 'policy_failures_total',
     labels: ['profile'],
     help: 'Decisions whose policy failed; the request went to the least loaded endpoint.',

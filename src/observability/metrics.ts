@@ -102,6 +102,14 @@ export class RouterMetrics implements RequestObserver {
     this.counter('scorer_violations_total').inc(count, scorer);
   }
 
+  rewritten(model: string, target: string): void {
+    this.counter('model_rewrites_total').inc(1, model, target);
+  }
+
+  objectiveUnknown(): void {
+    this.counter('unknown_objectives_total').inc(1);
+  }
+
   policyFailed(profile: string): void {
     this.counter('policy_failures_total').inc(1, profile);
   }

@@ -3,15 +3,8 @@
 import { z } from 'zod';
 import type { ProducerDefinition } from '#contracts/plugin.js';
 import { defineProducer } from '#contracts/plugin.js';
+import { AGENT_SESSION_HEADERS } from '#contracts/session-headers.js';
 import { headerName } from './header-name.js';
-
-/** Claude Code, OpenCode, Codex, and Codex before it spelled the header with a hyphen. */
-const AGENT_HEADERS: readonly string[] = [
-  'x-claude-code-session-id',
-  'x-session-affinity',
-  'session-id',
-  'session_id',
-];
 
 const parameters = z.strictObject({
   additionalSessionHeaders: z
@@ -25,12 +18,12 @@ const parameters = z.strictObject({
 export const agentIdentity: ProducerDefinition = defineProducer({
   type: 'agent-identity',
   summary:
-    `The first of \`additionalSessionHeaders\`, ${AGENT_HEADERS.join(', ')} that is not empty, for ` +
+    `The first of \`additionalSessionHeaders\`, ${AGENT_SESSION_HEADERS.join(', ')} that is not empty, for ` +
     'plugins that name the attribute `agent-identity`.',
   parameters,
   consumes: [],
   create: ({ additionalSessionHeaders }) => {
-    const names = [...additionalSessionHeaders, ...AGENT_HEADERS];
+    const names = [...additionalSessionHeaders, ...AGENT_SESSION_HEADERS];
     return {
       reads: names.map((header) => ({ header })),
       produce: ({ headers, signals }) => {

@@ -41,6 +41,8 @@ export interface ActiveRequest {
   encoded: EncodedPrompt | null;
   /** True once forwarded, rejected or responded to: the data plane has the last word from here. */
   settled: boolean;
+  /** Model asked for, once a rule has chosen which one serves it; null without one. Set by rewrite. */
+  askedModel: string | null;
   /** Served id of the model, empty until resolved or when none was named. Set by decide. */
   model: string;
   targets: readonly PlannedTarget[];
@@ -63,6 +65,7 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     queuedAtMs: nowMs,
     encoded: null,
     settled: false,
+    askedModel: null,
     model: '',
     targets: [],
     decisionNumber: null,

@@ -14,6 +14,7 @@ import type { KeptHeaders } from './kept-headers.js';
 import { keptHeaders } from './kept-headers.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
+import type { RequestPriorities } from './objective.js';
 import type { PolicyCycle } from './policy-cycle.js';
 import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
 import type { ScheduleCycle, ScheduleOutcome } from './schedule.js';
@@ -45,12 +46,14 @@ export interface Decided {
 export class Decider {
   readonly #policy: PolicyCycle;
   readonly #keptHeaders: KeptHeaders;
+  readonly #priorities: RequestPriorities;
   readonly #fleet: Fleet;
   readonly #clock: Clock;
   #directory: ModelDirectory;
 
   constructor(options: {
     readonly policy: Policy;
+    readonly priorities: RequestPriorities;
     /** Length of every per-slot array. */
     readonly endpointCapacity: number;
     readonly fleet: Fleet;
@@ -58,6 +61,7 @@ export class Decider {
   }) {
     this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#keptHeaders = keptHeaders(options.policy);
+    this.#priorities = options.priorities;
     this.#fleet = options.fleet;
     this.#clock = options.clock;
     this.#directory = modelDirectory(options.fleet.snapshot());
@@ -116,7 +120,7 @@ export class Decider {
       pool: model.pool,
       adapter: model.adapter,
       headers: () => head.headers,
-      priority: encoded.priority,
+      priority: this.#priorities.of(head, encoded.priority),
       promptTokens: encoded.promptTokens,
       totalBlocks: matched ? encoded.totalBlocks : 0,
       blockSize: encoded.blockSize,

@@ -99,11 +99,13 @@ function hasPrompt(head: RequestHead, route: Route): boolean {
 const NOTHING = new Uint32Array(0);
 
 /** The record of a request about whose body nothing is known. */
-function withoutPrompt(noMatchReason: NoMatchReason): EncodedPrompt {
+export function withoutPrompt(noMatchReason: NoMatchReason): EncodedPrompt {
   return {
     error: null,
     model: '',
     modelIndex: -1,
+    modelOffset: 0,
+    modelBytes: 0,
     stream: false,
     priority: 0,
     promptTokens: 0,

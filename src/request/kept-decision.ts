@@ -19,6 +19,8 @@ import type { ScheduleCycle } from './schedule.js';
 /** What a decision is explained from. */
 export interface Explained {
   readonly decided: Decided;
+  /** Model as the client asked for it, where a rule rewrote it; else the served one's id. */
+  readonly asked: string;
   /** ISO wall-clock time. */
   readonly at: string;
   readonly overheadMicros: number;
@@ -65,7 +67,7 @@ export class KeptDecision {
   }
 
   /** Keeps the decision of the cycle that has just run instead of the one before. */
-  keep(sequence: number, { decided, at, overheadMicros }: Explained): void {
+  keep(sequence: number, { decided, asked, at, overheadMicros }: Explained): void {
     const { context, encoded, model, cycle, targets } = decided;
     this.sequence = sequence;
     this.overheadMicros = overheadMicros;
@@ -82,6 +84,7 @@ export class KeptDecision {
       this.#targets[position] = targets[position]?.slot ?? 0;
     }
     this.#keepContext(context);
+    this.model = asked;
     this.#keepHead(decided);
     this.#keepMicros(encoded, cycle);
     this.#candidates.keep(context, cycle);

@@ -11,6 +11,7 @@ import { activeRequest } from './active-request.js';
 import type { Admission, LocalHandlers, LocalPath } from './admit.js';
 import { admit } from './admit.js';
 import type { Decided, Decider } from './decide.js';
+import type { Encoded } from './encode.js';
 import { EncodeGate } from './encode.js';
 import { forwardOrder } from './forward.js';
 import type { HookFailed } from './hooks.js';
@@ -23,6 +24,8 @@ import {
   onFirstByte,
   takeBack,
 } from './observe.js';
+import type { RewriteOptions } from './rewrite.js';
+import { ModelRewriter, unserved } from './rewrite.js';
 import type { ScheduleCycle } from './schedule.js';
 import { scoreLogFields } from './score-log.js';
 
@@ -30,6 +33,8 @@ export interface PipelineOptions {
   readonly ports: RequestPorts;
   readonly decider: Decider;
   readonly localHandlers: LocalHandlers;
+  /** Null without rules. */
+  readonly rewrites: RewriteOptions | null;
   /** Whether answers carry `x-warmpath-*` headers. */
   readonly decisionHeaders: boolean;
 }
@@ -41,6 +46,7 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #decisionHeaders: boolean;
   readonly #decider: Decider;
   readonly #gate: EncodeGate;
+  readonly #rewriter: ModelRewriter | null;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Map<number, ActiveRequest>();
   /** A plugin failed after the decision: the request goes on without it. */
@@ -60,12 +66,16 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#localHandlers = options.localHandlers;
     this.#decisionHeaders = options.decisionHeaders;
     this.#decider = options.decider;
-    this.#gate = new EncodeGate({
-      encoder: options.ports.encoder,
-      defer: options.ports.defer,
-      isActive: (request) => this.#active.get(request.head.handle.slot) === request,
-      onEncoded: (request, read) => this.#guard(request, () => this.#onEncoded(request, read())),
-    });
+    const { encoder, observer, defer } = options.ports;
+    const isActive = (request: ActiveRequest): boolean =>
+      this.#active.get(request.head.handle.slot) === request;
+    const onEncoded: Encoded = (request, read) =>
+      this.#guard(request, () => this.#onEncoded(request, read()));
+    const reject = this.#reject.bind(this);
+    this.#gate = new EncodeGate({ encoder, defer, isActive, onEncoded });
+    const { rewrites } = options;
+    this.#rewriter =
+      rewrites && new ModelRewriter(rewrites, { encoder, observer, isActive, onEncoded, reject });
   }
 
   /** From now on new requests are refused as `shutting_down`; local paths are still answered. */
@@ -139,6 +149,7 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   #onEncoded(request: ActiveRequest, encoded: EncodedPrompt): void {
+    if (this.#rewriter?.takes(request, encoded) === true) return;
     const nowMs = this.#ports.clock.nowMs();
     request.encoded = encoded;
     this.#countEncoding(request, encoded, nowMs);
@@ -152,7 +163,7 @@ export class RequestPipeline implements DataPlaneHandler {
     const model = this.#decider.resolve(encoded.model);
     if (!(model instanceof RouterError)) request.model = model.id;
     const decided = this.#decider.decide(request.head, encoded, model, nowMs);
-    if (decided instanceof RouterError) return decided;
+    if (decided instanceof RouterError) return unserved(request, decided);
     if (decided.refusal === null) {
       this.#forward(request, decided);
       return null;
@@ -187,7 +198,9 @@ export class RequestPipeline implements DataPlaneHandler {
   /** Makes the decision known: to the decision log, the log line and the metrics. */
   #record(request: ActiveRequest, decided: Decided, overheadMicros: number): void {
     const ports = this.#ports;
-    const decision = ports.decisions.record({ decided, at: ports.isoNow(), overheadMicros });
+    const asked = request.askedModel ?? decided.model.id;
+    const at = ports.isoNow();
+    const decision = ports.decisions.record({ decided, asked, at, overheadMicros });
     request.decisionNumber = decision.sequence;
     ports.observer.decided(decision.chosen, decision.noMatchReason);
     if (ports.logger.tellsInfo !== false) {

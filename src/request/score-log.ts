@@ -33,8 +33,8 @@ function matchedBlocks(context: SchedulingContext): Readonly<Record<string, numb
   return scores;
 }
 
-/** The body's `priority` in vLLM's sense (lower is served earlier) in llm-d's three words. */
+/** A priority (higher goes first) in llm-d's three words. */
 function criticality(priority: number): 'Critical' | 'Standard' | 'Sheddable' {
   if (priority === 0) return 'Standard';
-  return priority < 0 ? 'Critical' : 'Sheddable';
+  return priority > 0 ? 'Critical' : 'Sheddable';
 }

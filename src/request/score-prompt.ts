@@ -79,7 +79,7 @@ export class PromptScorer {
     if (decided instanceof RouterError) return refused(decided);
     const kept = new KeptDecision();
     const overheadMicros = (clock.nowMs() - begunAtMs) * 1000;
-    kept.keep(0, { decided, at: isoNow(), overheadMicros });
+    kept.keep(0, { decided, asked: decided.model.id, at: isoNow(), overheadMicros });
     return { error: decided.refusal, decision: kept.decision() };
   }
 }

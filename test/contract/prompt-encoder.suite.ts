@@ -211,6 +211,23 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     store.release(routed);
   });
 
+  checks('a body that was replaced is encoded anew', async () => {
+    for (const first of ['nobody', 'adapter']) {
+      const handle = stored(chat(WORDS, { model: first }));
+      await encoder.encode(batchOf([handle]), 'chat-completions');
+      const { model, modelOffset: offset, modelBytes: length } = encoder.read(handle);
+      assert.equal(model, first);
+      assert.equal(store.replace(handle, { offset, length }, Buffer.from('"qwen"')), 'done');
+      await encoder.encode(batchOf([handle]), 'chat-completions');
+      const { micros, ...again } = structuredClone(encoder.read(handle));
+      const { micros: plain, ...expected } = await encoded(chat(WORDS));
+      assert.ok(micros.parse >= 0 && plain.parse >= 0);
+      assert.deepEqual(again, expected);
+      assert.ok(again.totalBlocks > 0 && (again.match.usableBlocks[7] ?? 0) > 0);
+      store.release(handle);
+    }
+  });
+
   checks('what cannot be matched says why, with everything else filled in', async () => {
     const image = { role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] };
     const cases: readonly (readonly [object, Route, string])[] = [

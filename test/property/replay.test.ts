@@ -16,7 +16,7 @@ import { exclusionName } from '#request/filter.js';
 import { policyCycle, scheduleByPolicy } from '#request/policy-cycle.js';
 import { contextOf } from '#request/replay.js';
 import { leastParameters } from '#test/support/plugins.js';
-import { encodedPrompt } from '#test/support/request-world.js';
+import { encodedPrompt, noObjectives } from '#test/support/request-world.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
 import { fleetSnapshot, pluginHost, promptMatch, servedModel } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -146,7 +146,13 @@ function decideLive(settings: PolicySettings, moment: Moment): Decision | null {
   const clock = new VirtualClock();
   const policy = buildPolicy(settings, pluginHost(capacity));
   const fleet = standing(snapshot);
-  const decider = new Decider({ policy, endpointCapacity: capacity, fleet, clock });
+  const decider = new Decider({
+    policy,
+    priorities: noObjectives,
+    endpointCapacity: capacity,
+    fleet,
+    clock,
+  });
   const encoded = encodedPrompt([], {
     model: moment.model,
     match: promptMatch(
@@ -160,7 +166,12 @@ function decideLive(settings: PolicySettings, moment: Moment): Decision | null {
   if (decided instanceof RouterError) return null;
   assert.equal(decided.cycle.failure, null);
   const ring = new DecisionRing(1);
-  ring.record({ decided, at: '2026-01-01T00:00:00.000Z', overheadMicros: 1 });
+  ring.record({
+    decided,
+    asked: decided.model.id,
+    at: '2026-01-01T00:00:00.000Z',
+    overheadMicros: 1,
+  });
   const text = JSON.stringify(ring.find('request-1')?.decision);
   assert.doesNotMatch(text, /secret/);
   return JSON.parse(text) as Decision;

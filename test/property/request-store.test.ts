@@ -36,6 +36,14 @@ test('random operations agree with a model, and everything is given back', (cont
     if (dice < 0.3 || chosen === undefined) {
       const handle = store.open(Math.floor(random.next() * 3000));
       if (handle !== null) live.set(handle, Buffer.alloc(0));
+    } else if (dice < 0.4) {
+      const body = live.get(chosen) ?? Buffer.alloc(0);
+      const offset = Math.floor(random.next() * (body.length + 1));
+      const length = Math.floor(random.next() * (body.length - offset + 1));
+      const text = Buffer.alloc(Math.floor(random.next() ** 4 * 60_000), step % 241);
+      assert.equal(store.replace(chosen, { offset, length }, text), 'done');
+      const parts = [body.subarray(0, offset), text, body.subarray(offset + length)];
+      live.set(chosen, Buffer.concat(parts));
     } else if (dice < 0.75) {
       const chunk = Buffer.alloc(Math.floor(random.next() ** 4 * 60_000), step % 251);
       assert.equal(store.append(chosen, chunk), 'done');

@@ -64,14 +64,15 @@ export function startProcess(
 /** The router as users run it; resolves once it accepts requests. */
 export async function startRouterProcess(
   args: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
 ): Promise<RunningProcess & { readonly url: string; readonly adminUrl: string }> {
-  const router = startProcess(process.execPath, [
-    path.join(repositoryRoot, 'scripts/warmpath.js'),
-    'serve',
-    '--listen=127.0.0.1:0',
-    '--admin=127.0.0.1:0',
-    ...args,
-  ]);
+  const program = path.join(repositoryRoot, 'scripts/warmpath.js');
+  const anyPort = ['--listen=127.0.0.1:0', '--admin=127.0.0.1:0'];
+  const router = startProcess(
+    process.execPath,
+    [program, 'serve', ...anyPort, ...args],
+    environment,
+  );
   const ready = await router.waitForLine(/warmpath is ready on/);
   const [url = '', adminUrl = ''] = ready.match(/http:\/\/[^\s,]+/g) ?? [];
   return { ...router, url, adminUrl };

@@ -19,7 +19,10 @@ import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/reque
 import type { LocalHandlers } from '#request/admit.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import type { Objectives } from '#request/objective.js';
+import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
+import type { RewriteOptions } from '#request/rewrite.js';
 import { promptMatch } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
 
@@ -52,7 +55,9 @@ export interface World {
   readonly counts: {
     admitted: number;
     stripped: number;
+    rewritten: string[];
     policyFailed: number;
+    objectiveUnknown: number;
     scorerViolated: number;
     batches: number[];
   };
@@ -84,6 +89,8 @@ export function encodedPrompt(
     error: null,
     model: 'model-a',
     modelIndex: 0,
+    modelOffset: 10,
+    modelBytes: 9,
     stream: true,
     priority: 0,
     promptTokens: 160,
@@ -98,10 +105,23 @@ export function encodedPrompt(
   };
 }
 
+export interface WorldOptions {
+  readonly decisionHeaders?: boolean;
+  readonly local?: Partial<LocalHandlers>;
+  readonly objectives?: Objectives;
+  readonly rewrites?: RewriteOptions;
+}
+
+/** Priorities where no objective is configured, so that nothing is told of any. */
+export const noObjectives: RequestPriorities = new RequestPriorities(
+  {},
+  { observer: { objectiveUnknown: () => {} }, logger: { warn: () => {} } },
+);
+
 export function createWorld(
   policy: Profile | Policy,
   snapshot: FleetSnapshot,
-  options: { readonly decisionHeaders?: boolean; readonly local?: Partial<LocalHandlers> } = {},
+  options: WorldOptions = {},
 ): World {
   const clock = new VirtualClock();
   const deferred: (() => void)[] = [];
@@ -115,7 +135,15 @@ export function createWorld(
     log: [],
     reports: [],
     speculations: [],
-    counts: { admitted: 0, stripped: 0, policyFailed: 0, scorerViolated: 0, batches: [] },
+    counts: {
+      admitted: 0,
+      stripped: 0,
+      rewritten: [],
+      policyFailed: 0,
+      objectiveUnknown: 0,
+      scorerViolated: 0,
+      batches: [],
+    },
     encoded: encodedPrompt([]),
     encodedAhead: false,
     encoderStopped: false,
@@ -143,22 +171,26 @@ export function createWorld(
     },
   };
   const fleet = fleetOf(world);
+  const observer = observerOf(world);
+  const logger = loggerOf(world);
   const pipeline = new RequestPipeline({
     decider: new Decider({
       policy: 'profiles' in policy ? policy : profilePolicy(policy),
+      priorities: new RequestPriorities(options.objectives ?? {}, { observer, logger }),
       endpointCapacity: snapshot.bySlot.length,
       fleet,
       clock,
     }),
     decisionHeaders: options.decisionHeaders ?? true,
+    rewrites: options.rewrites ?? null,
     localHandlers: { ...LOCAL, ...options.local },
     ports: {
       plane: planeOf(world),
       encoder: encoderOf(world),
       fleet,
-      observer: observerOf(world),
+      observer,
       decisions: ring,
-      logger: loggerOf(world),
+      logger,
       clock,
       isoNow: () => '2026-01-01T00:00:00.000Z',
       defer: (callback) => deferred.push(callback),
@@ -309,6 +341,10 @@ function observerOf(world: Parts): RequestObserver {
     decided: () => {},
     scorerViolated: (_scorer, count) => {
       world.counts.scorerViolated += count;
+    },
+    rewritten: (model, target) => world.counts.rewritten.push(`${model} ${target}`),
+    objectiveUnknown: () => {
+      world.counts.objectiveUnknown += 1;
     },
     policyFailed: () => {
       world.counts.policyFailed += 1;

@@ -194,7 +194,6 @@ pub fn prompt_submit(encoder: u32, handles: &[u32], route: u32, ticket: u32) -> 
                 &[slot, generation] => Some(Handle { slot, generation }),
                 _ => None,
             })
-            .filter(|handle| !object.encoder.is_encoded(*handle))
             .collect();
         let here = object.encoder.is_idle() && bytes_of(object, &waiting) <= HERE_BYTES_MAX;
         // One more than there are requests: the last to end, this call included, sees the last.

@@ -34,6 +34,21 @@ pub fn store_append(store: u32, slot: u32, generation: u32, chunk: &[u8]) -> Res
     Ok(STORES.get(store)?.append(handle, chunk) as u32)
 }
 
+/// 0 done, 1 stale, 2 too large, 3 full, 4 out of bounds.
+#[napi(catch_unwind)]
+pub fn store_replace(
+    store: u32,
+    slot: u32,
+    generation: u32,
+    offset: u32,
+    length: u32,
+    text: &[u8],
+) -> Result<u32> {
+    let handle = Handle { slot, generation };
+    let store = STORES.get(store)?;
+    Ok(store.replace(handle, offset as usize, length as usize, text) as u32)
+}
+
 /// Copy of the body, null for a stale handle.
 #[napi(catch_unwind)]
 pub fn store_body(store: u32, slot: u32, generation: u32) -> Result<Option<Buffer>> {

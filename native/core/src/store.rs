@@ -25,6 +25,16 @@ pub enum Append {
     Full = 3,
 }
 
+/// Outcome of `replace`; numbers cross to JavaScript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    Done = 0,
+    Stale = 1,
+    TooLarge = 2,
+    Full = 3,
+    OutOfBounds = 4,
+}
+
 /// Slots and bytes in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreUsage {
@@ -136,6 +146,31 @@ impl RequestStore {
             Append::Done
         });
         done.unwrap_or(Append::Stale)
+    }
+
+    /// Puts `text` in place of `length` bytes at `offset`. Who holds the body keeps what it was.
+    pub fn replace(&self, handle: Handle, offset: usize, length: usize, text: &[u8]) -> Replace {
+        let replaced = self.with(handle, |slot| {
+            let before = slot.body.whole();
+            let kept = offset
+                .checked_add(length)
+                .and_then(|end| Some((before.get(..offset)?, before.get(end..)?)));
+            let Some((ahead, behind)) = kept else {
+                return Replace::OutOfBounds;
+            };
+            let after = ahead.len() + text.len() + behind.len();
+            if after > BODY_BYTES_MAX {
+                return Replace::TooLarge;
+            }
+            if !self.take_bytes(text.len().saturating_sub(length)) {
+                return Replace::Full;
+            }
+            let given_back = length.saturating_sub(text.len());
+            self.bytes.fetch_sub(given_back, Ordering::Relaxed);
+            slot.body = Body::Whole([ahead, text, behind].concat().into());
+            Replace::Done
+        });
+        replaced.unwrap_or(Replace::Stale)
     }
 
     /// Lets `read` fill up to `limit` bytes behind the body's end and keeps as many as it says, so
@@ -261,6 +296,16 @@ mod tests {
         assert_eq!(filled, Some((Append::Done, 10)));
         assert_eq!(store.append(second, b"!"), Append::Done);
         assert_eq!(store.body(second).unwrap(), "xyz!");
+        assert_eq!(store.replace(first, 0, 1, b""), Replace::Stale);
+        assert_eq!(store.replace(second, 1, 2, b"-long-"), Replace::Done);
+        assert_eq!(store.body(second).unwrap(), "x-long-!");
+        for (offset, length) in [(9, 0), (0, 9), (8, usize::MAX)] {
+            let outcome = store.replace(second, offset, length, b"");
+            assert_eq!(outcome, Replace::OutOfBounds);
+        }
+        let huge = vec![0; BODY_BYTES_MAX];
+        assert_eq!(store.replace(second, 0, 0, &huge), Replace::TooLarge);
+        assert_eq!(store.usage().bytes, 8);
         assert_eq!(second.slot, first.slot);
         assert_ne!(second.generation, first.generation);
         store.release(second);

@@ -10,12 +10,23 @@ export interface StoreAddon {
   /** Generation × 65,536 + slot, −1 when the store is full. */
   storeOpen(store: number, bytesHint: number): number;
   storeAppend(store: number, slot: number, generation: number, chunk: Uint8Array): number;
+  readonly storeReplace: (
+    store: number,
+    slot: number,
+    generation: number,
+    offset: number,
+    length: number,
+    text: Uint8Array,
+  ) => number;
   storeBody(store: number, slot: number, generation: number): Uint8Array | null;
   storeRelease(store: number, slot: number, generation: number): void;
   storeUsage(store: number): readonly number[];
 }
 
 const APPENDED = ['done', 'stale', 'too-large', 'full'] as const;
+const REPLACED = [...APPENDED, 'out-of-bounds'] as const;
+/** Natively a number that is none of these would silently become another one. */
+const isUint32 = (number: number): boolean => number >>> 0 === number;
 
 /** A store whose number other native parts are given. */
 export interface NativeRequestStore extends RequestStore {
@@ -35,6 +46,13 @@ export function createRequestStore(addon: StoreAddon): NativeRequestStore {
     append: ({ slot, generation }, chunk) => {
       const status = APPENDED[addon.storeAppend(id, slot, generation, chunk)];
       assert(status !== undefined, 'append gives a known status');
+      return status;
+    },
+    replace: ({ slot, generation }, { offset, length }, text) => {
+      if (!isUint32(offset) || !isUint32(length)) return 'out-of-bounds';
+      const answer = addon.storeReplace(id, slot, generation, offset, length, text);
+      const status = REPLACED[answer];
+      assert(status !== undefined, 'replace gives a known status');
       return status;
     },
     body: ({ slot, generation }: RequestHandle) => addon.storeBody(id, slot, generation),

@@ -42,6 +42,11 @@ export function openRequestStore(buffer: SharedArrayBuffer): RequestStore {
   return new SlabRequestStore(buffer, layout);
 }
 
+function isRange(offset: number, length: number, end: number): boolean {
+  if (!Number.isInteger(offset) || !Number.isInteger(length)) return false;
+  return offset >= 0 && length >= 0 && offset + length <= end;
+}
+
 class SlabRequestStore implements RequestStore {
   readonly #buffer: SharedArrayBuffer;
   readonly #layout: RequestMemoryLayout;
@@ -98,6 +103,29 @@ class SlabRequestStore implements RequestStore {
     const offset = this.#words[record + RECORD.bodyOffset] as number;
     this.#bytes.set(chunk, this.#layout.slab + offset + before);
     this.#setBodyBytes(record, offset, after, this.#classes[handle.slot] as number);
+    return 'done';
+  }
+
+  replace(
+    handle: RequestHandle,
+    { offset, length }: { readonly offset: number; readonly length: number },
+    text: Uint8Array,
+  ): 'done' | 'stale' | 'too-large' | 'full' | 'out-of-bounds' {
+    if (!this.#isLive(handle)) return 'stale';
+    const record = this.#record(handle.slot);
+    const before = this.#words[record + RECORD.bodyBytes] as number;
+    if (!isRange(offset, length, before)) return 'out-of-bounds';
+    const after = before - length + text.byteLength;
+    if (after > BODY_BYTES_MAX) return 'too-large';
+    if (this.#classForBody(after) > (this.#classes[handle.slot] as number)) {
+      if (!this.#grow(handle.slot, after)) return 'full';
+    }
+    const bodyOffset = this.#words[record + RECORD.bodyOffset] as number;
+    const body = this.#layout.slab + bodyOffset;
+    const behind = body + offset + length;
+    this.#bytes.copyWithin(body + offset + text.byteLength, behind, body + before);
+    this.#bytes.set(text, body + offset);
+    this.#setBodyBytes(record, bodyOffset, after, this.#classes[handle.slot] as number);
     return 'done';
   }
 

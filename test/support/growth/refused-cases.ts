@@ -54,6 +54,7 @@ const REFUSED: Refused = {
   storeCreate: 'cannot be refused',
   storeOpen: [STORE, 100],
   storeAppend: [STORE, 0, 1, BYTES],
+  storeReplace: [STORE, 0, 1, 0, 0, BYTES],
   storeBody: [STORE, 0, 1],
   storeRelease: [STORE, 0, 1],
   storeUsage: [STORE],

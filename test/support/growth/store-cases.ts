@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import type { Addon } from '#core/native/addon.js';
 import type { GrowthCases } from './measure.js';
 
-const STALE = 1;
+const [DONE, STALE, OUT_OF_BOUNDS] = [0, 1, 4];
+const TEXT = Buffer.from('text');
 const CHUNK = Buffer.alloc(3000, 'a');
 
 export function storeCases(addon: Addon): GrowthCases {
@@ -20,6 +21,9 @@ export function storeCases(addon: Addon): GrowthCases {
           addon.storeAppend(store, slot, generation, CHUNK);
           addon.storeAppend(store, slot, generation, CHUNK);
           assert.equal(addon.storeBody(store, slot, generation)?.length, 6000);
+          assert.equal(addon.storeReplace(store, slot, generation, 10, 20, CHUNK), DONE);
+          assert.equal(addon.storeReplace(store, slot, generation, 0, 4000, TEXT), DONE);
+          assert.equal(addon.storeReplace(store, slot, generation, 6000, 1, TEXT), OUT_OF_BOUNDS);
           addon.storeRelease(store, slot, generation);
           assert.equal(addon.storeAppend(store, slot, generation, CHUNK), STALE);
           assert.equal(addon.storeBody(store, slot, generation), null);

@@ -47,6 +47,7 @@ function explained(
       targets: planTargets(cycle, context),
       refusal: null,
     },
+    asked: 'model-a',
     at: '2026-01-01T00:00:00.000Z',
     overheadMicros: 12,
   };

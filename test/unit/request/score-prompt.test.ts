@@ -11,7 +11,7 @@ import type { EncodedPrompt, Route } from '#contracts/request.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { Decider } from '#request/decide.js';
 import { PromptScorer, type Scored } from '#request/score-prompt.js';
-import { encodedPrompt } from '#test/support/request-world.js';
+import { encodedPrompt, noObjectives } from '#test/support/request-world.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
 import { fleetSnapshot, pluginHost } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -55,7 +55,13 @@ function ask(asked: Asked): Promise<Scored> {
   const scorer = new PromptScorer({
     store: asked.store ?? shared,
     encoder,
-    decider: new Decider({ policy, endpointCapacity: 2, fleet, clock }),
+    decider: new Decider({
+      policy,
+      priorities: noObjectives,
+      endpointCapacity: 2,
+      fleet,
+      clock,
+    }),
     clock,
     isoNow: () => '2026-01-01T00:00:00.000Z',
     routeOf: () => 'completions',
@@ -126,6 +132,7 @@ function bound(store: RequestStore): RequestStore {
   return {
     open: (bytes) => store.open(bytes),
     append: (handle, chunk) => store.append(handle, chunk),
+    replace: (handle, place, bytes) => store.replace(handle, place, bytes),
     body: (handle) => store.body(handle),
     release: (handle) => store.release(handle),
     usage: () => store.usage(),

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::fields::{self, Line, Malformed};
 use super::head_rules::{
-    METHODS, is_authorization, is_own, is_request_id, is_reserved, request_path,
+    METHODS, is_authorization, is_own, is_request_id, is_reserved, is_wish, request_path,
 };
 use super::refusal::Refusal;
 use crate::layout::error;
@@ -150,8 +150,8 @@ fn sort_lines(
             .iter()
             .any(|&option| name.eq_ignore_ascii_case(option))
         {
-            let forwarded = if is_authorization(name) { 0 } else { FORWARDED };
-            sorted.push((line, SHOWN | forwarded));
+            let kept = is_authorization(name) || is_wish(name);
+            sorted.push((line, if kept { SHOWN } else { SHOWN | FORWARDED }));
         }
     }
     if seen.chunked && seen.length.is_some() {

@@ -47,15 +47,25 @@ pub const METHODS: [&[u8]; 34] = [
 ];
 
 /// Headers by which routers and their sidecars steer; a client must not.
-const RESERVED_PREFIXES: [&[u8]; 7] = [
+const RESERVED_PREFIXES: [&[u8]; 6] = [
     b"x-gateway-destination-endpoint",
     b"x-warmpath-",
     b"x-data-parallel-",
-    b"x-llm-d-",
     b"x-prefiller-",
     b"x-encoder-",
     b"x-kv-cache-source-",
 ];
+
+/// Headers by which a client asks the router for something; engines have no use for them.
+const WISH_PREFIXES: [&[u8]; 3] = [
+    b"x-llm-d-",
+    b"x-gateway-inference-",
+    b"x-gateway-model-name-rewrite",
+];
+
+/// The one name with an underscore that is let through: old Codex names its session so, and read
+/// with a hyphen it is still no name that steers.
+const SESSION_OF_OLD_CODEX: &[u8] = b"session_id";
 
 /// Path and query of a request target (RFC 9112 §3.2).
 pub fn request_path(bytes: &[u8], target: &Range<u32>) -> (Option<Range<u32>>, bool) {
@@ -85,18 +95,23 @@ pub fn request_path(bytes: &[u8], target: &Range<u32>) -> (Option<Range<u32>>, b
 pub fn is_reserved(name: &[u8]) -> bool {
     // Some servers read `_` as `-`: an underscore can spell a reserved name.
     if name.contains(&b'_') {
-        return true;
+        return !name.eq_ignore_ascii_case(SESSION_OF_OLD_CODEX);
     }
-    if !name
-        .get(..2)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"x-"))
-    {
-        return false;
-    }
-    RESERVED_PREFIXES.iter().any(|prefix| {
+    begins_with_any(name, &RESERVED_PREFIXES)
+}
+
+/// Whether the router reads the header and passes it on to nobody.
+pub fn is_wish(name: &[u8]) -> bool {
+    begins_with_any(name, &WISH_PREFIXES)
+}
+
+/// All prefixes begin with `x-`, which most names do not.
+fn begins_with_any(name: &[u8], prefixes: &[&[u8]]) -> bool {
+    let begins = |prefix: &[u8]| {
         name.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    })
+    };
+    begins(b"x-") && prefixes.iter().any(|prefix| begins(prefix))
 }
 
 /// RFC 9110 §7.6.1, and what this side of the connection decides itself. Answers must stay

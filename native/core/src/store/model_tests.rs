@@ -21,6 +21,13 @@ enum Step {
         handle: Index,
         chunk: Vec<u8>,
     },
+    /// `text` instead of a part that may reach past the end.
+    Replace {
+        handle: Index,
+        offset: usize,
+        length: usize,
+        text: Vec<u8>,
+    },
     /// A read of up to `limit` bytes that gives `filled`.
     Receive {
         handle: Index,
@@ -46,6 +53,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..5000_usize).prop_map(|hint| Step::Open { hint }),
         6 => (handle(), vec(any::<u8>(), 0..50))
             .prop_map(|(handle, chunk)| Step::Append { handle, chunk }),
+        3 => (handle(), 0..60_usize, 0..30_usize, vec(any::<u8>(), 0..50)).prop_map(
+            |(handle, offset, length, text)| Step::Replace { handle, offset, length, text }
+        ),
         4 => (handle(), 0..100_usize, 0..100_usize).prop_map(|(handle, limit, filled)| {
             Step::Receive { handle, limit, filled: filled.min(limit) }
         }),
@@ -108,6 +118,12 @@ impl Machine {
                 };
                 assert_eq!(self.store.append(handle, &chunk), expected);
             }
+            Step::Replace {
+                handle,
+                offset,
+                length,
+                text,
+            } => self.replace(handle, offset, length, text),
             Step::Receive {
                 handle,
                 limit,
@@ -155,6 +171,22 @@ impl Machine {
         self.handles.push(handle);
         self.open
             .insert((handle.slot, handle.generation), Request::default());
+    }
+
+    fn replace(&mut self, handle: Index, offset: usize, length: usize, text: Vec<u8>) {
+        let (handle, room) = (self.pick(handle), BODY_STORE_BYTES - self.bytes());
+        let replaced = self.store.replace(handle, offset, length, &text);
+        let request = self.open.get_mut(&(handle.slot, handle.generation));
+        let expected = match request {
+            None => Replace::Stale,
+            Some(request) if offset + length > request.body.len() => Replace::OutOfBounds,
+            Some(_) if text.len() > room + length => Replace::Full,
+            Some(request) => {
+                request.body.splice(offset..offset + length, text);
+                Replace::Done
+            }
+        };
+        assert_eq!(replaced, expected);
     }
 
     fn receive(&mut self, handle: Index, limit: usize, filled: usize) {

@@ -7,7 +7,7 @@ import { HEADER_COUNT_MAX, REQUEST_ID_LENGTH_MAX } from '#contracts/limits.js';
 export interface ReadHead {
   /** Lower-case name → value for the handler; repeated headers are joined. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Names and values in turn, as the client wrote them, without `authorization`. */
+  /** Names and values in turn, as the client wrote them, without `authorization` and wishes. */
   readonly forwarded: readonly string[];
   /** The client's credential, null without one. */
   readonly authorization: string | null;
@@ -44,11 +44,19 @@ const RESERVED_PREFIXES = [
   'x-gateway-destination-endpoint',
   'x-warmpath-',
   'x-data-parallel-',
-  'x-llm-d-',
   'x-prefiller-',
   'x-encoder-',
   'x-kv-cache-source-',
 ];
+
+/** Headers by which a client asks the router for something; engines have no use for them. */
+const WISH_PREFIXES = ['x-llm-d-', 'x-gateway-inference-', 'x-gateway-model-name-rewrite'];
+
+/**
+ * The one name with an underscore that is let through: old Codex names its session so, and read
+ * with a hyphen it is still no name that steers.
+ */
+const SESSION_OF_OLD_CODEX = 'session_id';
 
 const REQUEST_ID = new RegExp(`^[A-Za-z0-9._-]{1,${REQUEST_ID_LENGTH_MAX}}$`);
 
@@ -71,7 +79,7 @@ export function readHead(rawHeaders: readonly string[], httpVersion: string): Re
     if (own) seen[lower] = lower in seen ? `${seen[lower]}, ${value}` : value;
     if (own ? lower !== 'host' : nominated.has(lower)) continue;
     headers[lower] = lower in headers ? `${headers[lower]}, ${value}` : value;
-    if (!own && lower !== 'authorization') forwarded.push(name, value);
+    if (!own && lower !== 'authorization' && !isWish(lower)) forwarded.push(name, value);
   }
   const requestId = seen['x-request-id'];
   const { authorization = null } = headers;
@@ -96,9 +104,18 @@ export function requestPath(target: string): string | null {
 
 function isReserved(name: string): boolean {
   // Some servers read `_` as `-`: an underscore can spell a reserved name.
-  if (name.includes('_')) return true;
-  if (!name.startsWith('x-')) return false;
-  return RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix));
+  if (name.includes('_')) return name !== SESSION_OF_OLD_CODEX;
+  return beginsWithAny(name, RESERVED_PREFIXES);
+}
+
+/** Whether the router reads the header and passes it on to nobody. */
+function isWish(name: string): boolean {
+  return beginsWithAny(name, WISH_PREFIXES);
+}
+
+/** All prefixes begin with `x-`, which most names do not. */
+function beginsWithAny(name: string, prefixes: readonly string[]): boolean {
+  return name.startsWith('x-') && prefixes.some((prefix) => name.startsWith(prefix));
 }
 
 const NO_OPTIONS: ReadonlySet<string> = new Set();

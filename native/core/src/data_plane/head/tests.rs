@@ -23,9 +23,10 @@ fn what_steers_routers_is_stripped_and_what_is_the_connections_stays() {
         target_problem,
     } = read(lines).unwrap();
     assert!(problem.is_none() && target_problem.is_none());
-    assert_eq!(head.stripped, 3);
+    assert_eq!(head.stripped, 2);
     assert_eq!(names(head.forwarded()), ["X-Case"]);
-    assert_eq!(names(head.shown()), ["Host", "X-Case", "Authorization"]);
+    let shown = ["Host", "X-Case", "Authorization", "X-Llm-D-Slo"];
+    assert_eq!(names(head.shown()), shown);
     assert_eq!(head.authorization(), b"Bearer c");
     assert_eq!(head.request_id(), Some(&b"a.b_c-1"[..]));
     assert!(head.keeps && head.expects_continue && !head.has_path(b"/v1/x"));

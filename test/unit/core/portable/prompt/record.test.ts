@@ -51,6 +51,8 @@ test('an outcome is read back as it was written', () => {
       error: null,
       model: 'mé',
       modelIndex: 2,
+      modelOffset: 9,
+      modelBytes: 9,
       stream: true,
       priority: -4,
       promptTokens: 170,

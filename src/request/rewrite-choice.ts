@@ -1,0 +1,85 @@
+// Which model serves a request that asks for another: by rule, by weight, the same one for all
+// requests of a session, so that a canary does not change its mind in the middle of a conversation.
+
+import { assert } from '#contracts/assert.js';
+import { RouterError } from '#contracts/errors.js';
+import type { Random } from '#contracts/random.js';
+import type { RequestHead } from '#contracts/request.js';
+import { SESSION_HEADERS } from '#contracts/session-headers.js';
+import { shorten } from './admit.js';
+
+/** Requests for `match.model` go to one of `targets`; each model is matched once. */
+export interface RewriteRule {
+  readonly match: { readonly model: string };
+  /** At least one; weights are above 0. */
+  readonly targets: readonly RewriteTarget[];
+}
+
+export interface RewriteTarget {
+  readonly model: string;
+  readonly weight: number;
+}
+
+const HEADER = 'x-llm-d-model-name-rewrite';
+/** As llm-d spelled it before. */
+const OLD_HEADER = 'x-gateway-model-name-rewrite';
+
+/** The rules, and the randomness they draw with. */
+export class RewriteChoice {
+  readonly #byModel: ReadonlyMap<string, readonly RewriteTarget[]>;
+  readonly #random: Random;
+
+  constructor(rules: readonly RewriteRule[], random: Random) {
+    this.#byModel = new Map(rules.map(({ match, targets }) => [match.model, targets]));
+    this.#random = random;
+  }
+
+  /**
+   * The model that is to serve a request for `model`; null when no rule is for it. The header names
+   * one of the rule's targets, nothing else: what clients may reach stays what the rules say.
+   */
+  of(model: string, head: RequestHead): string | RouterError | null {
+    const targets = this.#byModel.get(model);
+    if (targets === undefined) return null;
+    const { headers } = head;
+    const wanted = headers[HEADER] ?? headers[OLD_HEADER] ?? '';
+    if (wanted === '') return draw(targets, this.#share(model, headers));
+    if (targets.some((target) => target.model === wanted)) return wanted;
+    const names = targets.map((target) => `\`${target.model}\``).join(', ');
+    const text = `the header asks for \`${shorten(wanted)}\` instead of \`${model}\`; allowed: ${names}`;
+    return new RouterError('model_not_found', text, { param: HEADER });
+  }
+
+  /** A number in [0, 1): the session's own if there is one, else a new one. */
+  #share(model: string, headers: RequestHead['headers']): number {
+    for (const name of SESSION_HEADERS) {
+      const session = headers[name];
+      if (session !== undefined && session !== '') return hashShare(`${model}\0${session}`);
+    }
+    return this.#random.next();
+  }
+}
+
+/** The target whose part of the weights `share` of them falls into. */
+function draw(targets: readonly RewriteTarget[], share: number): string {
+  const total = targets.reduce((sum, { weight }) => sum + weight, 0);
+  let left = share * total;
+  for (const { model, weight } of targets) {
+    left -= weight;
+    if (left < 0) return model;
+  }
+  const last = targets.at(-1);
+  assert(last !== undefined, 'a rule has targets');
+  return last.model;
+}
+
+/** FNV-1a over UTF-16 units, then MurmurHash3's finaliser: equal on every router, without state. */
+function hashShare(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1) {
+    hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 4_294_967_296;
+}
