@@ -31,7 +31,7 @@ export function contextOf(decision: Decision): ReplayedContext {
   }
   const context: SchedulingContext = {
     requestId: decision.requestId,
-    model: decision.model,
+    model: decision.resolvedTargetModel,
     pool: decision.pool,
     adapter: decision.adapter,
     headers: () => decision.headers,

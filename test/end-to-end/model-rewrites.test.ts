@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { LoggedDecision } from '#contracts/decision.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { ConfigurationFiles } from '#test/support/configuration-files.js';
 import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { nativeSkip } from '#test/support/native-addon.js';
 import { startRouterProcess } from '#test/support/processes.js';
-import { untilProven } from '#test/support/status.js';
+import { untilMatched } from '#test/support/status.js';
 
 const HEADER = 'x-llm-d-model-name-rewrite';
 const SESSIONS = 200;
@@ -75,7 +76,7 @@ for (const core of ['native', 'portable'] as const) {
     const environment = { ...process.env, WARMPATH_CORE: core };
     const router = await startRouterProcess([`--config=${file}`], environment);
     try {
-      await untilProven(router.adminUrl);
+      await untilMatched(router.adminUrl);
       await context.test('shares', () => shares(router.url));
       await context.test('prefixes', () => prefixes(router.url));
       await context.test('refusals', () => refusals(router.url));
@@ -139,11 +140,11 @@ async function decisions(router: { url: string; adminUrl: string }): Promise<voi
     [HEADER]: 'stable',
   };
   assert.equal((await ask(router.url, { model: 'gpt-4o', priority: -7 }, headers)).status, 200);
-  const log = await (await fetch(`${router.adminUrl}/debug/decisions`)).json();
-  const decision = JSON.stringify(log);
-  assert.ok(
-    decision.includes('"model":"gpt-4o","resolvedTargetModel":"stable","priority":-1'),
-    decision.slice(0, 500),
+  const answer = await fetch(`${router.adminUrl}/debug/decisions/${id}`);
+  const { decision } = (await answer.json()) as LoggedDecision;
+  assert.deepEqual(
+    [decision.model, decision.resolvedTargetModel, decision.priority],
+    ['gpt-4o', 'stable', -1],
   );
   const metrics = await (await fetch(`${router.adminUrl}/metrics`)).text();
   assert.match(metrics, /warmpath_model_rewrites_total\{model="gpt-4o",target="stable"\} \d+/);
