@@ -83,7 +83,7 @@ async function startRouter(
 interface Status {
   readonly core: { readonly name: string; readonly reason: string | null };
   readonly endpoints: readonly { readonly healthy: boolean }[];
-  readonly models: readonly { readonly proof: string; readonly matched: boolean }[];
+  readonly models: readonly { readonly proof: string }[];
   readonly index: { readonly blocks: number };
 }
 
@@ -104,9 +104,7 @@ function serves({ core, endpoints, models, index }: Status, wanted: Wanted): boo
     throw new Error(`the router runs on the ${core.name} core (${core.reason})`);
   }
   const healthy = endpoints.filter((endpoint) => endpoint.healthy).length;
-  const trusted = models.every(
-    ({ proof, matched }) => matched && /^(proven|unverified)/.test(proof),
-  );
+  const trusted = models.every(({ proof }) => /^(proven|unverified)/.test(proof));
   return (
     healthy === wanted.healthy &&
     models.length > 0 &&
