@@ -112,7 +112,8 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
     if (asked.size >= ranks) break;
     for (const endpoint of await probeTogether(router, model, ranks)) asked.add(endpoint);
   }
-  const last = await settled(status, arrivals(settledStatus, asked));
+  const arrived = arrivals(settledStatus, asked);
+  const last = await settled(status, (now) => arrived(now) && heard(now, asked));
   return [
     reachable,
     ...checkModels(last),
@@ -168,6 +169,13 @@ function arrivals(
     seen = now;
     return settledNow;
   };
+}
+
+/** Whether everyone asked was heard live: a replay may tell of the blocks before the stream does. */
+function heard({ endpoints }: DoctorStatus, asked: ReadonlySet<string>): boolean {
+  return endpoints.every(
+    ({ endpoint, events }) => events === null || !asked.has(endpoint) || events.framesReceived > 0,
+  );
 }
 
 /** Text no cache has seen, some 600 tokens long: more than two blocks of any usual size. */
