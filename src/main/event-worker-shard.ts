@@ -20,6 +20,8 @@ const RESTART_FORGET_MS = 30_000;
 const PING_INTERVAL_MS = 1000;
 /** A worker silent for longer is hung; applying one batch takes milliseconds. */
 const ANSWER_WITHIN_MS = 5000;
+/** Until it is ready it loads its modules, which takes a crowded machine long. */
+const START_WITHIN_MS = 60_000;
 /** After `stopped` or `failed` a thread ends at once, unless something keeps it. */
 const END_WITHIN_MS = 2000;
 
@@ -155,7 +157,7 @@ export class EventWorkerShard {
     const worker = this.#worker;
     if (worker === null) return true;
     const answered = await new Promise<boolean>((resolve) => {
-      const cancel = this.#options.clock.after(ANSWER_WITHIN_MS, () => resolve(false));
+      const cancel = this.#options.clock.after(this.#answerWithinMs(), () => resolve(false));
       this.#ended = () => {
         cancel();
         resolve(true);
@@ -164,6 +166,10 @@ export class EventWorkerShard {
     });
     if (!answered) this.#options.logger.error({}, 'event worker does not answer and is left alone');
     return answered;
+  }
+
+  #answerWithinMs(): number {
+    return this.#state === 'starting' ? START_WITHIN_MS : ANSWER_WITHIN_MS;
   }
 
   #isReady(): boolean {
@@ -209,6 +215,7 @@ export class EventWorkerShard {
 
   #ready(): void {
     this.#state = 'running';
+    this.#pingedAtMs = null;
     for (const slot of this.#orphans) this.#send({ type: 'unsubscribe', slot });
     this.#orphans.clear();
     for (const subscription of this.#subscriptions.values()) {
@@ -257,7 +264,7 @@ export class EventWorkerShard {
     if (this.#pingedAtMs === null) {
       this.#pingedAtMs = nowMs;
       this.#worker?.postMessage({ type: 'ping' } satisfies ToEventWorker);
-    } else if (nowMs - this.#pingedAtMs > ANSWER_WITHIN_MS && this.#state !== 'hung') {
+    } else if (nowMs - this.#pingedAtMs > this.#answerWithinMs() && this.#state !== 'hung') {
       this.#state = 'hung';
       this.#options.logger.error({}, 'event worker does not answer');
       this.#staleAll('its event worker does not answer');
