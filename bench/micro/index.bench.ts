@@ -46,7 +46,7 @@ const bigintsOf = (keys: RequestKeys): readonly bigint[] =>
     (_, i) => (BigInt(keys[2 * i + 1] ?? 0) << 32n) | BigInt(keys[2 * i] ?? 0),
   );
 
-// Ours: sized for exactly what it holds, so at its designed load of 0.75.
+// Ours: sized for exactly what it holds, so at its designed load.
 const memory = createBlockIndex({
   blockCapacity: CONVERSATIONS * BLOCKS,
   endpointCapacity: ENDPOINTS,

@@ -97,7 +97,7 @@ export interface BlockIndexStats {
 
 /** Geometry of an index, fixed when it is allocated. */
 export interface BlockIndexGeometry {
-  /** Distinct blocks to hold; the table is this ÷ 0.75. */
+  /** Distinct blocks to hold; the table is this ÷ 0.6. */
   readonly blockCapacity: number;
   /** Virtual endpoint ids, a multiple of 64, at most 1,024. */
   readonly endpointCapacity: number;

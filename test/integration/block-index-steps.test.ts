@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import type { BlockIndexReader, BlockIndexWriter } from '#contracts/block-index.js';
 import type { BlockIndexOwner } from '#contracts/core.js';
-import { BUCKET_SLOTS, PREAMBLE, STATE } from '#contracts/index-layout.js';
+import { BUCKET_SLOTS, LOAD_FACTOR, PREAMBLE, STATE } from '#contracts/index-layout.js';
 import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexOwner as openNativeOwner } from '#core/native/index/owner.js';
 import { openIndexReader as openNativeReader } from '#core/native/index/reader.js';
@@ -125,7 +125,7 @@ const NATIVE: Observer = {
 /** An index of BUCKETS buckets with the scenario's bystander in it. */
 function prepare(scenario: Pick<Scenario, 'held'>, observer: Observer = PORTABLE) {
   const index = createBlockIndex({
-    blockCapacity: Math.floor(BUCKETS * BUCKET_SLOTS * 0.75),
+    blockCapacity: Math.floor(BUCKETS * BUCKET_SLOTS * LOAD_FACTOR),
     endpointCapacity: 64,
   });
   assert.equal(new Int32Array(index)[PREAMBLE.bucketCount], BUCKETS);

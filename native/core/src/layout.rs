@@ -118,6 +118,7 @@ pub mod index {
     pub const INDEX_LAYOUT_VERSION: usize = 2;
     pub const INDEX_MAGIC: usize = 1_481_199_703;
     pub const INDEX_WRITERS_MAX: usize = 64;
+    pub const LOAD_FACTOR: f64 = 0.6;
     pub mod masks {
         pub const OPENED: usize = 0;
         pub const ALIVE: usize = 1;

@@ -60,6 +60,17 @@ impl SharedWords {
         unsafe { &*self.base.add(at).cast::<[AtomicU32; N]>() }
     }
 
+    /// `N` words from `at`, unchecked.
+    ///
+    /// # Safety
+    /// `at + N` is at most `len`.
+    #[inline]
+    pub unsafe fn run_unchecked<const N: usize>(&self, at: usize) -> &[AtomicU32; N] {
+        debug_assert!(at + N <= self.words);
+        // SAFETY: inside the run, as the caller promises, which `new` promises to be mapped.
+        unsafe { &*self.base.add(at).cast::<[AtomicU32; N]>() }
+    }
+
     #[inline]
     pub fn load(&self, at: usize, ordering: Ordering) -> u32 {
         self.word(at).load(ordering)

@@ -123,8 +123,28 @@ fn release_overflow<W: Words>(memory: &Memory<W>, home: usize, bucket_count: usi
 }
 
 /// Id of the endpoint set stored under a key, 0 when there is none. Takes no lock.
-#[inline]
+#[inline(always)]
 pub fn probe<W: Words>(memory: &Memory<W>, place: Place) -> u32 {
+    let words = memory.home(place);
+    let tags = W::equal(words, place.tag) & TAG_WORDS;
+    if tags != 0 {
+        let tag_at = tags.trailing_zeros() as usize & (bucket::WORDS - 2);
+        let set_word = W::set_word(&words[tag_at], &words[tag_at + slot::SET], place.tag);
+        // At distance 0 the set word is the id.
+        if let Some(set_id) = set_word
+            && set_id <= SET_ID_MASK as u32
+        {
+            return set_id;
+        }
+    } else if words[bucket::OVERFLOW].get() == 0 {
+        return 0;
+    }
+    probe_on(memory, place)
+}
+
+/// `probe` of a key that is not the first of its tag at home: it lies further on, or nowhere.
+#[inline(never)]
+fn probe_on<W: Words>(memory: &Memory<W>, place: Place) -> u32 {
     for distance in 0..=memory.layout.reach {
         let words = memory.bucket(place.home, distance);
         let mut tags = W::equal(words, place.tag) & TAG_WORDS;

@@ -1,6 +1,7 @@
 //! Where the regions of an index lie, checked when its memory is opened: everything that is
 //! addressed afterwards lies inside. `src/contracts/index-layout.ts` states layout and protocol.
 
+use super::buckets::Place;
 use super::words::{Word, Words};
 use crate::layout::index::{
     BUCKETS_MAX, DISPLACEMENT_MAX, INDEX_LAYOUT_VERSION, INDEX_MAGIC, INDEX_WRITERS_MAX,
@@ -98,6 +99,17 @@ impl<W: Words> Memory<W> {
     #[inline]
     pub fn bucket(&self, home: usize, distance: usize) -> &[W::Word; bucket::WORDS] {
         self.words.run(self.bucket_at(home, distance))
+    }
+
+    /// The words of a key's home bucket, for the loop that looks up whole prompts.
+    #[inline]
+    pub fn home(&self, place: Place) -> &[W::Word; bucket::WORDS] {
+        let home = place.home.min(self.layout.bucket_count - 1);
+        // SAFETY: `open` has checked that all `bucket_count` ≥ 1 buckets lie inside the words.
+        unsafe {
+            self.words
+                .run_unchecked(self.layout.buckets + home * bucket::WORDS)
+        }
     }
 
     #[inline]

@@ -4,8 +4,8 @@
 use super::memory::{Layout, Memory, TIER_COUNT};
 use super::words::{Word, Words};
 use crate::layout::index::{
-    BUCKET_SLOTS, DISPLACEMENT_MAX, INDEX_LAYOUT_VERSION, INDEX_MAGIC, INDEX_WRITERS_MAX, bucket,
-    masks, preamble, set_meta, state, virtual_endpoint, writer,
+    BUCKET_SLOTS, DISPLACEMENT_MAX, INDEX_LAYOUT_VERSION, INDEX_MAGIC, INDEX_WRITERS_MAX,
+    LOAD_FACTOR, bucket, masks, preamble, set_meta, state, virtual_endpoint, writer,
 };
 
 const BUCKETS_MIN: usize = 16;
@@ -19,10 +19,8 @@ const BASE_WORDS: usize = 28;
 impl Layout {
     /// Layout of an index for `block_capacity` blocks, and its words.
     pub fn plan(block_capacity: usize, endpoint_capacity: usize) -> (Self, usize) {
-        // Load 0.75: slots = blocks × 4 / 3.
-        let bucket_count = (block_capacity * 4)
-            .div_ceil(3 * BUCKET_SLOTS)
-            .max(BUCKETS_MIN);
+        let slots = block_capacity as f64 / LOAD_FACTOR;
+        let bucket_count = ((slots / BUCKET_SLOTS as f64).ceil() as usize).max(BUCKETS_MIN);
         let set_capacity = block_capacity
             .div_ceil(BLOCKS_PER_SET)
             .clamp(SETS_MIN, SETS_MAX);

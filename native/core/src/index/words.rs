@@ -43,6 +43,15 @@ pub trait Words: Clone {
     /// `N` words from `at`. Outside is a fault of the program and unwinds.
     fn run<const N: usize>(&self, at: usize) -> &[Self::Word; N];
 
+    /// `N` words from `at`, unchecked where checking costs.
+    ///
+    /// # Safety
+    /// `at + N` is at most `len`.
+    #[inline]
+    unsafe fn run_unchecked<const N: usize>(&self, at: usize) -> &[Self::Word; N] {
+        self.run(at)
+    }
+
     #[inline]
     fn word(&self, at: usize) -> &Self::Word {
         &self.run::<1>(at)[0]
@@ -147,6 +156,12 @@ impl Words for SharedWords {
         SharedWords::run(self, at)
     }
 
+    #[inline]
+    unsafe fn run_unchecked<const N: usize>(&self, at: usize) -> &[AtomicU32; N] {
+        // SAFETY: the caller promises the same.
+        unsafe { SharedWords::run_unchecked(self, at) }
+    }
+
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     #[inline]
     fn equal(words: &[AtomicU32; bucket::WORDS], value: u32) -> u32 {
@@ -201,7 +216,7 @@ mod wide {
                 b = out(xmm_reg) second,
                 c = out(xmm_reg) third,
                 d = out(xmm_reg) fourth,
-                options(nostack, preserves_flags),
+                options(readonly, nostack, preserves_flags),
             );
         }
         // SAFETY: SSE2 is part of x86-64.
@@ -233,7 +248,7 @@ mod wide {
                 "mov {pair}, [{slot}]",
                 slot = in(reg) slot,
                 pair = out(reg) pair,
-                options(nostack, preserves_flags),
+                options(readonly, nostack, preserves_flags),
             );
         }
         (pair as u32 == tag).then_some((pair >> 32) as u32)
