@@ -1,7 +1,7 @@
 // The last decisions with their results, for /debug/decisions. A ring whose places are reused, so
 // memory is bounded however many requests come and a decision allocates nothing.
 
-import type { DecisionLog, DecisionResult, LoggedDecision } from '#contracts/decision.js';
+import type { DecisionLog, LoggedDecision } from '#contracts/decision.js';
 import type { FinishedRequest } from '#contracts/observer.js';
 import { type Explained, KeptDecision } from './kept-decision.js';
 
@@ -31,7 +31,7 @@ export class DecisionRing implements DecisionLog {
   /** Joins the end of a request to its decision, if that is still kept. */
   finish(sequence: number, finished: FinishedRequest): void {
     const place = this.#places[sequence % this.capacity];
-    if (place?.sequence === sequence) place.finished = finished;
+    if (place?.sequence === sequence) place.finish(finished);
   }
 
   /** A client may reuse a request id; the latest decision counts. */
@@ -61,21 +61,5 @@ export class DecisionRing implements DecisionLog {
 }
 
 function logged(place: KeptDecision): LoggedDecision {
-  const { finished } = place;
-  return { decision: place.decision(), result: finished === null ? null : resultOf(finished) };
-}
-
-function resultOf(finished: FinishedRequest): DecisionResult {
-  return {
-    endpoint: finished.endpoint,
-    status: finished.status,
-    outcome: finished.outcome,
-    errorCode: finished.errorCode,
-    attempts: finished.attempts,
-    reportedCachedTokens: finished.reportedCachedTokens,
-    reportedPromptTokens: finished.reportedPromptTokens,
-    reportedCompletionTokens: finished.reportedCompletionTokens,
-    firstByteMs: finished.firstByteMs,
-    lastByteMs: finished.lastByteMs,
-  };
+  return { decision: place.decision(), result: place.result() };
 }

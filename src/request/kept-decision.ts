@@ -2,9 +2,9 @@
 // next request reuses those. Objects for people are made when somebody asks. Kept decisions are
 // themselves reused, so that deciding leaves nothing for the collector.
 
-import type { Decision, ScheduleMicros } from '#contracts/decision.js';
+import type { Decision, DecisionResult, ScheduleMicros } from '#contracts/decision.js';
 import type { FleetSnapshot } from '#contracts/endpoint.js';
-import { ATTEMPTS_MAX } from '#contracts/limits.js';
+import { ATTEMPTS_MAX, REQUEST_ID_LENGTH_MAX } from '#contracts/limits.js';
 import type { FinishedRequest } from '#contracts/observer.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { EncodedPrompt, EncodeMicros, NoMatchReason } from '#contracts/request.js';
@@ -13,6 +13,7 @@ import { requestSignals } from '#contracts/scheduling.js';
 import type { Decided } from './decide.js';
 import { KeptCandidates } from './kept-candidates.js';
 import { headersOf, keepHeaders } from './kept-headers.js';
+import { KeptResult } from './kept-result.js';
 import type { ResolvedModel } from './models.js';
 import type { ScheduleCycle } from './schedule.js';
 
@@ -32,14 +33,15 @@ const MICROS_PER_MS = 1000;
 export class KeptDecision {
   /** Number of the decision among all; −1 before the first. */
   sequence = -1;
-  requestId = '';
   model = '';
   resolvedTargetModel = '';
   noMatchReason: NoMatchReason | null = null;
   priority = 0;
   overheadMicros = 0;
-  /** How the request ended, null until then. */
-  finished: FinishedRequest | null = null;
+  /** ASCII. As a string it would keep the whole head alive that it was cut from. */
+  readonly #requestId = Buffer.alloc(REQUEST_ID_LENGTH_MAX);
+  #requestIdLength = 0;
+  readonly #result = new KeptResult();
   #at = '';
   #pool = '';
   #adapter = '';
@@ -61,6 +63,10 @@ export class KeptDecision {
   readonly #micros = new Float64Array(8);
   readonly #candidates = new KeptCandidates();
 
+  get requestId(): string {
+    return this.#requestId.toString('latin1', 0, this.#requestIdLength);
+  }
+
   /** Name of the chosen endpoint, null when none was left. */
   get chosen(): string | null {
     return this.#targetCount === 0 ? null : this.#targetName(0);
@@ -71,7 +77,7 @@ export class KeptDecision {
     const { context, encoded, model, cycle, targets } = decided;
     this.sequence = sequence;
     this.overheadMicros = overheadMicros;
-    this.finished = null;
+    this.#result.clear();
     this.noMatchReason = context.noMatchReason ?? emptyMatchReason(context, model);
     this.resolvedTargetModel = model.id;
     this.#at = at;
@@ -88,6 +94,16 @@ export class KeptDecision {
     this.#keepHead(decided);
     this.#keepMicros(encoded, cycle);
     this.#candidates.keep(context, cycle);
+  }
+
+  /** Joins the end of the request. */
+  finish(finished: FinishedRequest): void {
+    this.#result.keep(finished);
+  }
+
+  /** How the request ended, null until then. */
+  result(): DecisionResult | null {
+    return this.#result.result();
   }
 
   /** The decision as an object of its own. */
@@ -127,7 +143,7 @@ export class KeptDecision {
   }
 
   #keepContext(context: SchedulingContext): void {
-    this.requestId = context.requestId;
+    this.#requestIdLength = this.#requestId.write(context.requestId, 'latin1');
     this.model = context.model;
     this.priority = context.priority;
     this.#pool = context.pool;

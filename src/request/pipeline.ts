@@ -5,6 +5,7 @@
 import { assert, assertNever } from '#contracts/assert.js';
 import type { DataPlaneHandler, ForwardProgress } from '#contracts/core.js';
 import { RouterError } from '#contracts/errors.js';
+import { REQUESTS_IN_FLIGHT_MAX } from '#contracts/limits.js';
 import type { EncodedPrompt, RequestHead } from '#contracts/request.js';
 import type { ActiveRequest, RequestPorts } from './active-request.js';
 import { activeRequest } from './active-request.js';
@@ -48,7 +49,8 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #gate: EncodeGate;
   readonly #rewriter: ModelRewriter | null;
   /** By handle slot; each entry lives until the `done` record of its generation. */
-  readonly #active = new Map<number, ActiveRequest>();
+  readonly #active = new Array<ActiveRequest | undefined>(REQUESTS_IN_FLIGHT_MAX).fill(undefined);
+  #inFlight = 0;
   /** A plugin failed after the decision: the request goes on without it. */
   readonly #hookFailed: HookFailed = (profile, { requestId }, error) => {
     this.#ports.observer.policyFailed(profile);
@@ -68,7 +70,7 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#decider = options.decider;
     const { encoder, observer, defer } = options.ports;
     const isActive = (request: ActiveRequest): boolean =>
-      this.#active.get(request.head.handle.slot) === request;
+      this.#active[request.head.handle.slot] === request;
     const onEncoded: Encoded = (request, read) =>
       this.#guard(request, () => this.#onEncoded(request, read()));
     const reject = this.#reject.bind(this);
@@ -85,7 +87,7 @@ export class RequestPipeline implements DataPlaneHandler {
 
   /** Requests between their head and their `done` record. */
   inFlight(): number {
-    return this.#active.size;
+    return this.#inFlight;
   }
 
   onRequests(batch: readonly RequestHead[]): void {
@@ -101,7 +103,7 @@ export class RequestPipeline implements DataPlaneHandler {
 
   onProgress(batch: readonly ForwardProgress[]): void {
     for (const progress of batch) {
-      const request = this.#active.get(progress.handle.slot);
+      const request = this.#active[progress.handle.slot];
       // A client that left while it was still sending its body was never handed over.
       if (request?.head.handle.generation !== progress.handle.generation) continue;
       this.#guard(request, () => this.#observe(request, progress));
@@ -127,13 +129,14 @@ export class RequestPipeline implements DataPlaneHandler {
   /** Puts a request into the table. A slot comes back only after its `done` record. */
   #enter(request: ActiveRequest): void {
     const { slot } = request.head.handle;
-    const lost = this.#active.get(slot);
-    if (lost !== undefined) {
+    const lost = this.#active[slot];
+    if (lost === undefined) this.#inFlight += 1;
+    else {
       endAttempt(lost);
       this.#finished += 1;
       this.#ports.logger.error({ 'x-request-id': lost.head.requestId }, 'A request never ended');
     }
-    this.#active.set(slot, request);
+    this.#active[slot] = request;
     this.#admitted += 1;
     this.#ports.observer.admitted(request.route);
   }
@@ -254,11 +257,12 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   #leave(request: ActiveRequest): void {
-    this.#active.delete(request.head.handle.slot);
+    this.#active[request.head.handle.slot] = undefined;
+    this.#inFlight -= 1;
     this.#finished += 1;
     assert(
-      this.#admitted === this.#finished + this.#active.size,
-      `${this.#admitted} admitted, ${this.#finished} finished, ${this.#active.size} in flight`,
+      this.#admitted === this.#finished + this.#inFlight,
+      `${this.#admitted} admitted, ${this.#finished} finished, ${this.#inFlight} in flight`,
     );
   }
 

@@ -8,7 +8,7 @@ import type { KeptDecision } from './kept-decision.js';
 export function scoreLogFields(decision: KeptDecision, context: SchedulingContext): LogFields {
   const scores = matchedBlocks(context);
   const fields = {
-    'x-request-id': decision.requestId,
+    'x-request-id': context.requestId,
     model: decision.model,
     resolvedTargetModel: decision.resolvedTargetModel,
     criticality: criticality(decision.priority),

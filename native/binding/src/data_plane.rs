@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use napi::Status;
 use napi::bindgen_prelude::{Env, Error, Float64Array, Function, Result, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -147,7 +148,7 @@ pub fn plane_head<'env>(
 #[napi(catch_unwind)]
 pub fn plane_forward(plane: u32, slot: u32, generation: u32, text: String) -> Result<bool> {
     with(plane, |face| {
-        let order = read_order(&face.orders, &text).ok_or_else(|| invalid("an order"))?;
+        let order = read_order(&face.orders, text).ok_or_else(|| invalid("an order"))?;
         Ok(face
             .plane
             .decide(Handle { slot, generation }, Decision::Forward(order)))
@@ -183,9 +184,7 @@ pub fn plane_respond(
     let status = u16::try_from(status)
         .ok()
         .filter(|status| (200..=999).contains(status));
-    let mut parts = headers.split('\0').filter(|_| !headers.is_empty());
-    let count = headers.split('\0').count() / 2;
-    let headers = read_headers(&mut parts, count).ok_or_else(|| invalid("a header"))?;
+    let headers = Headers::read(Bytes::from(headers)).ok_or_else(|| invalid("a header"))?;
     let status = status.ok_or_else(|| invalid("a status"))?;
     let decision = Decision::Respond {
         status,
@@ -281,17 +280,17 @@ pub fn plane_close(plane: u32) {
     PLANES.with(|planes| planes.remove(plane));
 }
 
-fn read_order(numbers: &[u32], text: &str) -> Option<Order> {
+fn read_order(numbers: &[u32], text: String) -> Option<Order> {
     let mut numbers = numbers.iter().map(|&number| number as usize);
-    let mut parts = text.split('\0');
+    let mut parts = Parts(Some(Bytes::from(text)));
     let mut order = Order::default();
     for _ in 0..numbers.next()? {
         let slot = u32::try_from(numbers.next()?).ok()?;
         let (requests, responses) = (numbers.next()?, numbers.next()?);
         order.targets.push(Target {
             slot,
-            request_headers: read_headers(&mut parts, requests)?,
-            response_headers: read_headers(&mut parts, responses)?,
+            request_headers: Headers::read(parts.take(2 * requests)?)?,
+            response_headers: Headers::read(parts.take(2 * responses)?)?,
         });
     }
     for _ in 0..numbers.next()? {
@@ -299,28 +298,37 @@ fn read_order(numbers: &[u32], text: &str) -> Option<Order> {
         order.patches.push(Patch {
             offset,
             length,
-            text: parts.next()?.to_owned(),
+            text: parts.take(1)?,
         });
     }
     Some(order)
 }
 
-/// Takes names and values; none when one of them cannot stand in a head.
-fn read_headers<'a>(parts: &mut impl Iterator<Item = &'a str>, count: usize) -> Option<Headers> {
-    let mut headers = Headers::with_capacity(count);
-    for _ in 0..count {
-        let (name, value) = (parts.next()?, parts.next()?);
-        let sendable = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-        let is_name = !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b':');
-        if !is_name || !value.as_bytes().iter().all(sendable) {
-            return None;
+/// What is left of a text of parts with NUL between them; none after the last part.
+struct Parts(Option<Bytes>);
+
+impl Parts {
+    /// The next `count` parts, as they stand in the text.
+    fn take(&mut self, count: usize) -> Option<Bytes> {
+        let Some(last) = count.checked_sub(1) else {
+            return Some(Bytes::new());
+        };
+        let mut text = self.0.take()?;
+        let mut separators = 0;
+        for (at, byte) in text.iter().enumerate() {
+            if *byte != 0 {
+                continue;
+            }
+            if separators == last {
+                let taken = text.split_to(at);
+                self.0 = Some(text.slice(1..));
+                return Some(taken);
+            }
+            separators += 1;
         }
-        headers.push((name.to_owned(), value.to_owned()));
+        // The last part of all has no separator after it.
+        (separators == last).then_some(text)
     }
-    Some(headers)
 }
 
 fn invalid(what: impl std::fmt::Display) -> Error {

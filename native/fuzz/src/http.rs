@@ -2,6 +2,7 @@
 //! the bytes are cut, what is taken is also HTTP to httparse, nothing that is passed on could be
 //! read as two lines, and a chunked body is the same for every way it is cut.
 
+use warmpath_core::data_plane::Headers;
 use warmpath_core::data_plane::answer_head::{BodyFraming, read_answer, relayed_head};
 use warmpath_core::data_plane::chunked::{Chunked, Piece};
 use warmpath_core::data_plane::fields::{Malformed, head_end};
@@ -137,7 +138,7 @@ fn run_answer(input: &[u8]) {
         if asked_head {
             assert_eq!(answer.framing, BodyFraming::None);
         }
-        let added = [("x-added".to_owned(), "1".to_owned())];
+        let added = Headers::of(&[("x-added", "1")]);
         let head = relayed_head(bytes, &answer, &added, b"id");
         let again = [b"HTTP/1.1 200 OK\r\n", &head.lines[..], b"\r\n"].concat();
         assert_eq!(

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::added_headers::Headers;
 use super::answer_scan::Kind;
 use super::fields::{self, Line, Malformed};
 
@@ -136,7 +137,7 @@ const DROPPED: [&[u8]; 9] = [
 pub fn relayed_head(
     bytes: &[u8],
     answer: &AnswerHead,
-    added: &[(String, String)],
+    added: &Headers,
     request_id: &[u8],
 ) -> ClientHead {
     let mut head = ClientHead {
@@ -149,9 +150,7 @@ pub fn relayed_head(
     for line in &answer.lines {
         let (name, value) = parts(bytes, line);
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        if DROPPED.iter().any(|dropped| is(dropped))
-            || added.iter().any(|(one, _)| is(one.as_bytes()))
-        {
+        if DROPPED.iter().any(|dropped| is(dropped)) || added.iter().any(|(one, _)| is(one)) {
             continue;
         }
         if is(b"date") {
@@ -169,8 +168,8 @@ pub fn relayed_head(
         head.content = None;
     }
     push_line(&mut head.lines, b"x-request-id", request_id);
-    for (name, value) in added {
-        push_line(&mut head.lines, name.as_bytes(), value.as_bytes());
+    for (name, value) in added.iter() {
+        push_line(&mut head.lines, name, value);
     }
     let reason = bytes.get(answer.reason.clone()).unwrap_or_default();
     if reason
@@ -183,12 +182,7 @@ pub fn relayed_head(
 }
 
 /// The head of an answer the router gives itself.
-pub fn own_head(
-    status: u16,
-    added: &[(String, String)],
-    body_bytes: usize,
-    request_id: &[u8],
-) -> ClientHead {
+pub fn own_head(status: u16, added: &Headers, body_bytes: usize, request_id: &[u8]) -> ClientHead {
     let mut lines = Vec::with_capacity(192);
     push_line(&mut lines, b"x-request-id", request_id);
     push_line(
@@ -196,9 +190,9 @@ pub fn own_head(
         b"content-length",
         body_bytes.to_string().as_bytes(),
     );
-    for (name, value) in added {
-        if name != "content-length" && name != "x-request-id" {
-            push_line(&mut lines, name.as_bytes(), value.as_bytes());
+    for (name, value) in added.iter() {
+        if name != b"content-length" && name != b"x-request-id" {
+            push_line(&mut lines, name, value);
         }
     }
     ClientHead {
@@ -267,7 +261,7 @@ mod tests {
     fn a_relayed_head_keeps_what_is_the_answers() {
         let text = "HTTP/1.1 299 Engine Says\r\nX-CASE: kept\r\nKeep-Alive: timeout=9\r\n\
             Date: then\r\nx-warmpath-score: 1\r\nContent-Type: text/event-stream; a=b\r\n\r\n";
-        let added = [("x-warmpath-score".to_owned(), "2.7".to_owned())];
+        let added = Headers::of(&[("x-warmpath-score", "2.7")]);
         let head = relayed_head(text.as_bytes(), &answer(text).unwrap(), &added, b"id-1");
         assert_eq!(head.reason, b"Engine Says");
         assert_eq!(head.content, Some(Kind::Events));

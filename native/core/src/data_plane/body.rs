@@ -8,7 +8,7 @@ use bytes::Bytes;
 pub struct Patch {
     pub offset: usize,
     pub length: usize,
-    pub text: String,
+    pub text: Bytes,
 }
 
 /// Slices of the patched body in order, none of them empty; `None` when patches overlap or lie
@@ -23,7 +23,7 @@ pub fn patched(body: &Bytes, patches: &mut [Patch]) -> Option<Vec<Bytes>> {
             return None;
         }
         slices.push(body.slice(at..patch.offset));
-        slices.push(Bytes::from(std::mem::take(&mut patch.text)));
+        slices.push(std::mem::take(&mut patch.text));
         at = end;
     }
     slices.push(body.slice(at..));
@@ -41,7 +41,7 @@ mod tests {
             .map(|&(offset, length, text)| Patch {
                 offset,
                 length,
-                text: text.to_owned(),
+                text: Bytes::from(text.to_owned()),
             })
             .collect();
         let slices = patched(&Bytes::from(body.to_owned()), &mut patches)?;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::answer_head::own_head;
 use super::connection::Connection;
 use super::exchange::{Exchange, State};
 use super::refusal::Refusal;
@@ -62,23 +63,22 @@ pub async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
     } else if connection.open_count() == 0 {
         count(&connection.shard.shared.counters.refused_requests);
         let bytes = raw_answer(&refusal, &connection.shard.stamps.new_request_id());
-        let _ = tokio::time::timeout(PROBE_LAST, connection.write_raw(bytes.as_bytes())).await;
+        let _ = tokio::time::timeout(PROBE_LAST, connection.write_raw(&bytes)).await;
         connection.linger().await;
     }
     // Behind another answer an error could be taken for a part of that one.
 }
 
 /// An error answer for a connection on which no request could be read.
-fn raw_answer(refusal: &Refusal, request_id: &str) -> String {
-    let mut head = format!("HTTP/1.1 {} Refused\r\n", refusal.status());
-    let own = [
-        ("content-length".to_owned(), refusal.body.len().to_string()),
-        ("x-request-id".to_owned(), request_id.to_owned()),
-    ];
-    for (name, value) in refusal.headers().into_iter().chain(own) {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head + "connection: close\r\n\r\n" + &refusal.body
+fn raw_answer(refusal: &Refusal, request_id: &str) -> Vec<u8> {
+    let status = refusal.status();
+    let id = request_id.as_bytes();
+    let head = own_head(status, &refusal.headers(), refusal.body.len(), id);
+    let mut answer = format!("HTTP/1.1 {status} Refused\r\n").into_bytes();
+    answer.extend_from_slice(&head.lines);
+    answer.extend_from_slice(b"connection: close\r\n\r\n");
+    answer.extend_from_slice(refusal.body.as_bytes());
+    answer
 }
 
 /// The client sends no more: it may still wait for its answers, or have left.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use super::added_headers::Headers;
 use super::answer_head::{ClientHead, own_head};
 use super::answer_scan::{AnswerScan, Kind, NO_USAGE};
 use super::client::Client;
@@ -182,7 +183,7 @@ impl Exchange {
     }
 
     /// Answers with JavaScript's own response.
-    pub async fn respond(&self, status: u16, headers: &[(String, String)], body: &[u8]) {
+    pub async fn respond(&self, status: u16, headers: &Headers, body: &[u8]) {
         let ending = Ending {
             outcome: Outcome::AnsweredLocally,
             error: None,
@@ -190,7 +191,7 @@ impl Exchange {
         self.answer(status, headers, body, ending).await;
     }
 
-    async fn answer(&self, status: u16, headers: &[(String, String)], body: &[u8], ending: Ending) {
+    async fn answer(&self, status: u16, headers: &Headers, body: &[u8], ending: Ending) {
         if !self.is_unanswered() {
             return;
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::added_headers::Headers;
 use super::exchange::Exchange;
 use super::hand_over::prompt_route;
 use super::shared::{Order, Target, count};
@@ -66,11 +67,11 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     );
     let target = |&(_, slot): &(u32, usize)| {
         let rank = endpoints.get(slot).and_then(|one| one.as_ref()?.dp_rank);
-        let header = |rank: u32| ("x-data-parallel-rank".to_owned(), rank.to_string());
+        let header = |rank: u32| Headers::of(&[("x-data-parallel-rank", &rank.to_string())]);
         Target {
             slot: slot as u32,
-            request_headers: rank.map(header).into_iter().collect(),
-            response_headers: Vec::new(),
+            request_headers: rank.map(header).unwrap_or_default(),
+            response_headers: Headers::default(),
         }
     };
     Some(Order {

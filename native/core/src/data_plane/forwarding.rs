@@ -232,10 +232,7 @@ impl Forwarding<'_> {
         push_line(&mut out, b"host", endpoint.authority.as_bytes());
         out.extend_from_slice(b"connection: keep-alive\r\n");
         for (name, value) in head.forwarded() {
-            if !added
-                .iter()
-                .any(|(one, _)| name.eq_ignore_ascii_case(one.as_bytes()))
-            {
+            if !added.iter().any(|(one, _)| name.eq_ignore_ascii_case(one)) {
                 push_line(&mut out, name, value);
             }
         }
@@ -253,8 +250,8 @@ impl Forwarding<'_> {
                 push_line(&mut out, b"authorization", &authorization);
             }
         }
-        for (name, value) in added {
-            push_line(&mut out, name.as_bytes(), value.as_bytes());
+        for (name, value) in added.iter() {
+            push_line(&mut out, name, value);
         }
         let bytes: usize = self.body.iter().map(Bytes::len).sum();
         if bytes > 0 || matches!(head.method(), b"POST" | b"PUT" | b"PATCH") {

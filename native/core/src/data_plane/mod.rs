@@ -2,6 +2,7 @@
 //! this carries. `src/core/portable/data-plane/` is its executable specification, the suites
 //! `test/contract/data-plane-*` hold both to the same answers.
 
+mod added_headers;
 #[doc(hidden)]
 pub mod answer_head;
 #[doc(hidden)]
@@ -48,11 +49,12 @@ use std::thread::JoinHandle;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+pub use added_headers::Headers;
 pub use body::Patch;
 pub use outbox::{RECORD_NUMBERS, Trouble};
 pub use refusal::Refusal;
 pub use settings::{AcceptMode, Endpoint, Options, Timeouts};
-pub use shared::{Decision, Headers, Order, Target};
+pub use shared::{Decision, Order, Target};
 
 use crate::layout::limits::ENDPOINTS_MAX;
 use crate::prepare::Prepare;

@@ -1,6 +1,7 @@
 //! An error this router answers with: a number of the error table, and what the client reads. The
 //! body is the same, byte for byte, as `RouterError.toBody` makes it.
 
+use super::added_headers::Headers;
 use crate::layout::{ERRORS, ErrorDefinition, error};
 
 /// Seconds after which a refused client may come back.
@@ -58,16 +59,16 @@ impl Refusal {
     }
 
     /// Headers of the answer, besides its length.
-    pub fn headers(&self) -> Vec<(String, String)> {
+    pub fn headers(&self) -> Headers {
         let row = definition(self.number);
         let mut headers = vec![
-            ("content-type".to_owned(), "application/json".to_owned()),
-            ("x-warmpath-error-source".to_owned(), row.source.to_owned()),
+            ("content-type", "application/json"),
+            ("x-warmpath-error-source", row.source),
         ];
         if row.status == 429 || row.status == 503 {
-            headers.push(("retry-after".to_owned(), RETRY_AFTER.to_owned()));
+            headers.push(("retry-after", RETRY_AFTER));
         }
-        headers
+        Headers::of(&headers)
     }
 
     /// The event that ends a stream which cannot be completed.
@@ -103,7 +104,7 @@ mod tests {
         assert!(
             full.headers()
                 .iter()
-                .any(|(name, value)| name == "retry-after" && value == "1")
+                .any(|(name, value)| name == b"retry-after" && value == b"1")
         );
         assert!(full.event(false).starts_with(b"\n\ndata: {\"error\""));
     }

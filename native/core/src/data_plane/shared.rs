@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
+use super::added_headers::Headers;
 use super::body::Patch;
 use super::budget::RetryBudget;
 use super::deadline::PlaneClock;
@@ -19,8 +20,6 @@ use super::settings::{Endpoint, Options};
 use crate::layout::limits::REQUESTS_IN_FLIGHT_MAX;
 use crate::prepare::Prepare;
 use crate::store::{Handle, RequestStore};
-
-pub type Headers = Vec<(String, String)>;
 
 /// One endpoint to try, with what is said to it and, if it answers, to the client.
 #[derive(Clone, Debug, Default)]
