@@ -4,8 +4,13 @@
 
 import { TIER_COUNT } from '#contracts/block.js';
 import type { DecisionCandidate } from '#contracts/decision.js';
-import type { Endpoint, EndpointState, FleetSnapshot, ReportedLoad } from '#contracts/endpoint.js';
-import { PUBLISHER_STATES } from '#contracts/endpoint.js';
+import type {
+  Endpoint,
+  EndpointState,
+  FleetSnapshot,
+  PublisherState,
+  ReportedLoad,
+} from '#contracts/endpoint.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { exclusionName } from './filter.js';
@@ -24,29 +29,25 @@ const COLUMN = {
   kvCacheUsage: 11,
   metricsAgeMs: 12,
   excludedBy: 13,
-  publisher: 14,
-  inFlightPromptTokens: 15,
-  inFlightOutputTokens: 16,
-  maxAdapters: 17,
-  healthy: 18,
-  draining: 19,
-  terms: 20,
+  inFlightPromptTokens: 14,
+  inFlightOutputTokens: 15,
+  maxAdapters: 16,
+  healthy: 17,
+  draining: 18,
+  terms: 19,
 } as const;
 
 type Adapters = Pick<ReportedLoad, 'runningAdapters' | 'waitingAdapters'>;
 
-/** Numbers of the publisher states. */
-const STATE_NUMBER: ReadonlyMap<string, number> = new Map(
-  PUBLISHER_STATES.map((state, number) => [state, number]),
-);
 const NO_ADAPTERS: ReadonlySet<string> = new Set();
 
 /** Rows of the decision kept last. */
 export class KeptCandidates {
   #columns = new Float64Array(0);
-  /** By row: adapters that were running, and that were waited for. */
+  /** By row: adapters that were running, and that were waited for, and the event stream's state. */
   #running: ReadonlySet<string>[] = [];
   #waiting: ReadonlySet<string>[] = [];
+  #publishers: PublisherState[] = [];
 
   /** Keeps every endpoint of the cycle that has just run. */
   keep(context: SchedulingContext, cycle: ScheduleCycle): void {
@@ -60,6 +61,7 @@ export class KeptCandidates {
       keepRow(this.#columns, row * width, state, context, cycle);
       this.#running[row] = state.reported.runningAdapters;
       this.#waiting[row] = state.reported.waitingAdapters;
+      this.#publishers[row] = state.publisher;
       row += 1;
     }
   }
@@ -74,7 +76,8 @@ export class KeptCandidates {
         runningAdapters: this.#running[row] ?? NO_ADAPTERS,
         waitingAdapters: this.#waiting[row] ?? NO_ADAPTERS,
       };
-      return candidate(endpoint, figures, adapters, profile);
+      const publisher = this.#publishers[row] ?? 'cold';
+      return candidate(endpoint, figures, { ...adapters, publisher }, profile);
     });
   }
 
@@ -98,7 +101,6 @@ function keepRow(
   const { reported, inFlight } = state;
   const { slot } = state.endpoint;
   kept[row + COLUMN.excludedBy] = cycle.excludedBy[slot] ?? 0;
-  kept[row + COLUMN.publisher] = STATE_NUMBER.get(state.publisher) ?? 0;
   kept[row + COLUMN.total] = cycle.board.totals[slot] ?? 0;
   kept[row + COLUMN.inFlight] = inFlight.requests;
   kept[row + COLUMN.inFlightPromptTokens] = inFlight.uncachedPromptTokens;
@@ -114,7 +116,7 @@ function keepRow(
     kept[row + COLUMN.terms + term] = cycle.board.raw[term]?.[slot] ?? 0;
   }
   if (match === null) {
-    kept.fill(0, row + COLUMN.usable, row + COLUMN.tiers + TIER_COUNT);
+    for (let at = row + COLUMN.usable; at < row + COLUMN.tiers + TIER_COUNT; at += 1) kept[at] = 0;
     return;
   }
   kept[row + COLUMN.usable] = match.usableBlocks[slot] ?? 0;
@@ -128,7 +130,7 @@ function keepRow(
 function candidate(
   endpoint: Endpoint,
   row: Float64Array,
-  adapters: Adapters,
+  kept: Adapters & Pick<EndpointState, 'publisher'>,
   profile: Profile,
 ): DecisionCandidate {
   const at = (column: number): number => row[column] ?? 0;
@@ -165,9 +167,9 @@ function candidate(
     runningRequests: at(COLUMN.running),
     kvCacheUsage: at(COLUMN.kvCacheUsage),
     maxAdapters: at(COLUMN.maxAdapters),
-    runningAdapters: [...adapters.runningAdapters],
-    waitingAdapters: [...adapters.waitingAdapters],
+    runningAdapters: [...kept.runningAdapters],
+    waitingAdapters: [...kept.waitingAdapters],
     metricsAgeMs: Number.isFinite(ageMs) ? ageMs : null,
-    publisher: PUBLISHER_STATES[at(COLUMN.publisher)] ?? 'cold',
+    publisher: kept.publisher,
   };
 }

@@ -42,6 +42,10 @@ pub struct StoreUsage {
     pub bytes: usize,
 }
 
+/// Most memory that a free slot keeps: most bodies come again and again in this size, and all slots
+/// together keep 32 MiB.
+const SPARE_BYTES_MAX: usize = 4096;
+
 /// A body while it grows, then as it stays.
 enum Body {
     Growing(BytesMut),
@@ -66,6 +70,16 @@ impl Body {
         }
     }
 
+    /// Its memory, emptied, if it is small and nobody else has a part of it.
+    fn into_spare(self) -> Option<BytesMut> {
+        let mut memory = match self {
+            Self::Growing(body) => body,
+            Self::Whole(body) => body.try_into_mut().ok()?,
+        };
+        memory.clear();
+        (memory.capacity() <= SPARE_BYTES_MAX).then_some(memory)
+    }
+
     fn whole(&mut self) -> Bytes {
         if let Self::Growing(body) = self {
             *self = Self::Whole(std::mem::take(body).freeze());
@@ -80,6 +94,8 @@ impl Body {
 struct Slot {
     generation: u32,
     body: Body,
+    /// Emptied memory of an earlier body, for the next one.
+    spare: BytesMut,
     /// Request keys of the prompt's blocks, once encoded; kept for speculative residencies.
     keys: Vec<u64>,
 }
@@ -107,6 +123,7 @@ impl RequestStore {
             Mutex::new(Slot {
                 generation: 0,
                 body: Body::Whole(Bytes::new()),
+                spare: BytesMut::new(),
                 keys: Vec::new(),
             })
         };
@@ -125,7 +142,13 @@ impl RequestStore {
         let slot = lock(&self.free).pop()?;
         let mut entry = lock(self.slots.get(slot as usize)?);
         entry.generation = entry.generation.wrapping_add(1);
-        entry.body = Body::Growing(BytesMut::with_capacity(bytes_hint.min(BODY_BYTES_MAX)));
+        let hint = bytes_hint.min(BODY_BYTES_MAX);
+        let spare = std::mem::take(&mut entry.spare);
+        entry.body = Body::Growing(if spare.capacity() >= hint {
+            spare
+        } else {
+            BytesMut::with_capacity(hint)
+        });
         entry.keys.clear();
         Some(Handle {
             slot,
@@ -227,7 +250,8 @@ impl RequestStore {
         let freed = self.with(handle, |slot| {
             slot.generation = slot.generation.wrapping_add(1);
             let bytes = slot.body.len();
-            slot.body = Body::Whole(Bytes::new());
+            let body = std::mem::replace(&mut slot.body, Body::Whole(Bytes::new()));
+            slot.spare = body.into_spare().unwrap_or_default();
             // A long prompt's keys would otherwise stay with the slot for good.
             slot.keys.shrink_to(1024);
             bytes

@@ -14,16 +14,15 @@ impl Headers {
     /// Takes a text of names and values in turn, NUL between them; none when one of them cannot
     /// stand in a head.
     pub fn read(text: Bytes) -> Option<Self> {
-        let headers = Self(text);
-        let sendable = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+        let sendable =
+            |byte: &u8| (*byte >= b' ' && *byte != 0x7f) || matches!(*byte, b'\t' | SEPARATOR);
         let in_name = |byte: &u8| byte.is_ascii_graphic() && *byte != b':';
-        let fits = |(name, value): (&[u8], Option<&[u8]>)| {
-            !name.is_empty()
-                && name.iter().all(in_name)
-                && value.is_some_and(|value| value.iter().all(sendable))
-        };
-        let all_fit = headers.pairs().all(fits);
-        all_fit.then_some(headers)
+        let headers = Self(text);
+        let fits = headers.0.iter().all(sendable)
+            && headers.pairs().all(|(name, value)| {
+                value.is_some() && !name.is_empty() && name.iter().all(in_name)
+            });
+        fits.then_some(headers)
     }
 
     /// Headers known to be sendable.
@@ -41,12 +40,17 @@ impl Headers {
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut parts = self.0.split(|&byte| byte == SEPARATOR);
-        let empty = self.0.is_empty();
-        std::iter::from_fn(move || {
-            let name = parts.next().filter(|_| !empty)?;
-            Some((name, parts.next()))
-        })
+        let mut rest = (!self.0.is_empty()).then_some(&self.0[..]);
+        let mut part = move || {
+            let text = rest?;
+            let (part, behind) = match memchr::memchr(SEPARATOR, text) {
+                Some(at) => (&text[..at], Some(&text[at + 1..])),
+                None => (text, None),
+            };
+            rest = behind;
+            Some(part)
+        };
+        std::iter::from_fn(move || Some((part()?, part())))
     }
 }
 

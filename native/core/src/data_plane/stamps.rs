@@ -5,6 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+const UUID_LENGTH: usize = 36;
+const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
+
 pub struct Stamps {
     date: RefCell<(u64, Arc<str>)>,
     random: Cell<u64>,
@@ -37,16 +40,22 @@ impl Stamps {
     pub fn new_request_id(&self) -> Arc<str> {
         let high = self.next_random();
         let low = self.next_random();
-        let text = format!(
-            "{:08x}-{:04x}-4{:03x}-{:x}{:03x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            high & 0xfff,
-            8 + (low >> 62),
-            low >> 48 & 0xfff,
-            low & 0xffff_ffff_ffff,
-        );
-        Arc::from(text)
+        // Version 4, variant 1: RFC 9562 §5.4.
+        let high = (high & !0xf000) | 0x4000;
+        let low = (low >> 2) | (1 << 63);
+        let mut text = [b'-'; UUID_LENGTH];
+        let digits = (0..16)
+            .rev()
+            .map(|digit| high >> (4 * digit))
+            .chain((0..16).rev().map(|digit| low >> (4 * digit)));
+        let places = text
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| !UUID_DASHES.contains(at));
+        for ((_, place), digit) in places.zip(digits) {
+            *place = b"0123456789abcdef"[(digit & 0xf) as usize];
+        }
+        Arc::from(std::str::from_utf8(&text).unwrap_or_default())
     }
 
     /// SplitMix64, seeded by the system when the thread began.

@@ -97,7 +97,7 @@ impl Rig {
         let body = body.as_bytes().to_vec();
         let decision = Decision::Respond {
             status: 200,
-            headers: Vec::new(),
+            headers: Headers::default(),
             body,
         };
         self.decide(record, decision)
@@ -311,7 +311,7 @@ fn a_decision_outside_of_a_batch_goes_out_at_once() {
     for record in &records {
         let decision = Decision::Respond {
             status: 200,
-            headers: Vec::new(),
+            headers: Headers::default(),
             body: b"alone".to_vec(),
         };
         assert!(rig.plane.decide(handle(record), decision));
