@@ -156,6 +156,8 @@ function encoded(usable: readonly number[]): EncodedPrompt {
     noMatchReason: null,
     match: promptMatch(usable),
     patches: [],
+    media: [],
+    mediaLeftOut: 0,
     indexEpoch: 0,
     micros: { parse: 10, render: 20, tokenize: 30, hash: 4, match: 6 },
   };

@@ -103,6 +103,10 @@ export interface EncodedPrompt {
   readonly match: PromptMatch;
   /** Fields stripped from the body (architecture §10). */
   readonly patches: readonly BodyPatch[];
+  /** Keys of the prompt's images, audio and video, without repetition, at most MEDIA_KEYS_MAX. */
+  readonly media: readonly string[];
+  /** Images, audio and video that have no key: beyond the limit, or of an unknown form. */
+  readonly mediaLeftOut: number;
   readonly indexEpoch: number;
   readonly micros: EncodeMicros;
 }

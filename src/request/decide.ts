@@ -19,9 +19,6 @@ import type { PolicyCycle } from './policy-cycle.js';
 import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
 import type { ScheduleCycle, ScheduleOutcome } from './schedule.js';
 
-/** Encoding does not tell of images, audio and video yet. */
-const NO_MEDIA: readonly string[] = [];
-
 /** What of a request's head goes into its decision. */
 export interface DecidedHead {
   readonly requestId: string;
@@ -126,7 +123,7 @@ export class Decider {
       blockSize: encoded.blockSize,
       match: matched ? encoded.match : null,
       noMatchReason: encoded.noMatchReason,
-      media: NO_MEDIA,
+      media: encoded.media,
       signals: clearSignals(this.#policy),
       fleet: this.#directory.snapshot,
       nowMs,

@@ -119,6 +119,8 @@ export function withoutPrompt(noMatchReason: NoMatchReason): EncodedPrompt {
       tierBlocks: NOTHING,
     },
     patches: [],
+    media: [],
+    mediaLeftOut: 0,
     indexEpoch: 0,
     micros: { parse: 0, render: 0, tokenize: 0, hash: 0, match: 0 },
   };

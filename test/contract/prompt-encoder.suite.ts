@@ -11,7 +11,7 @@ import type {
   RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
-import { ENCODE_BATCH_MAX } from '#contracts/limits.js';
+import { ENCODE_BATCH_MAX, MEDIA_KEYS_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
 import { createBlockIndex } from '#core/index-memory.js';
@@ -250,6 +250,37 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     assert.ok(lines.includes('a prompt could not be encoded'));
     const unknown = await encoded(chat('x', { model: 'nobody' }));
     assert.deepEqual([unknown.model, unknown.modelIndex], ['nobody', -1]);
+  });
+
+  checks('images, audio and video are named by what was sent, up to a limit', async () => {
+    const image = (url: string, more: object = {}): object => ({
+      type: 'image_url',
+      image_url: { url },
+      ...more,
+    });
+    const of = async (...content: readonly object[]): Promise<EncodedPrompt> =>
+      encoded({ model: 'qwen', messages: [{ role: 'user', content }] });
+    const text = { type: 'text', text: 'What is this?' };
+    const cat = (await of(text, image('data:cat'))).media;
+    assert.equal(cat.length, 1);
+    assert.match(cat[0] ?? '', /^[0-9a-f]{16}$/);
+    const both = await of(image('data:dog'), text, image('data:cat'), image('data:dog'));
+    assert.deepEqual([both.media.length, both.media[1], both.mediaLeftOut], [2, cat[0], 0]);
+    assert.equal(both.noMatchReason, 'extra-keys');
+    // The same item however it is spelt, and what a client calls the same by `uuid`.
+    const spelt = [
+      { type: 'input_image', image_url: 'data:cat' },
+      image('x', { uuid: 'data:cat' }),
+      { type: 'image_url', image_url: null, uuid: 'data:cat' },
+      { type: 'input_audio', input_audio: { data: 'data:cat', format: 'wav' } },
+    ];
+    assert.deepEqual((await of(...spelt)).media, cat);
+    const many = Array.from({ length: MEDIA_KEYS_MAX + 3 }, (_, at) => image(`data:${at}`));
+    const limited = await of(...many, { type: 'file', file: {} });
+    assert.deepEqual([limited.media.length, limited.mediaLeftOut], [MEDIA_KEYS_MAX, 4]);
+    // A slot's next request has none of them.
+    const plain = await of(text);
+    assert.deepEqual([plain.media, plain.mediaLeftOut], [[], 0]);
   });
 
   checks('bad requests are refused with code, message and field', async () => {

@@ -42,6 +42,16 @@ const NUMBERS: readonly string[] = [
   '5e-324',
   '1.7976931348623157e308',
 ];
+const MEDIA_TYPES: readonly string[] = [
+  'image_url',
+  'input_image',
+  'image_embeds',
+  'audio_url',
+  'input_audio',
+  'audio_embeds',
+  'video_url',
+  'file',
+];
 const KEYS: readonly string[] = ['a', 'b', '1', '12', 'name', 'type', 'x y', 'é', '0'];
 
 export class RandomBodies {
@@ -168,9 +178,26 @@ export class RandomBodies {
       const type = this.pick(['text', 'text', 'text', 'refusal', 'thinking', 'input_text']);
       const media = this.below(15) === 0 ? ',"uuid":"u"' : '';
       if (this.below(6) === 0) return this.#text();
+      if (this.below(8) === 0) return this.#mediaPart();
       return `{"type":"${type}","${type === 'input_text' ? 'text' : type}":${this.#text()}${media}}`;
     });
     return `[${parts.join()}]`;
+  }
+
+  /** Images, audio and video in every form a client may choose, and some that none should. */
+  #mediaPart(): string {
+    const type = this.pick(MEDIA_TYPES);
+    const field = this.below(8) === 0 ? this.pick(MEDIA_TYPES) : type;
+    const content = (): string =>
+      this.pick(['""', '"https://a/b.png"', this.#text(), 'null', '1.0']);
+    const inside = this.pick(['url', 'url', 'data', 'x']);
+    const value = this.pick([content(), `{"${inside}":${content()}}`, this.value()]);
+    const members = [
+      ...(this.below(12) === 0 ? [] : [`"type":"${type}"`]),
+      `"${field === 'input_image' ? 'image_url' : field}":${value}`,
+      ...this.#sometimes(5, () => `"uuid":${this.pick(['"u"', '""', 'null', '7', '"é"'])}`),
+    ];
+    return `{${members.join()}}`;
   }
 
   #tools(): string {

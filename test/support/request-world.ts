@@ -55,6 +55,7 @@ export interface World {
   readonly counts: {
     admitted: number;
     stripped: number;
+    mediaLeftOut: number;
     rewritten: string[];
     policyFailed: number;
     objectiveUnknown: number;
@@ -99,6 +100,8 @@ export function encodedPrompt(
     noMatchReason: null,
     match: promptMatch(usable),
     patches: [],
+    media: [],
+    mediaLeftOut: 0,
     indexEpoch: 7,
     micros: { parse: 10, render: 20, tokenize: 300, hash: 4, match: 6 },
     ...changes,
@@ -138,6 +141,7 @@ export function createWorld(
     counts: {
       admitted: 0,
       stripped: 0,
+      mediaLeftOut: 0,
       rewritten: [],
       policyFailed: 0,
       objectiveUnknown: 0,
@@ -337,6 +341,9 @@ function observerOf(world: Parts): RequestObserver {
     },
     stripped: (count) => {
       world.counts.stripped += count;
+    },
+    mediaLeftOut: (count) => {
+      world.counts.mediaLeftOut += count;
     },
     decided: () => {},
     scorerViolated: (_scorer, count) => {

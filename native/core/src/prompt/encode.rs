@@ -84,6 +84,7 @@ pub fn encode_body(
     outcome.stream = request.stream;
     outcome.priority = request.priority;
     outcome.cuts = request.cuts.clone();
+    outcome.media = request.media.keys(context.secret);
     let (model, block_size) = match encodable(&request, model) {
         Ok(found) => found,
         Err(reason) => return Ok(stop(outcome, reason)),

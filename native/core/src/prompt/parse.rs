@@ -10,6 +10,7 @@ use super::completion::read_completion;
 use super::json_scan::{not_plain_utf8, push_cuts, refusal_of};
 use super::json_tape::{Kind, Plan, Tape};
 use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length, well_formed};
+use super::media::ChatMedia;
 use super::no_match::NoMatch;
 use super::refusal::Refusal;
 use crate::layout::error;
@@ -53,6 +54,8 @@ pub struct Request<'b> {
     /// Ranges (offset, length) to cut from the body before it is sent on.
     pub cuts: Vec<(u32, u32)>,
     pub prompt: Prompt<'b>,
+    /// Images, audio and video of a chat.
+    pub media: ChatMedia<'b>,
 }
 
 /// cache_salt of vLLM: 1…1024 characters.
@@ -72,7 +75,6 @@ const ENGINE_ONLY: [&str; 4] = [
     "media_io_kwargs",
     "truncate_prompt_tokens",
 ];
-const TEXT_PARTS: [&str; 5] = ["text", "input_text", "output_text", "refusal", "thinking"];
 const PLAN: Plan = Plan {
     whole: &[
         "messages",
@@ -114,6 +116,7 @@ fn nothing() -> Request<'static> {
         cache_salt: Cow::Borrowed(""),
         cuts: Vec::new(),
         prompt: Prompt::Nothing(NoMatch::NotAPrompt),
+        media: ChatMedia::default(),
     }
 }
 
@@ -152,6 +155,7 @@ impl<'b> Body<'b, '_> {
             .map(|(member, _)| member);
         let stream = self.boolean("stream", false)?;
         let priority = self.priority()?;
+        let mut media = ChatMedia::default();
         Ok(Request {
             model,
             model_offset: member.map_or(0, |member| member.value_start),
@@ -161,10 +165,11 @@ impl<'b> Body<'b, '_> {
             cache_salt: well_formed(cache_salt.unwrap_or_default()),
             cuts: self.cuts(),
             prompt: match route {
-                Route::ChatCompletions => self.chat()?,
+                Route::ChatCompletions => self.chat(&mut media)?,
                 Route::Completions => read_completion(self)?,
                 Route::Passthrough => Prompt::Nothing(NoMatch::NotAPrompt),
             },
+            media,
         })
     }
 
@@ -207,7 +212,7 @@ impl<'b> Body<'b, '_> {
         ))
     }
 
-    fn chat(&self) -> Result<Prompt<'b>, Refusal> {
+    fn chat(&self, media: &mut ChatMedia<'b>) -> Result<Prompt<'b>, Refusal> {
         let messages = self.array("messages", self.member("messages"))?;
         if self.tape.items(messages).next().is_none() {
             return Err(invalid("messages", "must hold at least one message"));
@@ -232,7 +237,10 @@ impl<'b> Body<'b, '_> {
             let problem = "cannot be used together with add_generation_prompt";
             return Err(invalid("continue_final_message", problem));
         }
-        if self.needs_engine() || self.tape.items(messages).any(|at| self.has_media(at)) {
+        for message in self.tape.items(messages) {
+            media.read(self.text, self.tape, message);
+        }
+        if self.needs_engine() || media.in_keys {
             return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
         }
         Ok(Prompt::Chat(Chat {
@@ -266,28 +274,6 @@ impl<'b> Body<'b, '_> {
                 Err(invalid(&format!("messages[{at}].content"), &problem))
             }
         }
-    }
-
-    /// Whether a message has parts that are not text, or that this router does not know.
-    fn has_media(&self, message: u32) -> bool {
-        let content = self.tape.get(self.text, message, "content");
-        let Some(content) = content.filter(|at| self.kind(*at) == Kind::Array) else {
-            return false;
-        };
-        self.tape.items(content).any(|part| {
-            if self.kind(part) == Kind::Text {
-                return false;
-            }
-            let field = |name| self.tape.get(self.text, part, name);
-            let marked = field("uuid").is_some_and(|at| self.kind(at) != Kind::Null);
-            let known = field("type").is_some_and(|at| {
-                self.kind(at) == Kind::Text
-                    && TEXT_PARTS
-                        .iter()
-                        .any(|name| self.tape.is(self.text, at, name))
-            });
-            marked || !known
-        })
     }
 
     pub fn needs_engine(&self) -> bool {

@@ -12,6 +12,7 @@ import { type BlockKey, namespaceSeed } from '../keys.js';
 import { chainStart, extendChain } from './hash.js';
 import type { ScanRefusal } from './json-scan.js';
 import type { PromptMatcher } from './match.js';
+import { mediaKeys } from './media.js';
 import { type ParsedPrompt, type ParsedRequest, parseRequest } from './parse.js';
 import { type EncodeOutcome, emptyOutcome, newMatch, type RecordTable } from './record.js';
 import { TemplateRefusal } from './template-runtime.js';
@@ -98,6 +99,7 @@ export class RequestEncoder {
     outcome.stream = request.stream;
     outcome.priority = request.priority;
     outcome.cuts = request.cuts;
+    outcome.media = mediaKeys(request.media, this.#context.hashSecret);
     const { prompt } = request;
     if (prompt.kind === 'none') return stop(outcome, prompt.reason);
     if (model === undefined) return stop(outcome, 'no-tokenizer');

@@ -13,6 +13,7 @@ import {
   scanJson,
 } from './json-scan.js';
 import { isText, markedNumber, parseMarked } from './json-value.js';
+import { type ChatMedia, NO_MEDIA, readMedia } from './media.js';
 
 /** What the template is given; messages are still as the client wrote them. */
 export interface ChatPrompt {
@@ -48,6 +49,8 @@ export interface ParsedRequest {
   /** Ranges to cut from the body before it is sent on. */
   readonly cuts: readonly { readonly offset: number; readonly length: number }[];
   readonly prompt: ParsedPrompt;
+  /** Images, audio and video of a chat. */
+  readonly media: ChatMedia;
 }
 
 export type ParseResult =
@@ -78,13 +81,6 @@ const ENGINE_ONLY: readonly string[] = [
   'media_io_kwargs',
   'truncate_prompt_tokens',
 ];
-const TEXT_PARTS: ReadonlySet<string> = new Set([
-  'text',
-  'input_text',
-  'output_text',
-  'refusal',
-  'thinking',
-]);
 
 /** Checks one body. Never throws for what a client can send. */
 export function parseRequest(bytes: Uint8Array, route: Route): ParseResult {
@@ -113,6 +109,7 @@ const EMPTY_REQUEST: ParsedRequest = {
   cacheSalt: '',
   cuts: [],
   prompt: { kind: 'none', reason: 'not-a-prompt' },
+  media: NO_MEDIA,
 };
 
 type Body = { readonly [key: string]: JsonValue };
@@ -153,7 +150,7 @@ function readBody(bytes: Uint8Array, scan: JsonScan, route: Route): ParsedReques
     priority: readPriority(body),
     cacheSalt,
     cuts: stripped(scan),
-    prompt: readPrompt(body, route),
+    ...readPrompt(body, route),
   };
 }
 
@@ -179,13 +176,13 @@ function refuseTemplates(body: Body): void {
   });
 }
 
-function readPrompt(body: Body, route: Route): ParsedPrompt {
+function readPrompt(body: Body, route: Route): Pick<ParsedRequest, 'prompt' | 'media'> {
   if (route === 'chat-completions') return readChat(body);
-  if (route === 'completions') return readCompletion(body);
-  return { kind: 'none', reason: 'not-a-prompt' };
+  if (route === 'completions') return { prompt: readCompletion(body), media: NO_MEDIA };
+  return { prompt: { kind: 'none', reason: 'not-a-prompt' }, media: NO_MEDIA };
 }
 
-function readChat(body: Body): ParsedPrompt {
+function readChat(body: Body): Pick<ParsedRequest, 'prompt' | 'media'> {
   const messages = body['messages'];
   if (!Array.isArray(messages)) invalid('messages', `must be an array, got ${kindOf(messages)}`);
   if (messages.length === 0) invalid('messages', 'must hold at least one message');
@@ -203,8 +200,11 @@ function readChat(body: Body): ParsedPrompt {
   if (addGenerationPrompt && continueFinalMessage) {
     invalid('continue_final_message', 'cannot be used together with add_generation_prompt');
   }
-  if (needsEngine(body) || messages.some(hasMedia)) return { kind: 'none', reason: 'extra-keys' };
-  return {
+  const media = readMedia(messages);
+  if (needsEngine(body) || media.inKeys) {
+    return { prompt: { kind: 'none', reason: 'extra-keys' }, media };
+  }
+  const prompt: ChatPrompt = {
     kind: 'chat',
     messages,
     tools: tools === null || tools.length === 0 ? null : tools,
@@ -215,6 +215,7 @@ function readChat(body: Body): ParsedPrompt {
     addSpecialTokens: readBoolean(body, 'add_special_tokens', false),
     templateArguments,
   };
+  return { prompt, media };
 }
 
 function checkMessage(message: JsonValue, where: string): void {
@@ -225,18 +226,6 @@ function checkMessage(message: JsonValue, where: string): void {
   if (!fine && !Array.isArray(content)) {
     invalid(`${where}.content`, `must be a string or an array of parts, got ${kindOf(content)}`);
   }
-}
-
-/** Whether a message has parts that are not text, or that this router does not know. */
-function hasMedia(message: JsonValue): boolean {
-  const content = isJsonObject(message) ? message['content'] : null;
-  if (!Array.isArray(content)) return false;
-  return content.some((part) => {
-    if (isText(part)) return false;
-    if (!isJsonObject(part) || part['uuid'] != null) return true;
-    const type = part['type'];
-    return typeof type !== 'string' || !TEXT_PARTS.has(type);
-  });
 }
 
 function needsEngine(body: Body): boolean {
