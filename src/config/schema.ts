@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import type {
+  AdapterSettings,
   LogLevel,
   ModelRewriteSettings,
   ObjectiveSettings,
@@ -13,6 +14,7 @@ import type {
 } from './configuration.js';
 import { LOG_LEVELS, POLICIES } from './configuration.js';
 import {
+  adapters,
   type EndpointsFileEntry,
   type EventsEntry,
   endpointsFile,
@@ -46,6 +48,7 @@ export interface FileConfiguration {
       { readonly tokenizer?: string | undefined; readonly blockSize?: number | undefined }
     >
   >;
+  readonly adapters: Readonly<Record<string, AdapterSettings>>;
   readonly policy?: PolicyName | undefined;
   readonly scheduling?:
     | {
@@ -242,6 +245,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     )
     .default({})
     .describe('What is to be known about models, by id. Models are found without it.'),
+  adapters,
   policy: z
     .enum(POLICIES)
     .optional()
