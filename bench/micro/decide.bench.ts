@@ -95,6 +95,7 @@ function createPipeline(
   });
   return new RequestPipeline({
     decider: new Decider({
+      readsSubset: false,
       policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
       endpointCapacity: endpoints,
       fleet: registry,

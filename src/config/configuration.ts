@@ -142,7 +142,7 @@ export interface Configuration {
     readonly threads: number | null;
     readonly accept: 'shared' | 'least-loaded';
   };
-  readonly headers: { readonly decision: boolean };
+  readonly headers: { readonly decision: boolean; readonly endpointSubset: boolean };
   readonly log: { readonly level: LogLevel };
 }
 

@@ -82,7 +82,7 @@ export interface FileConfiguration {
     readonly threads?: number | undefined;
     readonly accept: 'shared' | 'least-loaded';
   };
-  readonly headers: { readonly decision: boolean };
+  readonly headers: { readonly decision: boolean; readonly endpointSubset: boolean };
   readonly log: { readonly level: LogLevel };
 }
 
@@ -346,9 +346,15 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
   headers: z
     .strictObject({
       decision: z.boolean().default(true).describe('Whether answers carry `x-warmpath-*` headers.'),
+      endpointSubset: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Whether `x-gateway-destination-endpoint-subset` of a request, a list of `address:port`, restricts who may answer it. Only for a gateway in front that sets it itself: a client could pick out an engine.',
+        ),
     })
     .prefault({})
-    .describe('Response headers.'),
+    .describe('Headers of answers, and of requests that a gateway made.'),
   log: z
     .strictObject({
       level: z.enum(LOG_LEVELS).default('info').describe('Least severe level to write.'),

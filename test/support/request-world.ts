@@ -113,6 +113,7 @@ export interface WorldOptions {
   readonly local?: Partial<LocalHandlers>;
   readonly objectives?: Objectives;
   readonly rewrites?: RewriteOptions;
+  readonly readsSubset?: boolean;
 }
 
 /** Priorities where no objective is configured, so that nothing is told of any. */
@@ -179,6 +180,7 @@ export function createWorld(
   const logger = loggerOf(world);
   const pipeline = new RequestPipeline({
     decider: new Decider({
+      readsSubset: options.readsSubset ?? false,
       policy: 'profiles' in policy ? policy : profilePolicy(policy),
       priorities: new RequestPriorities(options.objectives ?? {}, { observer, logger }),
       endpointCapacity: snapshot.bySlot.length,

@@ -112,6 +112,7 @@ export function schedulingContext(
     noMatchReason: null,
     media: [],
     signals: requestSignals(),
+    subset: null,
     fleet,
     nowMs: 0,
     ...changes,

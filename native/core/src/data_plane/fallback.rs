@@ -1,6 +1,7 @@
 //! The native pick that replaces a policy which missed its limit: fewest requests in flight. It
 //! only takes requests that it can forward as JavaScript would have: a prompt route, a model that
-//! the endpoint is known to serve, and a body without any field that JavaScript refuses or cuts.
+//! the endpoint is known to serve, nobody who says which endpoints may answer, and a body without
+//! any field that JavaScript refuses or cuts.
 //! Everything else goes on waiting for JavaScript.
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::exchange::Exchange;
 use super::hand_over::prompt_route;
+use super::head_rules::ENDPOINT_SUBSET;
 use super::shared::{Order, Target, count};
 use crate::layout::limits::ATTEMPTS_MAX;
 
@@ -34,6 +36,10 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     let shared = &exchange.shard.shared;
     let handle = exchange.handle?;
     prompt_route(&exchange.head)?;
+    let is_subset = |(name, _): (&[u8], &[u8])| name.eq_ignore_ascii_case(ENDPOINT_SUBSET);
+    if exchange.head.shown().any(is_subset) {
+        return None;
+    }
     let body = shared.store.body(handle)?;
     let Fields {
         model: Some(model),
