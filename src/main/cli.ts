@@ -159,6 +159,8 @@ function explainingCommands(program: Command, finish: (exitCode: number) => void
       new Option('--route <route>', 'what the body is for (default: as its fields say)').choices([
         'chat-completions',
         'completions',
+        'vllm-generate',
+        'sglang-generate',
       ]),
     )
     .option('--json', 'the answer as JSON')

@@ -111,6 +111,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
       tokenizer: { kind: 'configured', directory },
       proven: true,
       matched: true,
+      implied: false,
       blockSize: BLOCK,
       maxModelLen: 4000,
       ...changes,
@@ -118,7 +119,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
   }
 
   const MODELS: readonly ModelDescriptor[] = [
-    model(0, 'qwen'),
+    model(0, 'qwen', { implied: true }),
     model(1, 'adapter', { adapter: 'lora-a' }),
     model(2, 'no-files', { tokenizer: null }),
     model(3, 'unproven', { proven: false }),
@@ -197,6 +198,54 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     assert.deepEqual([read.totalBlocks, read.match.usableBlocks[8]], [4, 3]);
   });
 
+  checks("engines' own generate routes are matched by their ids and texts", async () => {
+    const ids = Array.from({ length: 4 * BLOCK + 1 }, (_, at) => at + 700);
+    const seed = namespaceSeed(SECRET, { pool: 'qwen', adapter: '', cacheSalt: '' });
+    const endpoint = writer.openEndpoint(11);
+    const hold = (tokenIds: Uint32Array, blocks: number): void => {
+      const { keys } = extendChain(chainStart(seed), tokenIds, BLOCK);
+      for (let block = 0; block < blocks; block += 1) {
+        writer.add(endpoint, 0, 0, keys[2 * block] ?? 0, keys[2 * block + 1] ?? 0);
+      }
+    };
+    hold(Uint32Array.from(ids), 3);
+    const text = `plain ${WORDS}`;
+    const textIds = await encoder.tokenize(
+      0,
+      'completions',
+      JSON.stringify({ model: 'qwen', prompt: text }),
+    );
+    hold(textIds, 5);
+    // A body that names no model means the one that is implied.
+    const cases: readonly (readonly [object, Route, number, number])[] = [
+      [{ model: 'qwen', token_ids: ids, sampling_params: {} }, 'vllm-generate', ids.length, 3],
+      [{ token_ids: ids }, 'vllm-generate', ids.length, 3],
+      [{ input_ids: ids, text: 'ids come first' }, 'sglang-generate', ids.length, 3],
+      [{ input_ids: [ids] }, 'sglang-generate', ids.length, 3],
+      [{ text }, 'sglang-generate', textIds.length, 5],
+      [{ text: [text], input_ids: null }, 'sglang-generate', textIds.length, 5],
+      [{ text, cache_salt: 's' }, 'sglang-generate', textIds.length, 0],
+    ];
+    for (const [body, route, tokens, blocks] of cases) {
+      const read = await encoded({ stream: true, ...body }, route);
+      assert.deepEqual([read.error, read.noMatchReason, read.stream], [null, null, true]);
+      assert.deepEqual(
+        [read.modelIndex, read.promptTokens, read.match.usableBlocks[11]],
+        [0, tokens, blocks],
+        JSON.stringify(body).slice(0, 60),
+      );
+    }
+    for (const [body, route, param] of [
+      [{ token_ids: [1, -1] }, 'vllm-generate', 'token_ids[1]'],
+      [{ token_ids: 'text' }, 'vllm-generate', 'token_ids'],
+      [{ input_ids: [[1, 'x']] }, 'sglang-generate', 'input_ids[0][1]'],
+      [{ text: 5 }, 'sglang-generate', 'text'],
+    ] as const) {
+      const { error } = await encoded(body, route);
+      assert.deepEqual([error?.code, error?.param], ['invalid_body', param]);
+    }
+  });
+
   checks('a routed prompt is expected at its endpoint until it is withdrawn', async () => {
     const body = chat(`speculate ${WORDS}`);
     const routed = stored(body);
@@ -240,6 +289,12 @@ export function promptEncoderSuite(rig: EncoderRig): void {
       [{ model: 'qwen', prompt: ['a', 'b'] }, 'completions', 'several-prompts'],
       [{ model: 'qwen', prompt: 'short' }, 'completions', 'below-one-block'],
       [{ model: 'qwen', input: 'x' }, 'passthrough', 'not-a-prompt'],
+      [{ model: 'qwen', messages: [image] }, 'unread-prompt', 'prompt-not-read'],
+      [{ model: 'qwen', token_ids: [1], features: {} }, 'vllm-generate', 'extra-keys'],
+      [{ model: 'qwen', text: WORDS, lora_path: 'x' }, 'sglang-generate', 'extra-keys'],
+      [{ model: 'qwen', text: [WORDS, 'b'] }, 'sglang-generate', 'several-prompts'],
+      [{ model: 'qwen', prompt: WORDS }, 'sglang-generate', 'prompt-not-read'],
+      [{ model: 'unproven', text: WORDS }, 'sglang-generate', 'tokenizer-unproven'],
     ];
     for (const [body, route, reason] of cases) {
       const read = await encoded({ stream: true, priority: 3, ...body }, route);

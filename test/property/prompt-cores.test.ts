@@ -80,6 +80,7 @@ function modelOf(directory: string, index: number): ModelDescriptor {
     tokenizer: { kind: 'configured', directory },
     proven: true,
     matched: true,
+    implied: false,
     blockSize: 16,
     maxModelLen: null,
   };
@@ -171,12 +172,27 @@ test('random bodies are read, refused and rendered alike', options, async () => 
   assert.ok(withMedia > ROUNDS / 200, `only ${withMedia} had media`);
 });
 
+test("bodies of engines' own routes are read alike", options, async () => {
+  const bodies = new RandomBodies(seededRandom(SEED + 2));
+  let matched = 0;
+  for (let round = 0; round < 1500; round += 1) {
+    const route = round % 2 === 0 ? 'vllm-generate' : 'sglang-generate';
+    const body = bodies.body(route);
+    const expected = parseRequest(body, route);
+    const why = `seed ${SEED + 2}, round ${round}, ${route} ${JSON.stringify(body.toString())}`;
+    checkFields(expected, await encoded(body, route), why);
+    matched += expected.ok && expected.request.prompt.kind !== 'none' ? 1 : 0;
+  }
+  assert.ok(matched > 200, `only ${matched} had a prompt`);
+});
+
 test('bodies of other routes are read alike', options, async () => {
   const bodies = new RandomBodies(seededRandom(SEED + 1));
   for (let round = 0; round < 500; round += 1) {
     const body = bodies.body('chat-completions');
-    const expected = parseRequest(body, 'passthrough');
+    const route = round % 2 === 0 ? 'passthrough' : 'unread-prompt';
+    const expected = parseRequest(body, route);
     const why = `seed ${SEED + 1}, round ${round}, ${JSON.stringify(body.toString())}`;
-    checkFields(expected, await encoded(body, 'passthrough'), why);
+    checkFields(expected, await encoded(body, route), why);
   }
 });

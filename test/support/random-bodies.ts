@@ -70,11 +70,14 @@ export class RandomBodies {
   }
 
   /** A body for the route, mostly one that is accepted. */
-  body(route: 'chat-completions' | 'completions'): Buffer {
-    const members = [
-      ...this.#common(),
-      ...(route === 'completions' ? this.#prompt() : this.#chat()),
-    ];
+  body(route: 'chat-completions' | 'completions' | 'vllm-generate' | 'sglang-generate'): Buffer {
+    const own = {
+      'chat-completions': () => this.#chat(),
+      completions: () => [`"prompt":${this.#prompt()}`],
+      'vllm-generate': () => this.#tokenIds(),
+      'sglang-generate': () => this.#generate(),
+    };
+    const members = [...this.#common(), ...own[route]()];
     for (let at = members.length - 1; at > 0; at -= 1) {
       const other = this.below(at + 1);
       [members[at], members[other]] = [members[other] ?? '', members[at] ?? ''];
@@ -125,9 +128,35 @@ export class RandomBodies {
     ];
   }
 
-  #prompt(): readonly string[] {
-    const ids = (): string =>
-      `[${Array.from({ length: this.below(5) }, () => this.pick(['1', '22', '3.0', '1e2', '-1', '"x"', 'null'])).join()}]`;
+  #tokenIds(): readonly string[] {
+    const ids = this.below(8) === 0 ? this.value() : this.#ids();
+    return [
+      ...(this.below(10) === 0 ? [] : [`"token_ids":${ids}`]),
+      ...this.#sometimes(8, () => `"features":${this.pick(['null', '{}'])}`),
+    ];
+  }
+
+  #generate(): readonly string[] {
+    const field = this.pick(['lora_path', 'image_data', 'extra_key', 'session_id', 'rid']);
+    return [
+      ...this.#sometimes(2, () => `"text":${this.#prompt()}`),
+      ...this.#sometimes(
+        2,
+        () => `"input_ids":${this.pick([this.#ids(), this.#prompt(), 'null'])}`,
+      ),
+      ...this.#sometimes(6, () => `"${field}":${this.value()}`),
+      ...this.#sometimes(8, () => `"bootstrap_host":${this.value()}`),
+    ];
+  }
+
+  #ids(): string {
+    const id = (): string =>
+      this.pick(['1', '22', '333', '3.0', '1e2', '4', '5', '-1', '"x"', 'null']);
+    return `[${Array.from({ length: this.below(5) }, id).join()}]`;
+  }
+
+  #prompt(): string {
+    const ids = (): string => this.#ids();
     const forms = [
       this.#text(),
       this.#text(),
@@ -138,7 +167,7 @@ export class RandomBodies {
       `[${ids()},${ids()}]`,
       this.value(),
     ];
-    return [`"prompt":${this.pick(forms)}`];
+    return this.pick(forms);
   }
 
   #chat(): readonly string[] {

@@ -193,10 +193,18 @@ pub mod index {
 }
 
 /// Routes by their number.
-pub const ROUTES: [&str; 4] = ["chat-completions", "completions", "passthrough", "local"];
+pub const ROUTES: [&str; 7] = [
+    "chat-completions",
+    "completions",
+    "passthrough",
+    "local",
+    "vllm-generate",
+    "sglang-generate",
+    "unread-prompt",
+];
 
 /// Reasons by their number.
-pub const NO_MATCH_REASONS: [&str; 12] = [
+pub const NO_MATCH_REASONS: [&str; 13] = [
     "no-tokenizer",
     "tokenizer-unproven",
     "block-size-unknown",
@@ -209,6 +217,7 @@ pub const NO_MATCH_REASONS: [&str; 12] = [
     "index-cold",
     "no-match",
     "policy-without-prefixes",
+    "prompt-not-read",
 ];
 
 /// One row of the error table (`errors.ts`); `kind` is `error.type` of the body.

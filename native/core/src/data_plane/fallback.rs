@@ -16,11 +16,14 @@ use super::shared::{Order, Target, count};
 use crate::layout::limits::ATTEMPTS_MAX;
 
 /// Fields JavaScript refuses (templates), cuts (transfer parameters), or must look into.
-const LEFT_TO_JAVASCRIPT: [&str; 5] = [
+const LEFT_TO_JAVASCRIPT: [&str; 8] = [
     "chat_template",
     "chat_template_kwargs",
     "kv_transfer_params",
     "ec_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
     "vllm_xargs",
 ];
 

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::completion::read_completion;
+use super::completion::{read_completion, read_generate, read_token_ids};
 use super::json_scan::{not_plain_utf8, push_cuts, refusal_of};
 use super::json_tape::{Kind, Plan, Tape};
 use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length, well_formed};
@@ -65,7 +65,13 @@ const MODEL_NAME_LENGTH_MAX: usize = 1024;
 const PRIORITY_MAX: f64 = 2_147_483_647.0;
 const XARGS: &str = "vllm_xargs";
 /// They let a client replace the prompt or point an engine at a foreign KV source.
-const STRIPPED: [&str; 2] = ["kv_transfer_params", "ec_transfer_params"];
+const STRIPPED: [&str; 5] = [
+    "kv_transfer_params",
+    "ec_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
+];
 /// Re-announces stored blocks, which breaks reference counts.
 const STRIPPED_XARGS: [&str; 1] = ["kv_cache_report_mode"];
 /// Fields that change the prompt in ways only the engine can know.
@@ -93,9 +99,10 @@ pub fn parse_request<'b>(
     tape: &mut Tape,
 ) -> Result<Request<'b>, Refusal> {
     forget_lone_surrogates();
-    let is_prompt = matches!(route, Route::ChatCompletions | Route::Completions);
-    if !is_prompt && !begins_as_object(bytes) {
-        return Ok(nothing());
+    if let Some(reason) = unread(route)
+        && !begins_as_object(bytes)
+    {
+        return Ok(nothing(reason));
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(not_plain_utf8(bytes));
@@ -106,7 +113,16 @@ pub fn parse_request<'b>(
     Body { text, tape }.read(route)
 }
 
-fn nothing() -> Request<'static> {
+/// Why the prompts of a route whose bodies need not be JSON are not matched.
+fn unread(route: Route) -> Option<NoMatch> {
+    match route {
+        Route::Passthrough => Some(NoMatch::NotAPrompt),
+        Route::UnreadPrompt => Some(NoMatch::PromptNotRead),
+        _ => None,
+    }
+}
+
+fn nothing(reason: NoMatch) -> Request<'static> {
     Request {
         model: Cow::Borrowed(""),
         model_offset: 0,
@@ -115,7 +131,7 @@ fn nothing() -> Request<'static> {
         priority: 0,
         cache_salt: Cow::Borrowed(""),
         cuts: Vec::new(),
-        prompt: Prompt::Nothing(NoMatch::NotAPrompt),
+        prompt: Prompt::Nothing(reason),
         media: ChatMedia::default(),
     }
 }
@@ -167,7 +183,10 @@ impl<'b> Body<'b, '_> {
             prompt: match route {
                 Route::ChatCompletions => self.chat(&mut media)?,
                 Route::Completions => read_completion(self)?,
+                Route::VllmGenerate => read_token_ids(self)?,
+                Route::SglangGenerate => read_generate(self)?,
                 Route::Passthrough => Prompt::Nothing(NoMatch::NotAPrompt),
+                Route::UnreadPrompt => Prompt::Nothing(NoMatch::PromptNotRead),
             },
             media,
         })
@@ -280,7 +299,7 @@ impl<'b> Body<'b, '_> {
         ENGINE_ONLY.iter().any(|name| self.has(name))
     }
 
-    fn array(&self, name: &str, value: Option<u32>) -> Result<u32, Refusal> {
+    pub fn array(&self, name: &str, value: Option<u32>) -> Result<u32, Refusal> {
         let array = value.filter(|at| self.kind(*at) == Kind::Array);
         array.ok_or_else(|| {
             let problem = format!("must be an array, got {}", self.kind_of(value));
@@ -301,7 +320,7 @@ impl<'b> Body<'b, '_> {
         self.member(name).filter(|at| self.kind(*at) != Kind::Null)
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.present(name).is_some()
     }
 

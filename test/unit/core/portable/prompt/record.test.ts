@@ -145,6 +145,7 @@ test('a request no worker could encode keeps its model', () => {
     tokenizer: null,
     proven: false,
     matched: true,
+    implied: false,
     blockSize: null,
     maxModelLen: null,
   };
