@@ -87,6 +87,7 @@ function tokenizerOf(id: string): (body: string) => Promise<Uint32Array> {
     tokenizer: { kind: 'configured', directory: TOKENIZER_DIRECTORY },
     proven: true,
     matched: true,
+    implied: false,
     blockSize: ENGINE_BLOCK,
     maxModelLen: null,
   };

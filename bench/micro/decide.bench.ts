@@ -95,6 +95,7 @@ function createPipeline(
   });
   return new RequestPipeline({
     decider: new Decider({
+      readsSubset: false,
       policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
       endpointCapacity: endpoints,
       fleet: registry,
@@ -156,6 +157,8 @@ function encoded(usable: readonly number[]): EncodedPrompt {
     noMatchReason: null,
     match: promptMatch(usable),
     patches: [],
+    media: [],
+    mediaLeftOut: 0,
     indexEpoch: 0,
     micros: { parse: 10, render: 20, tokenize: 30, hash: 4, match: 6 },
   };

@@ -55,6 +55,7 @@ const model: ModelDescriptor = {
   tokenizer: { kind: 'configured', directory },
   proven: true,
   matched: true,
+  implied: false,
   blockSize: 16,
   maxModelLen: null,
 };

@@ -64,6 +64,14 @@ export interface ModelSettings {
   readonly blockSize: number | null;
 }
 
+/** An adapter that engines load once a request names it. */
+export interface AdapterSettings {
+  /** Id of the base model. */
+  readonly parent: string;
+  /** Endpoints with all of these labels can load it. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 /** One plugin of a policy with its parameters as written. */
 export interface PluginSettings {
   readonly type: string;
@@ -99,6 +107,8 @@ export interface Configuration {
   /** At most one for each model. */
   readonly modelRewrites: readonly ModelRewriteSettings[];
   readonly models: Readonly<Record<string, ModelSettings>>;
+  /** By adapter id. */
+  readonly adapters: Readonly<Record<string, AdapterSettings>>;
   /** The built-in one, its profile called like it, or what is configured under `scheduling`. */
   readonly policy: PolicySettings;
   readonly scrape: {
@@ -132,7 +142,7 @@ export interface Configuration {
     readonly threads: number | null;
     readonly accept: 'shared' | 'least-loaded';
   };
-  readonly headers: { readonly decision: boolean };
+  readonly headers: { readonly decision: boolean; readonly endpointSubset: boolean };
   readonly log: { readonly level: LogLevel };
 }
 

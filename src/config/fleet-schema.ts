@@ -2,6 +2,9 @@
 // the events of those are that do not tell.
 
 import { z } from 'zod';
+import type { AdapterSettings } from './configuration.js';
+
+const ADAPTERS_MAX = 1000;
 
 /** `endpointsFile` as written. */
 export interface EndpointsFileEntry {
@@ -37,6 +40,30 @@ export const endpointsFile: z.ZodOptional<z.ZodType<EndpointsFileEntry>> = z
   })
   .optional()
   .describe('More model servers, from a file that something else writes.');
+
+/** `adapters`: by the id that requests name as model. */
+export const adapters: z.ZodDefault<z.ZodType<Readonly<Record<string, AdapterSettings>>>> = z
+  .record(
+    z.string().min(1).max(256),
+    z.strictObject({
+      parent: z
+        .string()
+        .min(1)
+        .max(256)
+        .describe('Base model of the adapter, as its engines list it.'),
+      labels: z
+        .record(z.string(), z.string())
+        .default({})
+        .describe('Endpoints of the base model with all of these labels can load it.'),
+    }),
+  )
+  .refine((value) => Object.keys(value).length <= ADAPTERS_MAX, {
+    error: `expected at most ${ADAPTERS_MAX} adapters`,
+  })
+  .default({})
+  .describe(
+    'LoRA adapters that engines load when a request names them, as vLLM does with a resolver plugin; adapters that engines list in `/v1/models` are found without it. An engine that cannot load one answers 404.',
+  );
 
 /** `events`. */
 export const events: z.ZodPrefault<z.ZodType<EventsEntry, object>> = z

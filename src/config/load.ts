@@ -151,6 +151,7 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     objectives: file.objectives,
     modelRewrites: modelRewrites(file, report),
     models: models(file, files, report),
+    adapters: adapters(file, report),
     policy: policy(file, report, mention),
     scrape: {
       intervalMs: scrape.interval,
@@ -268,6 +269,19 @@ function models(
     return [id, { tokenizer: found, blockSize: blockSize ?? null }] as const;
   });
   return Object.fromEntries(entries);
+}
+
+/** An adapter of an adapter could never be loaded, however it is spelt. */
+function adapters(
+  { adapters }: FileConfiguration,
+  report: (finding: Finding) => void,
+): Configuration['adapters'] {
+  for (const [id, { parent }] of Object.entries(adapters)) {
+    if (!Object.hasOwn(adapters, parent)) continue;
+    const text = `${parent} is an adapter itself; give its base model`;
+    report({ path: ['adapters', id, 'parent'], at: 'value', text });
+  }
+  return adapters;
 }
 
 function policy(

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { ENDPOINTS_MAX } from '#contracts/limits.js';
 import type {
+  AdapterSettings,
   LogLevel,
   ModelRewriteSettings,
   ObjectiveSettings,
@@ -13,6 +14,7 @@ import type {
 } from './configuration.js';
 import { LOG_LEVELS, POLICIES } from './configuration.js';
 import {
+  adapters,
   type EndpointsFileEntry,
   type EventsEntry,
   endpointsFile,
@@ -46,6 +48,7 @@ export interface FileConfiguration {
       { readonly tokenizer?: string | undefined; readonly blockSize?: number | undefined }
     >
   >;
+  readonly adapters: Readonly<Record<string, AdapterSettings>>;
   readonly policy?: PolicyName | undefined;
   readonly scheduling?:
     | {
@@ -79,7 +82,7 @@ export interface FileConfiguration {
     readonly threads?: number | undefined;
     readonly accept: 'shared' | 'least-loaded';
   };
-  readonly headers: { readonly decision: boolean };
+  readonly headers: { readonly decision: boolean; readonly endpointSubset: boolean };
   readonly log: { readonly level: LogLevel };
 }
 
@@ -242,6 +245,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
     )
     .default({})
     .describe('What is to be known about models, by id. Models are found without it.'),
+  adapters,
   policy: z
     .enum(POLICIES)
     .optional()
@@ -342,9 +346,15 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
   headers: z
     .strictObject({
       decision: z.boolean().default(true).describe('Whether answers carry `x-warmpath-*` headers.'),
+      endpointSubset: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Whether `x-gateway-destination-endpoint-subset` of a request, a list of `address:port`, restricts who may answer it. Only for a gateway in front that sets it itself: a client could pick out an engine.',
+        ),
     })
     .prefault({})
-    .describe('Response headers.'),
+    .describe('Headers of answers, and of requests that a gateway made.'),
   log: z
     .strictObject({
       level: z.enum(LOG_LEVELS).default('info').describe('Least severe level to write.'),

@@ -162,6 +162,8 @@ export interface ModelDescriptor {
   readonly proven: boolean;
   /** False where no plugin of the policy looks at prefixes: prompts are not even tokenised. */
   readonly matched: boolean;
+  /** Whether bodies that name no model mean this one: the base model of the only pool. */
+  readonly implied: boolean;
   /** Canonical block size of the pool, null until known. */
   readonly blockSize: number | null;
   readonly maxModelLen: number | null;

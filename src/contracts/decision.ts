@@ -16,6 +16,7 @@ export interface CandidateModel {
   readonly id: string;
   readonly parent: string | null;
   readonly maxModelLen: number | null;
+  readonly loaded: boolean;
 }
 
 /** One endpoint as it stood in a decision. */

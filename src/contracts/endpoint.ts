@@ -12,6 +12,8 @@ export interface ServedModel {
   readonly root: string | null;
   /** Longest context in tokens, when told. */
   readonly maxModelLen: number | null;
+  /** False for an adapter that the engine only loads once a request names it (`adapters`). */
+  readonly loaded: boolean;
   /** The entry of the engine's /v1/models as it came, for the merged list. */
   readonly raw: Readonly<Record<string, unknown>>;
 }

@@ -24,6 +24,8 @@ export const JSON_KEYS_MAX = 10_000;
 export const PROMPT_TOKENS_MAX = 1_048_576;
 /** Characters of a text that is tokenised: four per token; longer ones are routed by load. */
 export const PROMPT_CHARACTERS_MAX: number = 4 * PROMPT_TOKENS_MAX;
+/** Different images, audio and video of one prompt that have a key: engines take far fewer. */
+export const MEDIA_KEYS_MAX = 32;
 /** Bytes of one tokenizer's exact prefix cache in one prompt worker: about 100k chunks of 1 KiB. */
 export const PREFIX_STORE_BYTES: number = 64 * 1024 * 1024;
 /** Tokenizers a prompt worker holds at once, 50-130 MB each; the least recently used goes. */

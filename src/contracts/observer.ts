@@ -60,6 +60,8 @@ export interface RequestObserver {
   stage(stage: RequestStage, micros: number): void;
   /** `count` fields of a body were stripped (architecture §10). */
   stripped(count: number): void;
+  /** `count` images, audio and video of a prompt have no key, so no policy sees them. */
+  mediaLeftOut(count: number): void;
   /** A request was decided: the chosen endpoint's name, and why nothing was matched. */
   decided(chosen: string | null, noMatchReason: NoMatchReason | null): void;
   /** A scorer gave `count` scores outside [0, 1] or none at all. */

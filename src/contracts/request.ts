@@ -10,7 +10,18 @@ export interface RequestHandle {
 }
 
 /** What the router does with a path. The position is the route's number in shared memory. */
-export const ROUTES = ['chat-completions', 'completions', 'passthrough', 'local'] as const;
+export const ROUTES = [
+  'chat-completions',
+  'completions',
+  'passthrough',
+  'local',
+  /** vLLM's /inference/v1/generate: token ids. */
+  'vllm-generate',
+  /** SGLang's /generate: a text or token ids, and no model. */
+  'sglang-generate',
+  /** Prompts in a form that is not read: /v1/messages, /v1/responses. */
+  'unread-prompt',
+] as const;
 export type Route = (typeof ROUTES)[number];
 
 /** Lower-case header name and its value. */
@@ -57,6 +68,8 @@ export const NO_MATCH_REASONS = [
   'no-match',
   /** No plugin of the policy looks at prefixes. */
   'policy-without-prefixes',
+  /** The prompt is in a form that is not read here. */
+  'prompt-not-read',
 ] as const;
 export type NoMatchReason = (typeof NO_MATCH_REASONS)[number];
 
@@ -103,6 +116,10 @@ export interface EncodedPrompt {
   readonly match: PromptMatch;
   /** Fields stripped from the body (architecture §10). */
   readonly patches: readonly BodyPatch[];
+  /** Keys of the prompt's images, audio and video, without repetition, at most MEDIA_KEYS_MAX. */
+  readonly media: readonly string[];
+  /** Images, audio and video that have no key: beyond the limit, or of an unknown form. */
+  readonly mediaLeftOut: number;
   readonly indexEpoch: number;
   readonly micros: EncodeMicros;
 }

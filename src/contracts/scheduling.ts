@@ -92,6 +92,8 @@ export interface SchedulingContext {
   /** Keys of the prompt's images, audio and video, without repetition. */
   readonly media: readonly string[];
   readonly signals: RequestSignals;
+  /** Endpoints that a gateway in front restricts it to; null for none. The others are left out. */
+  readonly subset: CandidateSet | null;
   readonly fleet: FleetSnapshot;
   readonly nowMs: number;
 }

@@ -54,7 +54,11 @@ export const RECORD = {
    * writes into bytes that have become another request's.
    */
   writing: 122,
-  headWords: 128,
+  /** Keys of images, audio and video, two words each, and how many items have none. */
+  mediaCount: 123,
+  mediaLeftOut: 124,
+  media: 128,
+  headWords: 192,
 } as const;
 export const RECORD_PATCHES_MAX = 8;
 export const RECORD_DETAIL_BYTES_MAX = 256;

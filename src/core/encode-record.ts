@@ -124,6 +124,8 @@ export class RecordReader {
       noMatchReason: reason === 0 ? null : (NO_MATCH_REASONS[reason - 1] ?? null),
       match: this.matchViews(handle.slot),
       patches: this.#readPatches(at),
+      media: this.#readMedia(at),
+      mediaLeftOut: this.#word(at + RECORD.mediaLeftOut),
       indexEpoch: this.#word(at + RECORD.indexEpoch) >>> 0,
       micros: {
         parse: this.#word(at + RECORD.parseMicros),
@@ -159,6 +161,15 @@ export class RecordReader {
     };
   }
 
+  #readMedia(at: number): EncodedPrompt['media'] {
+    const count = this.#word(at + RECORD.mediaCount);
+    if (count === 0) return NO_MEDIA;
+    return Array.from({ length: count }, (_, item) => {
+      const word = at + RECORD.media + 2 * item;
+      return hexadecimal(this.#word(word + 1)) + hexadecimal(this.#word(word));
+    });
+  }
+
   #readPatches(at: number): EncodedPrompt['patches'] {
     return Array.from({ length: this.#word(at + RECORD.patchCount) }, (_, patch) => ({
       offset: this.#word(at + RECORD.patches + 2 * patch),
@@ -166,6 +177,12 @@ export class RecordReader {
       text: '',
     }));
   }
+}
+
+const NO_MEDIA: readonly string[] = [];
+
+function hexadecimal(word: number): string {
+  return (word >>> 0).toString(16).padStart(8, '0');
 }
 
 /** A model's name from its JSON string; empty for what is no string (the request was refused). */

@@ -123,6 +123,7 @@ export function parseModels(body: string, url: string): readonly ServedModel[] {
       parent: text(raw['parent']),
       root: text(raw['root']),
       maxModelLen: positiveInteger(raw['max_model_len']),
+      loaded: true,
       raw,
     }));
 }

@@ -8,9 +8,11 @@ import type { Logger } from '#contracts/logger.js';
 import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
 import type { EngineClient } from '#contracts/transport.js';
+import { type LoadableAdapters, runsUnlisted, withLoadable } from './adapters.js';
 import { type ConfiguredAddress, endpointName } from './addresses.js';
 import type { DiscoveredEngine } from './discover.js';
 import { FleetHealth, type HealthDetail } from './health.js';
+import type { EngineMetrics } from './metrics-text.js';
 import {
   canonicalBlockSize,
   type FleetModel,
@@ -50,6 +52,8 @@ export interface FleetManagerOptions {
   readonly listener: FleetListener;
   /** Configured block size of a pool, null to derive it from the publishers. */
   readonly configuredBlockSize: (pool: string) => number | null;
+  /** Adapters that engines load by name. */
+  readonly adapters: LoadableAdapters;
 }
 
 /** One pool for /status. */
@@ -58,6 +62,8 @@ export interface PoolSummary {
   readonly blockSize: number | null;
   readonly endpoints: number;
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 export class FleetManager {
   readonly registry: FleetRegistry;
@@ -198,15 +204,14 @@ export class FleetManager {
     return {
       discovered: (address, engine) => this.#discovered(address, engine),
       discoveryFailed: (address, error) => this.#discoveryFailed(address, error),
-      scraped: (address, metrics) =>
-        this.registry.recordLoad(address.url, metrics, this.#options.clock.nowMs()),
+      scraped: (address, metrics) => this.#scraped(address, metrics),
       probed: (address, result) => this.#health.probed(address.url, result),
       restarted: (address) => this.#restarted(address),
     };
   }
 
   #discovered(address: ConfiguredAddress, engine: DiscoveredEngine): void {
-    const changed = this.#replace(address, draftsOf(address, engine));
+    const changed = this.#replace(address, draftsOf(address, engine, this.#options.adapters));
     if (changed || this.#problems.has(address.url)) {
       const { version, notes } = engine;
       const models = engine.models.map((model) => model.id);
@@ -217,6 +222,16 @@ export class FleetManager {
     }
     this.#problems.delete(address.url);
     if (changed) this.#changed();
+  }
+
+  #scraped({ url }: ConfiguredAddress, metrics: EngineMetrics): void {
+    this.registry.recordLoad(url, metrics, this.#options.clock.nowMs());
+    const [slot] = this.registry.slotsOf(url);
+    const models = slot === undefined ? [] : (this.registry.state(slot)?.endpoint.models ?? []);
+    // It has loaded an adapter: its own list is the truth from now on.
+    if (runsUnlisted(models, metrics.adapters?.running ?? NO_NAMES)) {
+      this.#addresses.get(url)?.monitor.rediscover();
+    }
   }
 
   #discoveryFailed(address: ConfiguredAddress, error: unknown): void {
@@ -357,13 +372,18 @@ function placeholder(address: ConfiguredAddress): EndpointDraft {
   };
 }
 
-function draftsOf(address: ConfiguredAddress, engine: DiscoveredEngine): readonly EndpointDraft[] {
+function draftsOf(
+  address: ConfiguredAddress,
+  engine: DiscoveredEngine,
+  adapters: LoadableAdapters,
+): readonly EndpointDraft[] {
+  const models = withLoadable(engine.models, address.labels, adapters);
   return engine.ranks.map((rank) => ({
     ...placeholder(address),
     name: endpointName(address.url, rank.dpRank),
     dpRank: rank.dpRank,
     engine: engine.engine,
-    models: engine.models,
+    models,
     blockSize: rank.blockSize,
     gpuBlocks: rank.gpuBlocks,
     events: rank.events,

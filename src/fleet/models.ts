@@ -92,15 +92,16 @@ export function updateModels(
 /** The body of the fleet's `GET /v1/models`: every id once, adapters after their parents. */
 export function mergedModelList(endpoints: readonly Endpoint[]): string {
   const merged = new Map<string, Record<string, unknown>>();
-  for (const endpoint of endpoints) {
-    for (const model of endpoint.models) {
-      const known = merged.get(model.id);
-      if (known === undefined) {
-        merged.set(model.id, { ...model.raw, id: model.id, parent: model.parent });
-      } else {
-        const length = shorter(known['max_model_len'], model.maxModelLen);
-        if (length !== null) known['max_model_len'] = length;
-      }
+  const models = endpoints.flatMap((endpoint) => endpoint.models);
+  // An engine that has loaded an adapter knows more of it than one that could.
+  const known = models.filter(({ loaded }) => loaded);
+  for (const model of [...known, ...models.filter(({ loaded }) => !loaded)]) {
+    const entry = merged.get(model.id);
+    if (entry === undefined) {
+      merged.set(model.id, { ...model.raw, id: model.id, parent: model.parent });
+    } else {
+      const length = shorter(entry['max_model_len'], model.maxModelLen);
+      if (length !== null) entry['max_model_len'] = length;
     }
   }
   const data = [...merged.values()].sort(

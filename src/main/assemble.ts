@@ -205,6 +205,7 @@ function createDecider(input: AssemblyInput): Decider {
     }),
     priorities: new RequestPriorities(configuration.objectives, { observer: metrics, logger }),
     endpointCapacity,
+    readsSubset: configuration.headers.endpointSubset,
     fleet: fleet.registry,
     clock: processClock,
   });

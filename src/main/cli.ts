@@ -159,6 +159,8 @@ function explainingCommands(program: Command, finish: (exitCode: number) => void
       new Option('--route <route>', 'what the body is for (default: as its fields say)').choices([
         'chat-completions',
         'completions',
+        'vllm-generate',
+        'sglang-generate',
       ]),
     )
     .option('--json', 'the answer as JSON')
@@ -185,7 +187,9 @@ function engineSimCommand(command: Command, finish: (exitCode: number) => void):
     .option('--host <address>', 'address to listen on (default 127.0.0.1)')
     .option('--port <port>', 'HTTP port of the first engine (default: a free one)')
     .option('--model <id>', 'model id (default Qwen/Qwen2.5-7B-Instruct)')
-    .option('--lora <name>', 'LoRA adapter on offer; repeatable', collect, [])
+    .option('--lora <name>', 'LoRA adapter that is loaded; repeatable', collect, [])
+    .option('--resolvable-lora <name>', 'one loaded when it is named; repeatable', collect, [])
+    .option('--max-loras <count>', 'adapters running at once per rank (default: all)')
     .option('--tokenizer <folder>', 'folder with tokenizer.json (default Qwen2.5)')
     .option('--block-size <tokens>', 'tokens per KV block (default 16)')
     .option('--gpu-blocks <count>', 'KV blocks per rank')

@@ -68,6 +68,7 @@ export class ComposedRouter {
         probeIntervalMs: configuration.probe.intervalMs,
       },
       listener: this.#relay,
+      adapters: configuration.adapters,
       configuredBlockSize: (pool) => configuration.models[pool]?.blockSize ?? null,
     });
     this.#endpointsWatch = new EndpointsWatch({

@@ -122,7 +122,8 @@ export class ModelCoordinator {
   }
 
   #send(): void {
-    const descriptors = this.#models.map((model) => this.#describe(model));
+    const implied = impliedModel(this.#models);
+    const descriptors = this.#models.map((model) => this.#describe(model, implied));
     const text = JSON.stringify(descriptors);
     if (text === this.#sent || this.#stopped) return;
     this.#sent = text;
@@ -157,7 +158,7 @@ export class ModelCoordinator {
     this.#matched = new Set(matched.map(({ id }) => id));
   }
 
-  #describe(model: FleetModel): ModelDescriptor {
+  #describe(model: FleetModel, implied: FleetModel | null): ModelDescriptor {
     const status = this.#pools.get(model.pool);
     const trusted = ['proven', 'unverified', 'not-needed'].includes(status?.proof ?? '');
     return {
@@ -168,6 +169,7 @@ export class ModelCoordinator {
       tokenizer: status?.source ?? null,
       proven: trusted,
       matched: this.#options.matchesPrompts,
+      implied: model === implied,
       blockSize: this.#blockSizes.get(model.pool) ?? null,
       maxModelLen: model.maxModelLen,
     };
@@ -230,6 +232,14 @@ export class ModelCoordinator {
     }
     return [...engines.values()];
   }
+}
+
+/** The model of a body that names none: the base model, where only one pool is served. */
+function impliedModel(models: readonly FleetModel[]): FleetModel | null {
+  const served = models.filter(({ slots }) => slots.length > 0);
+  const [first] = served.filter(({ adapter }) => adapter === '');
+  const same = served.every(({ pool }) => pool === first?.pool);
+  return same && first !== undefined ? first : null;
 }
 
 function statusOf(proof: Proof, source: TokenizerSource | null): TokenizerStatus {

@@ -10,7 +10,12 @@ import { isRefusal, scanJson } from '#core/portable/prompt/json-scan.js';
 import { rankingOf } from '#request/ranking.js';
 import type { PromptScorer, Scored } from '#request/score-prompt.js';
 
-const ROUTES: readonly Route[] = ['chat-completions', 'completions'];
+const ROUTES: readonly Route[] = [
+  'chat-completions',
+  'completions',
+  'vllm-generate',
+  'sglang-generate',
+];
 
 /** Scores the request's body; `query` is that of its URL. */
 export async function answerScore(
@@ -21,7 +26,7 @@ export async function answerScore(
   const named = new URLSearchParams(query).get('route');
   const route = ROUTES.find((known) => known === named) ?? null;
   if (named !== null && route === null) {
-    const text = `\`route\` is ${ROUTES.join(' or ')}`;
+    const text = `\`route\` is ${ROUTES.join(', ')}`;
     return scoreAnswer(refusal(new RouterError('invalid_body', text, { param: 'route' })));
   }
   const encoding = request.headers['content-encoding'] ?? 'identity';
@@ -49,7 +54,10 @@ export function routeOfBody(body: Uint8Array): Route {
   const scan = scanJson(body);
   if (isRefusal(scan)) return 'chat-completions';
   const has = (name: string): boolean => scan.members.some((member) => member.name === name);
-  return has('prompt') && !has('messages') ? 'completions' : 'chat-completions';
+  if (has('messages')) return 'chat-completions';
+  if (has('prompt')) return 'completions';
+  if (has('token_ids')) return 'vllm-generate';
+  return has('input_ids') || has('text') ? 'sglang-generate' : 'chat-completions';
 }
 
 function refusal(error: RouterError): Scored {

@@ -129,6 +129,12 @@ export const METRICS = [
   },
   {
     kind: 'counter',
+    name: 'media_left_out_total',
+    labels: [],
+    help: 'Images, audio and video of prompts that have no key: too many, or of an unknown form.',
+  },
+  {
+    kind: 'counter',
     name: 'scorer_violations_total',
     labels: ['scorer'],
     help: 'Scores outside 0…1 or missing, by scorer.',

@@ -93,6 +93,10 @@ export class RouterMetrics implements RequestObserver {
     this.counter('stripped_fields_total').inc(count);
   }
 
+  mediaLeftOut(count: number): void {
+    this.counter('media_left_out_total').inc(count);
+  }
+
   decided(chosen: string | null, noMatchReason: NoMatchReason | null): void {
     if (chosen !== null) this.#decisions.inc(1, chosen);
     if (noMatchReason !== null) this.#unmatched.inc(1, noMatchReason);

@@ -10,8 +10,8 @@ import { noParameters } from './no-parameters.js';
 export const mmEmbeddingsCacheScorer: ScorerDefinition = defineScorer({
   type: 'mm-embeddings-cache-scorer',
   summary:
-    "Share of the prompt's media that the endpoint was sent recently; 0 without media, and for every " +
-    'prompt while encoding does not tell of media.',
+    "Share of a chat's images, audio and video that the endpoint was sent recently, by `uuid`, URL " +
+    'or data; 0 without any.',
   parameters: noParameters,
   consumes: ['media'],
   create: (_parameters, host) => {

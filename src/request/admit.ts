@@ -1,6 +1,6 @@
 // First stage: decides from method and path alone what a request is. Paths are compared exactly
 // and undecoded, so no spelling of a path (`..`, `%2e`, `//`, `\`) reaches an engine route that
-// was not meant; what is not in the table or below /v1/ in plain segments does not exist.
+// was not meant; what is not in the tables or below /v1/ in plain segments does not exist.
 
 import { RouterError } from '#contracts/errors.js';
 import type { HeaderPair, RequestHead, Route } from '#contracts/request.js';
@@ -27,6 +27,10 @@ export type Admission =
 const PROMPT_ROUTES: Readonly<Record<string, Route>> = {
   '/v1/chat/completions': 'chat-completions',
   '/v1/completions': 'completions',
+  '/inference/v1/generate': 'vllm-generate',
+  '/generate': 'sglang-generate',
+  '/v1/messages': 'unread-prompt',
+  '/v1/responses': 'unread-prompt',
 };
 const LOCAL_METHODS: readonly string[] = ['GET', 'HEAD'];
 const PASSTHROUGH_METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];

@@ -9,6 +9,7 @@ import type { Policy } from '#contracts/plugin.js';
 import type { EncodedPrompt } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { PlannedTarget } from './active-request.js';
+import { endpointSubset, SUBSET_HEADER } from './endpoint-subset.js';
 import { planTargets } from './forward.js';
 import type { KeptHeaders } from './kept-headers.js';
 import { keptHeaders } from './kept-headers.js';
@@ -18,9 +19,6 @@ import type { RequestPriorities } from './objective.js';
 import type { PolicyCycle } from './policy-cycle.js';
 import { clearSignals, policyCycle, scheduleByPolicy } from './policy-cycle.js';
 import type { ScheduleCycle, ScheduleOutcome } from './schedule.js';
-
-/** Encoding does not tell of images, audio and video yet. */
-const NO_MEDIA: readonly string[] = [];
 
 /** What of a request's head goes into its decision. */
 export interface DecidedHead {
@@ -47,6 +45,7 @@ export class Decider {
   readonly #policy: PolicyCycle;
   readonly #keptHeaders: KeptHeaders;
   readonly #priorities: RequestPriorities;
+  readonly #readsSubset: boolean;
   readonly #fleet: Fleet;
   readonly #clock: Clock;
   #directory: ModelDirectory;
@@ -56,12 +55,15 @@ export class Decider {
     readonly priorities: RequestPriorities;
     /** Length of every per-slot array. */
     readonly endpointCapacity: number;
+    /** Whether requests may say in a header who may answer. */
+    readonly readsSubset: boolean;
     readonly fleet: Fleet;
     readonly clock: Clock;
   }) {
     this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#keptHeaders = keptHeaders(options.policy);
     this.#priorities = options.priorities;
+    this.#readsSubset = options.readsSubset;
     this.#fleet = options.fleet;
     this.#clock = options.clock;
     this.#directory = modelDirectory(options.fleet.snapshot());
@@ -103,7 +105,7 @@ export class Decider {
       cycle,
       keptHeaders: this.#keptHeaders,
       targets: planTargets(cycle, context),
-      refusal: refusalOf(outcome, model),
+      refusal: refusalOf(outcome, model, context),
     };
   }
 
@@ -114,6 +116,8 @@ export class Decider {
     nowMs: number,
   ): SchedulingContext {
     const matched = encoded.noMatchReason === null;
+    const fleet = this.#directory.snapshot;
+    const named = this.#readsSubset ? head.headers[SUBSET_HEADER] : undefined;
     return {
       requestId: head.requestId,
       model: model.id,
@@ -126,19 +130,25 @@ export class Decider {
       blockSize: encoded.blockSize,
       match: matched ? encoded.match : null,
       noMatchReason: encoded.noMatchReason,
-      media: NO_MEDIA,
+      media: encoded.media,
       signals: clearSignals(this.#policy),
-      fleet: this.#directory.snapshot,
+      subset: endpointSubset(named, fleet),
+      fleet,
       nowMs,
     };
   }
 }
 
-function refusalOf(outcome: ScheduleOutcome, model: ResolvedModel): RouterError | null {
+function refusalOf(
+  outcome: ScheduleOutcome,
+  model: ResolvedModel,
+  { subset }: SchedulingContext,
+): RouterError | null {
   if (outcome === 'picked') return null;
   if (outcome === 'overloaded') {
     return new RouterError('overloaded', 'the policy left no endpoint that may take it now');
   }
-  const text = `no endpoint serving \`${model.id || model.pool}\` is healthy`;
+  const among = subset === null ? '' : ` of those named in ${SUBSET_HEADER}`;
+  const text = `no endpoint${among} serving \`${model.id || model.pool}\` is healthy`;
   return new RouterError('no_endpoints', text);
 }

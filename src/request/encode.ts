@@ -91,7 +91,7 @@ export class EncodeGate {
 
 /** A body the encoder can look into; passed-through uploads and bodiless requests have none. */
 function hasPrompt(head: RequestHead, route: Route): boolean {
-  if (route !== 'passthrough') return true;
+  if (route !== 'passthrough' && route !== 'unread-prompt') return true;
   const contentType = head.headers['content-type'];
   return head.bodyBytes > 0 && (contentType === undefined || /\bjson\b/i.test(contentType));
 }
@@ -119,6 +119,8 @@ export function withoutPrompt(noMatchReason: NoMatchReason): EncodedPrompt {
       tierBlocks: NOTHING,
     },
     patches: [],
+    media: [],
+    mediaLeftOut: 0,
     indexEpoch: 0,
     micros: { parse: 0, render: 0, tokenize: 0, hash: 0, match: 0 },
   };

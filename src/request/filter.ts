@@ -2,21 +2,23 @@
 // first and cannot be configured away; then the profile's filters, in order. Who was left out by
 // what is kept as a small number per slot for the explanation.
 
-import type { FleetSnapshot } from '#contracts/endpoint.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
 
+/** Reason of those that the request's gateway did not name. */
+export const ENDPOINT_SUBSET = 'endpoint-subset';
+
 /** Reasons that are not plugins; number n − BUILTINS.length is the profile's filter of that index. */
-const BUILTINS = [null, 'other-model', 'unhealthy', 'draining'] as const;
+const BUILTINS = [null, 'other-model', 'unhealthy', 'draining', ENDPOINT_SUBSET] as const;
 
 /** Name of an exclusion as it is shown to people; null for a candidate. */
 export function exclusionName(exclusion: number, profile: Profile): string | null {
   return BUILTINS[exclusion] ?? profile.filters[exclusion - BUILTINS.length]?.type ?? null;
 }
 
-/** Fills `eligible` with the healthy endpoints that serve the model and take new requests. */
+/** Fills `eligible` with the healthy endpoints that serve the model and may take the request. */
 export function excludeUnusable(
-  fleet: FleetSnapshot,
+  { fleet, subset }: Pick<SchedulingContext, 'fleet' | 'subset'>,
   serving: CandidateSet,
   eligible: CandidateSet,
   excludedBy: Uint8Array,
@@ -29,6 +31,7 @@ export function excludeUnusable(
     if (!serving.has(slot)) excludedBy[slot] = 1;
     else if (!state.healthy) excludedBy[slot] = 2;
     else if (state.draining) excludedBy[slot] = 3;
+    else if (subset?.has(slot) === false) excludedBy[slot] = 4;
     else eligible.add(slot);
   }
 }

@@ -148,7 +148,12 @@ function candidate(
     dpRank: endpoint.dpRank,
     engine: endpoint.engine,
     labels: endpoint.labels,
-    models: endpoint.models.map(({ id, parent, maxModelLen }) => ({ id, parent, maxModelLen })),
+    models: endpoint.models.map(({ id, parent, maxModelLen, loaded }) => ({
+      id,
+      parent,
+      maxModelLen,
+      loaded,
+    })),
     blockSize: endpoint.blockSize,
     gpuBlocks: endpoint.gpuBlocks,
     healthy: at(COLUMN.healthy) === 1,

@@ -220,6 +220,7 @@ export class RequestPipeline implements DataPlaneHandler {
       if (micros[stage] > 0) observer.stage(stage, micros[stage]);
     }
     if (encoded.patches.length > 0) observer.stripped(encoded.patches.length);
+    if (encoded.mediaLeftOut > 0) observer.mediaLeftOut(encoded.mediaLeftOut);
   }
 
   #countCycle(request: ActiveRequest, cycle: ScheduleCycle): void {

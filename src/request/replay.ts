@@ -7,6 +7,7 @@ import type { EndpointState, FleetSnapshot } from '#contracts/endpoint.js';
 import type { PromptMatch } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { CandidateSet, requestSignals } from '#contracts/scheduling.js';
+import { ENDPOINT_SUBSET } from './filter.js';
 
 /** What `scheduleByPolicy` decides from. */
 export interface ReplayedContext {
@@ -43,10 +44,21 @@ export function contextOf(decision: Decision): ReplayedContext {
     noMatchReason,
     media: decision.media,
     signals: requestSignals(),
+    subset: subsetOf(candidates, slots),
     fleet: fleetOf(decision, slots),
     nowMs: decision.nowMs,
   };
   return { context, serving };
+}
+
+/** Who was left out for another reason is left out again, whether the gateway named it or not. */
+function subsetOf(candidates: readonly DecisionCandidate[], slots: number): CandidateSet | null {
+  if (!candidates.some(({ excludedBy }) => excludedBy === ENDPOINT_SUBSET)) return null;
+  const subset = new CandidateSet(slots);
+  for (const { slot, excludedBy } of candidates) {
+    if (excludedBy !== ENDPOINT_SUBSET) subset.add(slot);
+  }
+  return subset;
 }
 
 /** The reason as contexts carry it: an empty match is one that took place. */

@@ -80,7 +80,7 @@ export function schedule(
   cycle.board.violations.fill(0);
   forgetTimes(cycle);
   const begunAtMs = context.nowMs;
-  excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
+  excludeUnusable(context, serving, cycle.eligible, cycle.excludedBy);
   if (cycle.eligible.next(0) < 0) return 'no-endpoints';
   try {
     return runProfile(cycle, context, nowMs, begunAtMs);
@@ -99,7 +99,7 @@ export function scheduleWithout(
   cycle.failure = error ?? new Error('a plugin threw nothing');
   forgetPolicy(cycle);
   forgetTimes(cycle);
-  excludeUnusable(context.fleet, serving, cycle.eligible, cycle.excludedBy);
+  excludeUnusable(context, serving, cycle.eligible, cycle.excludedBy);
   cycle.candidates.copyFrom(cycle.eligible);
   cycle.pickedCount = pickFewestInFlight(context, cycle.eligible, cycle.picked);
   return cycle.pickedCount === 0 ? 'no-endpoints' : 'picked';

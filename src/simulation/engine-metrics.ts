@@ -79,7 +79,7 @@ export class EngineMetrics {
     this.#renderModels(lines, ranks);
     this.#renderCounters(lines);
     this.#renderFirstToken(lines);
-    if (this.#settings.loras.length > 0) this.#renderAdapters(lines, ranks);
+    if (this.#settings.lorasMax > 0) this.#renderAdapters(lines, ranks);
     return `${lines.join('\n')}\n`;
   }
 
@@ -145,7 +145,7 @@ export class EngineMetrics {
     const names = (pick: 'running' | 'waiting'): string =>
       [...new Set(ranks.flatMap(({ model }) => model.adapters()[pick]))].join(',');
     const labels =
-      `{max_lora="${this.#settings.loras.length}",running_lora_adapters="${names('running')}",` +
+      `{max_lora="${this.#settings.lorasMax}",running_lora_adapters="${names('running')}",` +
       `waiting_lora_adapters="${names('waiting')}"}`;
     family(lines, 'vllm:lora_requests_info', 'gauge', [
       [labels, this.#settings.unixTimeMs() / 1000],

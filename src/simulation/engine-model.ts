@@ -24,6 +24,8 @@ export interface EngineModelOptions extends ChainSettings {
   readonly batchedTokensMax: number;
   /** Requests in one step (`max_num_seqs`). */
   readonly runningMax: number;
+  /** Adapters in one step (`max_loras`). */
+  readonly lorasMax: number;
   readonly coefficients: StepCoefficients;
   readonly seed: number;
   /** Ids that generated tokens are taken from, not empty. */
@@ -210,11 +212,12 @@ export class EngineModel {
     return true;
   }
 
-  /** First come, first served, until something does not fit. */
+  /** First come, first served, until something does not fit; who waits for an adapter is passed. */
   #admit(budget: { tokens: number }, work: StepWork): void {
     const { blockSize, runningMax } = this.options;
     while (budget.tokens > 0 && this.#running.length < runningMax) {
-      const sequence = this.#waiting[0];
+      const position = this.#waiting.findIndex((waiting) => this.#hasAdapterRoom(waiting));
+      const sequence = this.#waiting[position];
       if (sequence === undefined) return;
       extendChain(sequence.chain, sequence.tokenIds, sequence.identity, this.options);
       const limit = reusableBlocks(sequence.tokenIds.length, blockSize);
@@ -228,11 +231,17 @@ export class EngineModel {
       sequence.blocks = hits;
       sequence.computed = reused;
       sequence.committed = hits.length;
-      this.#waiting.shift();
+      this.#waiting.splice(position, 1);
       this.#running.push(sequence);
       this.#countLookup(sequence, reused);
       this.#schedule(sequence, tokens, budget, work);
     }
+  }
+
+  #hasAdapterRoom({ identity: { lora } }: Sequence): boolean {
+    if (lora === null) return true;
+    const { running } = this.adapters();
+    return running.includes(lora.name) || running.length < this.options.lorasMax;
   }
 
   /** Counts a lookup once per request: a re-admission after preemption is not a client's hit. */

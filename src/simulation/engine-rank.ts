@@ -58,6 +58,7 @@ export async function startRank(
     gpuBlocks: settings.gpuBlocks,
     batchedTokensMax: settings.batchedTokensMax,
     runningMax: settings.runningMax,
+    lorasMax: settings.lorasMax,
     coefficients: settings.coefficients,
     seed: settings.seed,
     outputVocabulary: tokenizer.outputVocabulary,

@@ -51,6 +51,7 @@ export class EngineServer {
       maxModelLen: settings.maxModelLen,
       createdSeconds: Math.floor(settings.unixTimeMs() / 1000),
       loras: settings.loras,
+      resolvable: settings.resolvableLoras,
     });
     this.#port = settings.port === 0 ? 0 : settings.port + position;
     this.#addresses = initialAddresses(settings, position);

@@ -9,7 +9,8 @@ export class ServedModels {
   readonly #root: string;
   readonly #maxModelLen: number;
   readonly #createdSeconds: number;
-  readonly #adapters: ReadonlyMap<string, LoraAdapter>;
+  readonly #adapters = new Map<string, LoraAdapter>();
+  readonly #resolvable: ReadonlySet<string>;
 
   constructor(options: {
     readonly baseId: string;
@@ -17,17 +18,15 @@ export class ServedModels {
     readonly maxModelLen: number;
     readonly createdSeconds: number;
     readonly loras: readonly string[];
+    /** Adapters that a request loads by naming them. */
+    readonly resolvable: readonly string[];
   }) {
     this.baseId = options.baseId;
     this.#root = options.root;
     this.#maxModelLen = options.maxModelLen;
     this.#createdSeconds = options.createdSeconds;
-    this.#adapters = new Map(
-      options.loras.map((name, position) => [
-        name,
-        { name, id: position + 1, path: `/adapters/${name}` },
-      ]),
-    );
+    this.#resolvable = new Set(options.resolvable);
+    for (const name of options.loras) this.#load(name);
   }
 
   get adapterNames(): readonly string[] {
@@ -37,8 +36,10 @@ export class ServedModels {
   /** The adapter that `model` names, null for the base model (also when absent). Else a 404. */
   resolve(model: unknown): LoraAdapter | null {
     if (model === undefined || model === null || model === this.baseId) return null;
-    const adapter = this.#adapters.get(String(model));
+    const name = String(model);
+    const adapter = this.#adapters.get(name);
     if (adapter !== undefined) return adapter;
+    if (this.#resolvable.has(name)) return this.#load(name);
     const aliases = [this.baseId, ...this.#adapters.keys()].join(', ');
     throw new ApiError(404, `The model \`${model}\` does not exist. Valid aliases: ${aliases}.`, {
       type: 'NotFoundError',
@@ -53,6 +54,12 @@ export class ServedModels {
       this.#entry(name, path, this.baseId),
     );
     return { object: 'list', data: [base, ...adapters] };
+  }
+
+  #load(name: string): LoraAdapter {
+    const adapter = { name, id: this.#adapters.size + 1, path: `/adapters/${name}` };
+    this.#adapters.set(name, adapter);
+    return adapter;
   }
 
   #entry(id: string, root: string, parent: string | null): unknown {

@@ -48,8 +48,12 @@ export interface EngineSimOptions {
   readonly batchedTokensMax?: number;
   /** `max_num_seqs`. Default 256. */
   readonly runningMax?: number;
-  /** Names of LoRA adapters on offer. */
+  /** Names of LoRA adapters that are loaded from the start. */
   readonly loras?: readonly string[];
+  /** Names of those that are loaded when a request names them, as by a resolver plugin. */
+  readonly resolvableLoras?: readonly string[];
+  /** Adapters that can run at once (`max_loras`); 0 for none. Default: as many as there are. */
+  readonly lorasMax?: number;
   /** Context length in tokens. Default 32,768, or what the cache holds if that is less. */
   readonly maxModelLen?: number;
   /** Key that `/v1` routes demand as bearer token. */
@@ -101,6 +105,9 @@ export function resolveSettings(
     batchedTokensMax: options.batchedTokensMax ?? 8192,
     runningMax: options.runningMax ?? 256,
     loras: options.loras ?? [],
+    resolvableLoras: options.resolvableLoras ?? [],
+    lorasMax:
+      options.lorasMax ?? (options.loras?.length ?? 0) + (options.resolvableLoras?.length ?? 0),
     maxModelLen: options.maxModelLen ?? Math.min(DEFAULT_CONTEXT_TOKENS, cacheTokens),
     apiKey: options.apiKey ?? null,
     tokenizerDirectory: options.tokenizerDirectory ?? tokenizerDirectory,
@@ -112,6 +119,7 @@ export function resolveSettings(
 }
 
 function checkSettings(settings: EngineSimSettings, cacheTokens: number): void {
+  const hasLoras = settings.loras.length + settings.resolvableLoras.length > 0;
   const whole: readonly (readonly [keyof EngineSimSettings, number, number])[] = [
     ['replicas', 1, 256],
     ['port', 0, 65_535],
@@ -122,6 +130,7 @@ function checkSettings(settings: EngineSimSettings, cacheTokens: number): void {
     ['dataParallelRanks', 1, 64],
     ['batchedTokensMax', 1, 1_048_576],
     ['runningMax', 1, 65_536],
+    ['lorasMax', hasLoras ? 1 : 0, 65_536],
     ['maxModelLen', 2, 16_777_216],
   ];
   for (const [name, least, most] of whole) {

@@ -93,6 +93,7 @@ test('native: chats are rendered as by Jinja2', { skip: nativeSkip }, async () =
         tokenizer: { kind: 'configured', directory: directories[index] ?? '' },
         proven: true,
         matched: true,
+        implied: false,
         blockSize: 16,
         maxModelLen: null,
       }),

@@ -147,6 +147,8 @@ export function relaySuite(name: string, make: MakePlane, skip: string | false =
       'x-request-id': 'not valid!',
       'X-Gateway-Destination-Endpoint': '10.0.0.1:22',
       'x-gateway-destination-endpoint-subset': 'x',
+      'x-gateway-destination-endpoint-subset-more': 'x',
+      'x-gateway-destination-endpoint-served': 'x',
       x_gateway_destination_endpoint: 'y',
       'X-Data-Parallel-Rank': '7',
       'x-llm-d-slo-ttft-ms': '1',
@@ -194,6 +196,7 @@ export function relaySuite(name: string, make: MakePlane, skip: string | false =
       'x-llm-d-inference-objective': 'batch',
       'x-gateway-inference-objective': 'old',
       'x-gateway-model-name-rewrite': 'canary',
+      'x-gateway-destination-endpoint-subset': 'x',
       session_id: 'codex',
     });
     await rig.stop();

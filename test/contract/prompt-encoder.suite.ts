@@ -11,7 +11,7 @@ import type {
   RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
-import { ENCODE_BATCH_MAX } from '#contracts/limits.js';
+import { ENCODE_BATCH_MAX, MEDIA_KEYS_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
 import { createBlockIndex } from '#core/index-memory.js';
@@ -111,6 +111,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
       tokenizer: { kind: 'configured', directory },
       proven: true,
       matched: true,
+      implied: false,
       blockSize: BLOCK,
       maxModelLen: 4000,
       ...changes,
@@ -118,7 +119,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
   }
 
   const MODELS: readonly ModelDescriptor[] = [
-    model(0, 'qwen'),
+    model(0, 'qwen', { implied: true }),
     model(1, 'adapter', { adapter: 'lora-a' }),
     model(2, 'no-files', { tokenizer: null }),
     model(3, 'unproven', { proven: false }),
@@ -197,6 +198,54 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     assert.deepEqual([read.totalBlocks, read.match.usableBlocks[8]], [4, 3]);
   });
 
+  checks("engines' own generate routes are matched by their ids and texts", async () => {
+    const ids = Array.from({ length: 4 * BLOCK + 1 }, (_, at) => at + 700);
+    const seed = namespaceSeed(SECRET, { pool: 'qwen', adapter: '', cacheSalt: '' });
+    const endpoint = writer.openEndpoint(11);
+    const hold = (tokenIds: Uint32Array, blocks: number): void => {
+      const { keys } = extendChain(chainStart(seed), tokenIds, BLOCK);
+      for (let block = 0; block < blocks; block += 1) {
+        writer.add(endpoint, 0, 0, keys[2 * block] ?? 0, keys[2 * block + 1] ?? 0);
+      }
+    };
+    hold(Uint32Array.from(ids), 3);
+    const text = `plain ${WORDS}`;
+    const textIds = await encoder.tokenize(
+      0,
+      'completions',
+      JSON.stringify({ model: 'qwen', prompt: text }),
+    );
+    hold(textIds, 5);
+    // A body that names no model means the one that is implied.
+    const cases: readonly (readonly [object, Route, number, number])[] = [
+      [{ model: 'qwen', token_ids: ids, sampling_params: {} }, 'vllm-generate', ids.length, 3],
+      [{ token_ids: ids }, 'vllm-generate', ids.length, 3],
+      [{ input_ids: ids, text: 'ids come first' }, 'sglang-generate', ids.length, 3],
+      [{ input_ids: [ids] }, 'sglang-generate', ids.length, 3],
+      [{ text }, 'sglang-generate', textIds.length, 5],
+      [{ text: [text], input_ids: null }, 'sglang-generate', textIds.length, 5],
+      [{ text, cache_salt: 's' }, 'sglang-generate', textIds.length, 0],
+    ];
+    for (const [body, route, tokens, blocks] of cases) {
+      const read = await encoded({ stream: true, ...body }, route);
+      assert.deepEqual([read.error, read.noMatchReason, read.stream], [null, null, true]);
+      assert.deepEqual(
+        [read.modelIndex, read.promptTokens, read.match.usableBlocks[11]],
+        [0, tokens, blocks],
+        JSON.stringify(body).slice(0, 60),
+      );
+    }
+    for (const [body, route, param] of [
+      [{ token_ids: [1, -1] }, 'vllm-generate', 'token_ids[1]'],
+      [{ token_ids: 'text' }, 'vllm-generate', 'token_ids'],
+      [{ input_ids: [[1, 'x']] }, 'sglang-generate', 'input_ids[0][1]'],
+      [{ text: 5 }, 'sglang-generate', 'text'],
+    ] as const) {
+      const { error } = await encoded(body, route);
+      assert.deepEqual([error?.code, error?.param], ['invalid_body', param]);
+    }
+  });
+
   checks('a routed prompt is expected at its endpoint until it is withdrawn', async () => {
     const body = chat(`speculate ${WORDS}`);
     const routed = stored(body);
@@ -240,6 +289,12 @@ export function promptEncoderSuite(rig: EncoderRig): void {
       [{ model: 'qwen', prompt: ['a', 'b'] }, 'completions', 'several-prompts'],
       [{ model: 'qwen', prompt: 'short' }, 'completions', 'below-one-block'],
       [{ model: 'qwen', input: 'x' }, 'passthrough', 'not-a-prompt'],
+      [{ model: 'qwen', messages: [image] }, 'unread-prompt', 'prompt-not-read'],
+      [{ model: 'qwen', token_ids: [1], features: {} }, 'vllm-generate', 'extra-keys'],
+      [{ model: 'qwen', text: WORDS, lora_path: 'x' }, 'sglang-generate', 'extra-keys'],
+      [{ model: 'qwen', text: [WORDS, 'b'] }, 'sglang-generate', 'several-prompts'],
+      [{ model: 'qwen', prompt: WORDS }, 'sglang-generate', 'prompt-not-read'],
+      [{ model: 'unproven', text: WORDS }, 'sglang-generate', 'tokenizer-unproven'],
     ];
     for (const [body, route, reason] of cases) {
       const read = await encoded({ stream: true, priority: 3, ...body }, route);
@@ -250,6 +305,37 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     assert.ok(lines.includes('a prompt could not be encoded'));
     const unknown = await encoded(chat('x', { model: 'nobody' }));
     assert.deepEqual([unknown.model, unknown.modelIndex], ['nobody', -1]);
+  });
+
+  checks('images, audio and video are named by what was sent, up to a limit', async () => {
+    const image = (url: string, more: object = {}): object => ({
+      type: 'image_url',
+      image_url: { url },
+      ...more,
+    });
+    const of = async (...content: readonly object[]): Promise<EncodedPrompt> =>
+      encoded({ model: 'qwen', messages: [{ role: 'user', content }] });
+    const text = { type: 'text', text: 'What is this?' };
+    const cat = (await of(text, image('data:cat'))).media;
+    assert.equal(cat.length, 1);
+    assert.match(cat[0] ?? '', /^[0-9a-f]{16}$/);
+    const both = await of(image('data:dog'), text, image('data:cat'), image('data:dog'));
+    assert.deepEqual([both.media.length, both.media[1], both.mediaLeftOut], [2, cat[0], 0]);
+    assert.equal(both.noMatchReason, 'extra-keys');
+    // The same item however it is spelt, and what a client calls the same by `uuid`.
+    const spelt = [
+      { type: 'input_image', image_url: 'data:cat' },
+      image('x', { uuid: 'data:cat' }),
+      { type: 'image_url', image_url: null, uuid: 'data:cat' },
+      { type: 'input_audio', input_audio: { data: 'data:cat', format: 'wav' } },
+    ];
+    assert.deepEqual((await of(...spelt)).media, cat);
+    const many = Array.from({ length: MEDIA_KEYS_MAX + 3 }, (_, at) => image(`data:${at}`));
+    const limited = await of(...many, { type: 'file', file: {} });
+    assert.deepEqual([limited.media.length, limited.mediaLeftOut], [MEDIA_KEYS_MAX, 4]);
+    // A slot's next request has none of them.
+    const plain = await of(text);
+    assert.deepEqual([plain.media, plain.mediaLeftOut], [[], 0]);
   });
 
   checks('bad requests are refused with code, message and field', async () => {

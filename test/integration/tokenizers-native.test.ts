@@ -28,6 +28,7 @@ function modelOf(family: string, index: number): ModelDescriptor {
     tokenizer: { kind: 'npm-package', directory },
     proven: true,
     matched: true,
+    implied: false,
     blockSize: 16,
     maxModelLen: null,
   };

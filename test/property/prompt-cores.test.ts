@@ -9,13 +9,14 @@ import { seededRandom } from '#contracts/random.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
 import type { NativePromptEncoder } from '#core/native/prompt-encoder.js';
 import type { NativeRequestStore } from '#core/native/request-store.js';
+import { mediaKeys } from '#core/portable/prompt/media.js';
 import { type ParseResult, parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { TemplateRefusal } from '#core/portable/prompt/template-runtime.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
 import { byteTokenizerDirectory, textOfBytes } from '#test/support/byte-tokenizer.js';
 import { nativeSkip } from '#test/support/native-addon.js';
-import { nativeEncoder } from '#test/support/native-encoder.js';
+import { nativeEncoder, TEST_HASH_SECRET } from '#test/support/native-encoder.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import { RandomBodies } from '#test/support/random-bodies.js';
 
@@ -79,6 +80,7 @@ function modelOf(directory: string, index: number): ModelDescriptor {
     tokenizer: { kind: 'configured', directory },
     proven: true,
     matched: true,
+    implied: false,
     blockSize: 16,
     maxModelLen: null,
   };
@@ -120,6 +122,9 @@ function checkFields(expected: ParseResult, actual: EncodedPrompt, why: string):
   );
   const cuts = actual.patches.map(({ offset, length }) => ({ offset, length }));
   assert.deepEqual(cuts, request.cuts, why);
+  const { keys, leftOut } = mediaKeys(request.media, TEST_HASH_SECRET);
+  const media = keys.map((key) => key.toString(16).padStart(16, '0'));
+  assert.deepEqual([actual.media, actual.mediaLeftOut], [media, leftOut], why);
   const { prompt } = request;
   if (prompt.kind === 'none') assert.equal(actual.noMatchReason, prompt.reason, why);
   if (prompt.kind === 'tokens' && request.model === 'm') {
@@ -144,12 +149,14 @@ function portableText(expected: ParseResult, model: number): string | null | Tem
 test('random bodies are read, refused and rendered alike', options, async () => {
   const bodies = new RandomBodies(seededRandom(SEED));
   let rendered = 0;
+  let withMedia = 0;
   for (let round = 0; round < ROUNDS; round += 1) {
     const route = round % 4 === 0 ? 'completions' : 'chat-completions';
     const body = bodies.body(route);
     const why = `seed ${SEED}, round ${round}, ${route} ${JSON.stringify(body.toString())}`;
     const expected = parseRequest(body, route);
     checkFields(expected, await encoded(body, route), why);
+    withMedia += expected.ok && expected.request.media.contents.length > 0 ? 1 : 0;
     const model = round % TEMPLATES.length;
     const text = portableText(expected, model);
     if (text === null) continue;
@@ -162,14 +169,30 @@ test('random bodies are read, refused and rendered alike', options, async () => 
     }
   }
   assert.ok(rendered > ROUNDS / 4, `only ${rendered} were rendered`);
+  assert.ok(withMedia > ROUNDS / 200, `only ${withMedia} had media`);
+});
+
+test("bodies of engines' own routes are read alike", options, async () => {
+  const bodies = new RandomBodies(seededRandom(SEED + 2));
+  let matched = 0;
+  for (let round = 0; round < 1500; round += 1) {
+    const route = round % 2 === 0 ? 'vllm-generate' : 'sglang-generate';
+    const body = bodies.body(route);
+    const expected = parseRequest(body, route);
+    const why = `seed ${SEED + 2}, round ${round}, ${route} ${JSON.stringify(body.toString())}`;
+    checkFields(expected, await encoded(body, route), why);
+    matched += expected.ok && expected.request.prompt.kind !== 'none' ? 1 : 0;
+  }
+  assert.ok(matched > 200, `only ${matched} had a prompt`);
 });
 
 test('bodies of other routes are read alike', options, async () => {
   const bodies = new RandomBodies(seededRandom(SEED + 1));
   for (let round = 0; round < 500; round += 1) {
     const body = bodies.body('chat-completions');
-    const expected = parseRequest(body, 'passthrough');
+    const route = round % 2 === 0 ? 'passthrough' : 'unread-prompt';
+    const expected = parseRequest(body, route);
     const why = `seed ${SEED + 1}, round ${round}, ${JSON.stringify(body.toString())}`;
-    checkFields(expected, await encoded(body, 'passthrough'), why);
+    checkFields(expected, await encoded(body, route), why);
   }
 });

@@ -147,6 +147,7 @@ function decideLive(settings: PolicySettings, moment: Moment): Decision | null {
   const policy = buildPolicy(settings, pluginHost(capacity));
   const fleet = standing(snapshot);
   const decider = new Decider({
+    readsSubset: false,
     policy,
     priorities: noObjectives,
     endpointCapacity: capacity,

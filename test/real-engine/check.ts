@@ -160,6 +160,7 @@ function descriptorOf(directory: string): ModelDescriptor {
     tokenizer: { kind: 'configured', directory },
     proven: true,
     matched: true,
+    implied: false,
     blockSize: BLOCK_SIZE,
     maxModelLen: null,
   };

@@ -14,7 +14,7 @@ export function decisionCandidate(
     dpRank: null,
     engine: 'vllm',
     labels: {},
-    models: [{ id: 'model-a', parent: null, maxModelLen: null }],
+    models: [{ id: 'model-a', parent: null, maxModelLen: null, loaded: true }],
     blockSize: 16,
     gpuBlocks: 1000,
     healthy: true,

@@ -17,6 +17,7 @@ const model = {
   tokenizer: { kind: 'configured', directory },
   proven: true,
   matched: true,
+  implied: false,
   blockSize: 16,
   maxModelLen: null,
 } as const;

@@ -14,6 +14,7 @@ export function smallModel(options: Partial<EngineModelOptions> = {}): EngineMod
     gpuBlocks: 17,
     batchedTokensMax: 64,
     runningMax: 8,
+    lorasMax: 8,
     coefficients: DEFAULT_COEFFICIENTS,
     seed: 1,
     outputVocabulary: [900, 901, 902],

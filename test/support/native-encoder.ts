@@ -13,6 +13,8 @@ const ENDPOINTS = 64;
 const quiet = (): void => {};
 const QUIET: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
+export const TEST_HASH_SECRET = 1n;
+
 export interface EncoderWithStore {
   readonly store: NativeRequestStore;
   readonly encoder: NativePromptEncoder;
@@ -28,7 +30,7 @@ export function nativeEncoder(threads: number, logger: Logger = QUIET): EncoderW
   const addon = nativeAddon();
   const store = createRequestStore(addon);
   const clock = processClock;
-  const hashSecret = 1n;
+  const hashSecret = TEST_HASH_SECRET;
   return {
     store,
     encoder: createPromptEncoder({ addon, store, memory, hashSecret, threads, clock, logger }),

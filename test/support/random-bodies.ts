@@ -42,6 +42,16 @@ const NUMBERS: readonly string[] = [
   '5e-324',
   '1.7976931348623157e308',
 ];
+const MEDIA_TYPES: readonly string[] = [
+  'image_url',
+  'input_image',
+  'image_embeds',
+  'audio_url',
+  'input_audio',
+  'audio_embeds',
+  'video_url',
+  'file',
+];
 const KEYS: readonly string[] = ['a', 'b', '1', '12', 'name', 'type', 'x y', 'é', '0'];
 
 export class RandomBodies {
@@ -60,11 +70,14 @@ export class RandomBodies {
   }
 
   /** A body for the route, mostly one that is accepted. */
-  body(route: 'chat-completions' | 'completions'): Buffer {
-    const members = [
-      ...this.#common(),
-      ...(route === 'completions' ? this.#prompt() : this.#chat()),
-    ];
+  body(route: 'chat-completions' | 'completions' | 'vllm-generate' | 'sglang-generate'): Buffer {
+    const own = {
+      'chat-completions': () => this.#chat(),
+      completions: () => [`"prompt":${this.#prompt()}`],
+      'vllm-generate': () => this.#tokenIds(),
+      'sglang-generate': () => this.#generate(),
+    };
+    const members = [...this.#common(), ...own[route]()];
     for (let at = members.length - 1; at > 0; at -= 1) {
       const other = this.below(at + 1);
       [members[at], members[other]] = [members[other] ?? '', members[at] ?? ''];
@@ -115,9 +128,35 @@ export class RandomBodies {
     ];
   }
 
-  #prompt(): readonly string[] {
-    const ids = (): string =>
-      `[${Array.from({ length: this.below(5) }, () => this.pick(['1', '22', '3.0', '1e2', '-1', '"x"', 'null'])).join()}]`;
+  #tokenIds(): readonly string[] {
+    const ids = this.below(8) === 0 ? this.value() : this.#ids();
+    return [
+      ...(this.below(10) === 0 ? [] : [`"token_ids":${ids}`]),
+      ...this.#sometimes(8, () => `"features":${this.pick(['null', '{}'])}`),
+    ];
+  }
+
+  #generate(): readonly string[] {
+    const field = this.pick(['lora_path', 'image_data', 'extra_key', 'session_id', 'rid']);
+    return [
+      ...this.#sometimes(2, () => `"text":${this.#prompt()}`),
+      ...this.#sometimes(
+        2,
+        () => `"input_ids":${this.pick([this.#ids(), this.#prompt(), 'null'])}`,
+      ),
+      ...this.#sometimes(6, () => `"${field}":${this.value()}`),
+      ...this.#sometimes(8, () => `"bootstrap_host":${this.value()}`),
+    ];
+  }
+
+  #ids(): string {
+    const id = (): string =>
+      this.pick(['1', '22', '333', '3.0', '1e2', '4', '5', '-1', '"x"', 'null']);
+    return `[${Array.from({ length: this.below(5) }, id).join()}]`;
+  }
+
+  #prompt(): string {
+    const ids = (): string => this.#ids();
     const forms = [
       this.#text(),
       this.#text(),
@@ -128,7 +167,7 @@ export class RandomBodies {
       `[${ids()},${ids()}]`,
       this.value(),
     ];
-    return [`"prompt":${this.pick(forms)}`];
+    return this.pick(forms);
   }
 
   #chat(): readonly string[] {
@@ -168,9 +207,26 @@ export class RandomBodies {
       const type = this.pick(['text', 'text', 'text', 'refusal', 'thinking', 'input_text']);
       const media = this.below(15) === 0 ? ',"uuid":"u"' : '';
       if (this.below(6) === 0) return this.#text();
+      if (this.below(8) === 0) return this.#mediaPart();
       return `{"type":"${type}","${type === 'input_text' ? 'text' : type}":${this.#text()}${media}}`;
     });
     return `[${parts.join()}]`;
+  }
+
+  /** Images, audio and video in every form a client may choose, and some that none should. */
+  #mediaPart(): string {
+    const type = this.pick(MEDIA_TYPES);
+    const field = this.below(8) === 0 ? this.pick(MEDIA_TYPES) : type;
+    const content = (): string =>
+      this.pick(['""', '"https://a/b.png"', this.#text(), 'null', '1.0']);
+    const inside = this.pick(['url', 'url', 'data', 'x']);
+    const value = this.pick([content(), `{"${inside}":${content()}}`, this.value()]);
+    const members = [
+      ...(this.below(12) === 0 ? [] : [`"type":"${type}"`]),
+      `"${field === 'input_image' ? 'image_url' : field}":${value}`,
+      ...this.#sometimes(5, () => `"uuid":${this.pick(['"u"', '""', 'null', '7', '"é"'])}`),
+    ];
+    return `{${members.join()}}`;
   }
 
   #tools(): string {

@@ -55,6 +55,7 @@ export interface World {
   readonly counts: {
     admitted: number;
     stripped: number;
+    mediaLeftOut: number;
     rewritten: string[];
     policyFailed: number;
     objectiveUnknown: number;
@@ -99,6 +100,8 @@ export function encodedPrompt(
     noMatchReason: null,
     match: promptMatch(usable),
     patches: [],
+    media: [],
+    mediaLeftOut: 0,
     indexEpoch: 7,
     micros: { parse: 10, render: 20, tokenize: 300, hash: 4, match: 6 },
     ...changes,
@@ -110,6 +113,7 @@ export interface WorldOptions {
   readonly local?: Partial<LocalHandlers>;
   readonly objectives?: Objectives;
   readonly rewrites?: RewriteOptions;
+  readonly readsSubset?: boolean;
 }
 
 /** Priorities where no objective is configured, so that nothing is told of any. */
@@ -138,6 +142,7 @@ export function createWorld(
     counts: {
       admitted: 0,
       stripped: 0,
+      mediaLeftOut: 0,
       rewritten: [],
       policyFailed: 0,
       objectiveUnknown: 0,
@@ -175,6 +180,7 @@ export function createWorld(
   const logger = loggerOf(world);
   const pipeline = new RequestPipeline({
     decider: new Decider({
+      readsSubset: options.readsSubset ?? false,
       policy: 'profiles' in policy ? policy : profilePolicy(policy),
       priorities: new RequestPriorities(options.objectives ?? {}, { observer, logger }),
       endpointCapacity: snapshot.bySlot.length,
@@ -337,6 +343,9 @@ function observerOf(world: Parts): RequestObserver {
     },
     stripped: (count) => {
       world.counts.stripped += count;
+    },
+    mediaLeftOut: (count) => {
+      world.counts.mediaLeftOut += count;
     },
     decided: () => {},
     scorerViolated: (_scorer, count) => {

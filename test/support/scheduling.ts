@@ -30,7 +30,7 @@ export interface EndpointSketch {
 }
 
 export function servedModel(id: string, parent: string | null = null): ServedModel {
-  return { id, parent, root: null, maxModelLen: null, raw: { id } };
+  return { id, parent, root: null, maxModelLen: null, loaded: true, raw: { id } };
 }
 
 export function endpointState(slot: number, sketch: EndpointSketch = {}): EndpointState {
@@ -112,6 +112,7 @@ export function schedulingContext(
     noMatchReason: null,
     media: [],
     signals: requestSignals(),
+    subset: null,
     fleet,
     nowMs: 0,
     ...changes,

@@ -396,6 +396,9 @@ fn route_of(route: u32) -> Result<Route> {
         0 => Ok(Route::ChatCompletions),
         1 => Ok(Route::Completions),
         2 => Ok(Route::Passthrough),
+        4 => Ok(Route::VllmGenerate),
+        5 => Ok(Route::SglangGenerate),
+        6 => Ok(Route::UnreadPrompt),
         _ => Err(Error::from_reason("a route that is not encoded")),
     }
 }

@@ -26,6 +26,7 @@ pub mod limits {
     pub const JSON_DEPTH_MAX: usize = 64;
     pub const JSON_KEYS_MAX: usize = 10_000;
     pub const KV_GROUPS_MAX: usize = 8;
+    pub const MEDIA_KEYS_MAX: usize = 32;
     pub const MODEL_LABELS_MAX: usize = 1000;
     pub const NAMESPACES_KEPT: usize = 1024;
     pub const PREFIX_STORE_BYTES: usize = 67_108_864;
@@ -76,7 +77,10 @@ pub mod shared {
         pub const PARAM_BYTES: usize = 105;
         pub const PARAM: usize = 106;
         pub const WRITING: usize = 122;
-        pub const HEAD_WORDS: usize = 128;
+        pub const MEDIA_COUNT: usize = 123;
+        pub const MEDIA_LEFT_OUT: usize = 124;
+        pub const MEDIA: usize = 128;
+        pub const HEAD_WORDS: usize = 192;
     }
     pub const RECORD_DETAIL_BYTES_MAX: usize = 256;
     pub mod record_endpoint_arrays {
@@ -190,10 +194,18 @@ pub mod index {
 }
 
 /// Routes by their number.
-pub const ROUTES: [&str; 4] = ["chat-completions", "completions", "passthrough", "local"];
+pub const ROUTES: [&str; 7] = [
+    "chat-completions",
+    "completions",
+    "passthrough",
+    "local",
+    "vllm-generate",
+    "sglang-generate",
+    "unread-prompt",
+];
 
 /// Reasons by their number.
-pub const NO_MATCH_REASONS: [&str; 12] = [
+pub const NO_MATCH_REASONS: [&str; 13] = [
     "no-tokenizer",
     "tokenizer-unproven",
     "block-size-unknown",
@@ -206,6 +218,7 @@ pub const NO_MATCH_REASONS: [&str; 12] = [
     "index-cold",
     "no-match",
     "policy-without-prefixes",
+    "prompt-not-read",
 ];
 
 /// One row of the error table (`errors.ts`); `kind` is `error.type` of the body.

@@ -9,6 +9,9 @@ pub enum Route {
     ChatCompletions = 0,
     Completions = 1,
     Passthrough = 2,
+    VllmGenerate = 4,
+    SglangGenerate = 5,
+    UnreadPrompt = 6,
 }
 
 /// Called exactly once, when the request's encode record can be read (or never will be: a stale

@@ -30,21 +30,33 @@ pub const TARGET: Target = Target {
         "\"messages\":",
         "\"prompt\":",
         "\"content\":[{\"type\":\"text\",\"text\":\"x\"}]",
+        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}",
+        "\"token_ids\":[1,2]",
+        "\"input_ids\":[[1]]",
+        "\"bootstrap_host\":1",
         "\u{feff}",
         "null",
         "true",
     ],
 };
 
-const STRIPPED: [&str; 2] = ["kv_transfer_params", "ec_transfer_params"];
+const STRIPPED: [&str; 5] = [
+    "kv_transfer_params",
+    "ec_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
+];
 
 fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    let route = match choice % 3 {
+    let route = match choice % 5 {
         0 => Route::ChatCompletions,
         1 => Route::Completions,
+        2 => Route::VllmGenerate,
+        3 => Route::SglangGenerate,
         _ => Route::Passthrough,
     };
     let mut tape = Tape::default();
@@ -156,7 +168,7 @@ fn seeds() -> Vec<Vec<u8>> {
             .iter()
             .map(move |body| [&[choice], &body[..]].concat())
     };
-    (0..3).flat_map(given).collect()
+    (0..5).flat_map(given).collect()
 }
 
 /// What keeps other readers of JSON busy for seconds.

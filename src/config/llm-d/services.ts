@@ -99,17 +99,17 @@ export const SERVICES: Readonly<Record<string, Service>> = {
   'anthropic-parser': {
     role: 'parser',
     parameters: none,
-    instead: 'requests to `/v1/messages` are routed by load, because their prompt is not read yet',
+    instead: 'requests to `/v1/messages` are routed by load, because their prompt is not read',
   },
   'vllmhttp-parser': {
     role: 'parser',
     parameters: none,
-    instead: 'only paths below `/v1/` are routed, so `/inference/v1/generate` is answered 404',
+    instead: 'requests to `/inference/v1/generate` are matched by their token ids without it',
   },
   'sglanghttp-parser': {
     role: 'parser',
     parameters: none,
-    instead: 'only paths below `/v1/` are routed, so `/generate` is answered 404',
+    instead: 'requests to `/generate` are matched by `input_ids` or `text` without it',
   },
   'passthrough-parser': {
     role: 'parser',

@@ -73,7 +73,7 @@ async function examine(
     endpointsFile: null,
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
-    headers: { decision: true },
+    headers: { decision: true, endpointSubset: false },
     log: { level: 'error' },
     // A policy that does not go by prefixes could send the second probe to another rank.
     policy: singleProfilePolicy(POLICY_PROFILES.precise),

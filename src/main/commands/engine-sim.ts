@@ -19,6 +19,9 @@ export interface EngineSimOptions {
   readonly model?: string;
   /** Repeatable `--lora NAME`. */
   readonly lora?: readonly string[];
+  /** Repeatable `--resolvable-lora NAME`. */
+  readonly resolvableLora?: readonly string[];
+  readonly maxLoras?: string;
   readonly tokenizer?: string;
   readonly blockSize?: string;
   readonly gpuBlocks?: string;
@@ -96,6 +99,8 @@ function simulationOptions(flags: EngineSimOptions): SimulationOptions {
     port: numberFlag('--port', flags.port),
     modelId: flags.model,
     loras: flags.lora,
+    resolvableLoras: flags.resolvableLora,
+    lorasMax: numberFlag('--max-loras', flags.maxLoras),
     tokenizerDirectory: flags.tokenizer,
     blockSize: numberFlag('--block-size', flags.blockSize),
     gpuBlocks: numberFlag('--gpu-blocks', flags.gpuBlocks),

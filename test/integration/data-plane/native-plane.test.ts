@@ -17,7 +17,7 @@ import { post, RawClient } from '#test/support/raw-client.js';
 
 const options = { skip: nativeSkip };
 const served = (id: string) => ({
-  models: [{ id, parent: null, root: null, maxModelLen: null, raw: {} }],
+  models: [{ id, parent: null, root: null, maxModelLen: null, loaded: true, raw: {} }],
 });
 
 test('a policy that misses its limit is replaced, where that is safe', options, async () => {

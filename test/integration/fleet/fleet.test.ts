@@ -47,6 +47,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
     logger: SILENT,
     timings: { ...FLEET_TIMINGS, scrapeIntervalMs: 50, probeIntervalMs: 50, probeFastMs: 20 },
     configuredBlockSize: () => null,
+    adapters: {},
     listener: {
       membershipChanged() {},
       modelsChanged() {},

@@ -90,7 +90,14 @@ class Rig {
 }
 
 function model(id: string, index: number, tokenizer: object | null): object {
-  const rest = { adapter: '', proven: true, matched: true, blockSize: 16, maxModelLen: null };
+  const rest = {
+    adapter: '',
+    proven: true,
+    matched: true,
+    implied: false,
+    blockSize: 16,
+    maxModelLen: null,
+  };
   return { id, index, pool: 'm', tokenizer, ...rest };
 }
 

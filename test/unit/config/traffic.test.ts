@@ -61,6 +61,11 @@ test('mistakes in them', () => {
       'warmpath.yaml:3:19: modelRewrites[1].match.model: a is already rewritten by modelRewrites[0]',
     ],
     [
+      'adapters: {a: {parent: base}, b: {parent: a}}\n',
+      'warmpath.yaml:1:43: adapters.b.parent: a is an adapter itself; give its base model',
+    ],
+    ['adapters: {a: {}}\n', 'warmpath.yaml:1:15: adapters.a.parent: is missing'],
+    [
       'modelRewrites: [{match: {model: a}, targets: [{model: b}, {model: b}]}]\n',
       'warmpath.yaml:1:67: modelRewrites[0].targets[1].model: b is already a target; add their weights up',
     ],

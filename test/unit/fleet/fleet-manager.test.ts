@@ -33,6 +33,7 @@ class Rig {
       logger: SILENT,
       timings,
       configuredBlockSize: () => null,
+      adapters: { law: { parent: 'base', labels: { lora: 'yes' } } },
       listener: {
         membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
         modelsChanged: (models, sizes) =>
@@ -305,6 +306,32 @@ test('adapters that come and go are seen without a restart', async () => {
   await rig.pass(20_000);
   assert.deepEqual(rig.told, ['members 3', 'models base@0,sql@0 ']);
   assert.match(rig.manager.modelList(), /"sql"/);
+  rig.manager.stop();
+});
+
+test('an adapter that can be loaded is served, and listed by its engine once it runs', async () => {
+  const rig = new Rig();
+  const url = 'http://10.0.0.1:8000';
+  const engine = rig.client.add(url, vllmAnswers({}));
+  rig.manager.setAddresses([{ ...address(url), labels: { lora: 'yes' } }]);
+  await rig.pass(1500);
+  const law = (): boolean | undefined =>
+    rig.manager.registry.state(0)?.endpoint.models.find(({ id }) => id === 'law')?.loaded;
+  assert.equal(law(), false);
+  assert.ok(
+    rig.told.includes('models base@0,law@0 base,16') || rig.told.includes('models base@0,law@0 '),
+  );
+  assert.match(rig.manager.modelList(), /"id":"law".*"parent":"base"/);
+  const { data } = engine.answers['/v1/models'] as { data: unknown[] };
+  engine.answers['/v1/models'] = {
+    data: [...data, { id: 'law', parent: 'base', root: '/adapters/law' }],
+  };
+  const running = 'vllm:lora_requests_info{max_lora="1",running_lora_adapters="law"} 5';
+  engine.answers['/metrics'] = `${String(engine.answers['/metrics'])}${running}\n`;
+  // Far sooner than engines are asked anew.
+  await rig.pass(3000);
+  assert.equal(law(), true);
+  assert.match(rig.manager.modelList(), /"root":"\/adapters\/law"/);
   rig.manager.stop();
 });
 

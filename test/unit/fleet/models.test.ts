@@ -11,9 +11,9 @@ import {
 import { NO_SECURITY } from '#test/support/fake-engine.js';
 
 function served(id: string, options: Partial<ServedModel> = {}): ServedModel {
-  const { parent = null, root = null, maxModelLen = null } = options;
+  const { parent = null, root = null, maxModelLen = null, loaded = true } = options;
   const raw = { id, object: 'model', parent, root, max_model_len: maxModelLen, extra: 'kept' };
-  return { id, parent, root, maxModelLen, raw };
+  return { id, parent, root, maxModelLen, loaded, raw };
 }
 
 function endpoint(slot: number, models: readonly ServedModel[]): Endpoint {
@@ -49,6 +49,18 @@ test('the merged list names every model once, adapters with their parent, the sh
       { id: 'sql', parent: 'base', root: '/lora/sql', max_model_len: null, ...common },
     ],
   });
+});
+
+test('an adapter that was loaded somewhere is listed as its engine lists it', () => {
+  const loadable = served('sql', { parent: 'base', maxModelLen: 4096, loaded: false });
+  const { data } = JSON.parse(
+    mergedModelList([
+      endpoint(0, [served('base'), loadable]),
+      endpoint(1, [served('base'), served('sql', { parent: 'base', root: '/lora/sql' })]),
+    ]),
+  ) as { data: { id: string; root: string | null; max_model_len: number | null }[] };
+  const sql = data.find(({ id }) => id === 'sql');
+  assert.deepEqual([data.length, sql?.root, sql?.max_model_len], [2, '/lora/sql', 4096]);
 });
 
 test('the directory tells pool, adapter, roots and who serves a model', () => {

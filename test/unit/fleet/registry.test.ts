@@ -77,7 +77,7 @@ test('an endpoint whose description changed keeps slot, load and health', () => 
 
 test('an unchanged address makes no new epoch, whatever an engine stamps on its entries', () => {
   const fleet = registry();
-  const model = { id: 'm', parent: null, root: null, maxModelLen: null };
+  const model = { id: 'm', parent: null, root: null, maxModelLen: null, loaded: true };
   fleet.replaceAddress('http://a', [
     { ...draft('a'), models: [{ ...model, raw: { id: 'm', created: 1 } }] },
   ]);

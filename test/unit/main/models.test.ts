@@ -107,6 +107,24 @@ test('without files the engines of the fleet as it is are named, each address on
   coordinator.stop();
 });
 
+test('bodies without a model mean the base model where one pool is served', () => {
+  const { sent, coordinator } = rig({ files: null, dead: new Set() });
+  const implied = (): readonly string[] => sent.filter((one) => one.implied).map(({ id }) => id);
+  const base = modelOn([0]);
+  const adapter = { ...base, index: 1, id: 'sql', adapter: 'sql' };
+  const other = { ...base, index: 2, id: 'other', pool: 'other', slots: [1] };
+  const endpoints = [endpoint(0, 'a'), endpoint(1, 'b')];
+  const told = (...models: readonly FleetModel[]): readonly string[] => {
+    sent.length = 0;
+    coordinator.update(models, BLOCK_SIZES, endpoints);
+    return implied();
+  };
+  assert.deepEqual(told(base, adapter), ['m']);
+  assert.deepEqual(told(base, adapter, other), []);
+  assert.deepEqual(told({ ...base, slots: [] }, { ...adapter, slots: [] }, other), ['other']);
+  coordinator.stop();
+});
+
 test('a model is matched once the encoder has taken its proof, which is told once', async () => {
   let take = (): void => {};
   const { sent, logged, coordinator } = rig({

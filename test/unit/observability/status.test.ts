@@ -15,7 +15,7 @@ function endpoint(options: { healthy: boolean; scrapedAtMs?: number }): Endpoint
       engine: 'vllm',
       labels: { zone: 'x' },
       security: { apiKey: 'very-secret', caPem: 'PEM-TEXT' },
-      models: [{ id: 'm', parent: null, root: null, maxModelLen: null, raw: {} }],
+      models: [{ id: 'm', parent: null, root: null, maxModelLen: null, loaded: true, raw: {} }],
       blockSize: 16,
       gpuBlocks: 10,
       events: { address: 'tcp://*:9', mode: 'bind', replayAddress: null, topic: 'kv@a:1@m' },

@@ -7,6 +7,7 @@ import { activeRequestScorer } from '#plugins/active-request-scorer.js';
 import { loraAffinityScorer } from '#plugins/lora-affinity-scorer.js';
 import { tokenLoadScorer } from '#plugins/token-load-scorer.js';
 import { scoresOf } from '#test/support/plugins.js';
+import { servedModel } from '#test/support/scheduling.js';
 
 test('active-request-scorer: idle is 1, else (max − n) / max of the busy ones', () => {
   const sketches = [{ inFlight: 0 }, { inFlight: 2 }, { inFlight: 6 }, { inFlight: 8 }];
@@ -63,6 +64,18 @@ test('lora-affinity-scorer: running 1, room 0.8, waiting 0.6, else 0', () => {
   );
   // The base model runs nowhere as an adapter: room is all there is.
   assert.deepEqual(scoresOf(loraAffinityScorer, sketches), [0, 0.8, 0, 0, 0, 0, 0.8]);
+});
+
+test('lora-affinity-scorer: room counts less where the adapter must be loaded first', () => {
+  const models = [servedModel('model-a'), { ...servedModel('sql', 'model-a'), loaded: false }];
+  const sketches = [
+    { maxAdapters: 2 },
+    { maxAdapters: 2, models },
+    { maxAdapters: 2, models, runningAdapters: ['sql'] },
+    { maxAdapters: 1, models, runningAdapters: ['a'] },
+  ];
+  const context = { adapter: 'sql' };
+  assert.deepEqual(scoresOf(loraAffinityScorer, sketches, { context }), [0.8, 0.7, 1, 0]);
 });
 
 test('lora-affinity-scorer: what is known from long ago loses against fresh figures', () => {

@@ -15,6 +15,12 @@ function admitted(method: string, path: string, draining = false): string {
 test('the table', () => {
   assert.equal(admitted('POST', '/v1/chat/completions'), 'route chat-completions');
   assert.equal(admitted('POST', '/v1/completions?trace=1'), 'route completions');
+  assert.equal(admitted('POST', '/inference/v1/generate'), 'route vllm-generate');
+  assert.equal(admitted('POST', '/generate'), 'route sglang-generate');
+  assert.equal(admitted('POST', '/v1/messages?beta=true'), 'route unread-prompt');
+  assert.equal(admitted('POST', '/v1/messages/count_tokens'), 'route passthrough');
+  assert.equal(admitted('POST', '/v1/responses'), 'route unread-prompt');
+  assert.equal(admitted('GET', '/v1/responses/resp-1'), 'route passthrough');
   assert.equal(admitted('POST', '/v1/embeddings'), 'route passthrough');
   assert.equal(admitted('POST', '/v1/audio/transcriptions'), 'route passthrough');
   assert.equal(admitted('DELETE', '/v1/files/file-1.txt'), 'route passthrough');
@@ -29,6 +35,7 @@ test('wrong methods', () => {
   for (const [method, path] of [
     ['GET', '/v1/chat/completions'],
     ['PUT', '/v1/completions'],
+    ['GET', '/generate'],
     ['POST', '/v1/models'],
     ['POST', '/metrics'],
     ['CONNECT', '/v1/embeddings'],
@@ -46,6 +53,10 @@ test('everything else does not exist, however it is spelled', () => {
     '/admin',
     '/debug/decisions',
     '/tokenize',
+    '/generate/',
+    '/Generate',
+    '/inference/v1/generate/x',
+    '/inference/v1/models',
     '/reset_prefix_cache',
     '/sleep',
     '/v1',

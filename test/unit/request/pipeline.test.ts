@@ -8,7 +8,7 @@ import { POLICY_PROFILES } from '#config/policies.js';
 import type { ForwardOrder } from '#contracts/core.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { RequestHandle } from '#contracts/request.js';
-import type { World } from '#test/support/request-world.js';
+import type { HeadSketch, World } from '#test/support/request-world.js';
 import { createWorld, encodedPrompt } from '#test/support/request-world.js';
 import { fleetSnapshot, pluginHost, servedModel } from '#test/support/scheduling.js';
 
@@ -135,6 +135,38 @@ test('one switch turns the decision headers off', async () => {
   world.encoded = encodedPrompt([9]);
   const { targets } = orderOf(world, await sendOne(world));
   assert.deepEqual(targets[0]?.responseHeaders, []);
+});
+
+test('a gateway may say who answers, where that is configured', async () => {
+  const header = 'x-gateway-destination-endpoint-subset';
+  const named = (...names: readonly string[]) => ({ headers: { [header]: names.join(', ') } });
+  const fleet = fleetSnapshot([{}, { dpRank: 0 }, {}]);
+  const trusting = createWorld(precise, fleet, { readsSubset: true });
+  trusting.encoded = encodedPrompt([9, 0, 0]);
+  const slots = async (world: World, sketch: HeadSketch): Promise<readonly number[]> => {
+    const [handle] = await world.send(sketch);
+    assert.ok(handle);
+    return orderOf(world, handle).targets.map(({ slot }) => slot);
+  };
+  assert.deepEqual(await slots(trusting, named('10.0.0.1:8000')), [1]);
+  assert.deepEqual(
+    [...(await slots(trusting, named('10.0.0.2:8000', 'x:1', '10.0.0.1:8000')))].sort(),
+    [1, 2],
+  );
+  const left = trusting.decisions()[1]?.decision.candidates.map(({ excludedBy }) => excludedBy);
+  assert.deepEqual(left, ['endpoint-subset', null, null]);
+  assert.equal((await slots(trusting, {})).length, 3);
+  for (const nobody of ['10.9.9.9:8000', '', '10.0.0.1']) {
+    const [handle] = await trusting.send(named(nobody));
+    assert.ok(handle);
+    assert.equal(
+      rejection(trusting, handle),
+      `503 no_endpoints: no endpoint of those named in ${header} serving \`model-a\` is healthy`,
+    );
+  }
+  const plain = createWorld(precise, fleet);
+  plain.encoded = encodedPrompt([9, 0, 0]);
+  assert.equal((await slots(plain, named('10.0.0.2:8000')))[0], 0);
 });
 
 test('the overhead header counts from the head on', async () => {

@@ -10,7 +10,7 @@ import type { Profile } from '#contracts/plugin.js';
 import type { Filter, Picker, Scorer } from '#contracts/scheduling.js';
 import { exclusionName } from '#request/filter.js';
 import type { ScheduleCycle } from '#request/schedule.js';
-import { schedule, scheduleCycle } from '#request/schedule.js';
+import { schedule, scheduleCycle, scheduleWithout } from '#request/schedule.js';
 import {
   candidatesOf,
   fleetSnapshot,
@@ -89,6 +89,26 @@ test('builtin exclusions: other model, unhealthy, draining', () => {
   assert.equal(outcome, 'picked');
   assert.deepEqual(picked, [0]);
   assert.deepEqual(exclusions(cycle), [null, 'unhealthy', 'draining', 'other-model', null]);
+});
+
+test('who the gateway did not name is left out, after all other reasons', () => {
+  const fleet = fleetSnapshot([{}, { healthy: false }, {}, { models: [servedModel('b')] }]);
+  const subset = candidatesOf(fleet, [1, 2]);
+  const context = schedulingContext(fleet, { subset });
+  const cycle = scheduleCycle(profileOf({}), fleet.bySlot.length);
+  const serving = candidatesOf(fleet, [0, 1, 2]);
+  assert.equal(
+    schedule(cycle, context, serving, () => 0),
+    'picked',
+  );
+  assert.deepEqual([...cycle.picked.subarray(0, cycle.pickedCount)], [2]);
+  assert.deepEqual(exclusions(cycle), ['endpoint-subset', 'unhealthy', null, 'other-model']);
+  subset.clear();
+  assert.equal(
+    schedule(cycle, context, serving, () => 0),
+    'no-endpoints',
+  );
+  assert.equal(scheduleWithout(cycle, context, serving, 'broken'), 'no-endpoints');
 });
 
 test('nobody usable: no endpoints, even if all are merely unhealthy', () => {

@@ -56,6 +56,7 @@ function ask(asked: Asked): Promise<Scored> {
     store: asked.store ?? shared,
     encoder,
     decider: new Decider({
+      readsSubset: false,
       policy,
       priorities: noObjectives,
       endpointCapacity: 2,

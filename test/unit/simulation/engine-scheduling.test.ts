@@ -42,6 +42,34 @@ test('max_num_seqs and the token budget bound a step', () => {
   );
 });
 
+test('max_loras bounds the adapters that run; requests of others pass those that wait', () => {
+  const model = smallModel({ lorasMax: 1 });
+  const lora = (name: string, id: number) => ({ name, id, path: `/${name}` });
+  const add = (id: string, adapter: ReturnType<typeof lora> | null): void =>
+    model.submit({
+      id,
+      promptTokenIds: run(id.charCodeAt(0) * 10, 4),
+      identity: { lora: adapter, cacheSalt: null },
+      outputTokens: 3,
+    });
+  add('a', lora('sql', 1));
+  add('b', lora('law', 2));
+  add('c', null);
+  add('d', lora('sql', 1));
+  const { tokens } = step(model);
+  assert.deepEqual(
+    tokens.map(({ id }) => id),
+    ['a', 'c', 'd'],
+  );
+  assert.deepEqual(model.adapters(), { running: ['sql'], waiting: ['law'] });
+  step(model);
+  step(model);
+  assert.deepEqual(
+    step(model).tokens.map(({ id }) => id),
+    ['b'],
+  );
+});
+
 test('without room the most recently admitted request is preempted and comes back first', () => {
   const model = smallModel({ gpuBlocks: 5 });
   submit(model, 'old', run(0, 7), 8);

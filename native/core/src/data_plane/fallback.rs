@@ -1,6 +1,7 @@
 //! The native pick that replaces a policy which missed its limit: fewest requests in flight. It
 //! only takes requests that it can forward as JavaScript would have: a prompt route, a model that
-//! the endpoint is known to serve, and a body without any field that JavaScript refuses or cuts.
+//! the endpoint is known to serve, nobody who says which endpoints may answer, and a body without
+//! any field that JavaScript refuses or cuts.
 //! Everything else goes on waiting for JavaScript.
 
 use std::fmt;
@@ -11,15 +12,19 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::added_headers::Headers;
 use super::exchange::Exchange;
 use super::hand_over::prompt_route;
+use super::head_rules::ENDPOINT_SUBSET;
 use super::shared::{Order, Target, count};
 use crate::layout::limits::ATTEMPTS_MAX;
 
 /// Fields JavaScript refuses (templates), cuts (transfer parameters), or must look into.
-const LEFT_TO_JAVASCRIPT: [&str; 5] = [
+const LEFT_TO_JAVASCRIPT: [&str; 8] = [
     "chat_template",
     "chat_template_kwargs",
     "kv_transfer_params",
     "ec_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
     "vllm_xargs",
 ];
 
@@ -35,6 +40,10 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     let shared = &exchange.shard.shared;
     let handle = exchange.handle?;
     prompt_route(&exchange.head)?;
+    let is_subset = |(name, _): (&[u8], &[u8])| name.eq_ignore_ascii_case(ENDPOINT_SUBSET);
+    if exchange.head.shown().any(is_subset) {
+        return None;
+    }
     let body = shared.store.body(handle)?;
     let Fields {
         model: Some(model),

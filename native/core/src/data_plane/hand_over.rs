@@ -74,6 +74,10 @@ pub fn prompt_route(head: &Head) -> Option<Route> {
         Some(Route::ChatCompletions)
     } else if head.has_path(b"/v1/completions") {
         Some(Route::Completions)
+    } else if head.has_path(b"/inference/v1/generate") {
+        Some(Route::VllmGenerate)
+    } else if head.has_path(b"/generate") {
+        Some(Route::SglangGenerate)
     } else {
         None
     }

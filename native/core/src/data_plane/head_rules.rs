@@ -56,11 +56,15 @@ const RESERVED_PREFIXES: [&[u8]; 6] = [
     b"x-kv-cache-source-",
 ];
 
+/// The one header of a gateway that JavaScript may be configured to go by; engines never see it.
+pub const ENDPOINT_SUBSET: &[u8] = b"x-gateway-destination-endpoint-subset";
+
 /// Headers by which a client asks the router for something; engines have no use for them.
-const WISH_PREFIXES: [&[u8]; 3] = [
+const WISH_PREFIXES: [&[u8]; 4] = [
     b"x-llm-d-",
     b"x-gateway-inference-",
     b"x-gateway-model-name-rewrite",
+    ENDPOINT_SUBSET,
 ];
 
 /// The one name with an underscore that is let through: old Codex names its session so, and read
@@ -97,7 +101,7 @@ pub fn is_reserved(name: &[u8]) -> bool {
     if name.contains(&b'_') {
         return !name.eq_ignore_ascii_case(SESSION_OF_OLD_CODEX);
     }
-    begins_with_any(name, &RESERVED_PREFIXES)
+    begins_with_any(name, &RESERVED_PREFIXES) && !name.eq_ignore_ascii_case(ENDPOINT_SUBSET)
 }
 
 /// Whether the router reads the header and passes it on to nobody.

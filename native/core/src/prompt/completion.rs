@@ -1,4 +1,4 @@
-//! The prompt of a completion request: a text, token ids, or several of either. Its bytes have been
+//! The prompt of a request without template: a text, token ids, or several of either. Its bytes have been
 //! checked to be JSON; token ids are read straight into numbers, because a tape of a million
 //! numbers would take many times their bytes. Called by parse.rs.
 
@@ -10,14 +10,56 @@ use super::no_match::NoMatch;
 use super::parse::{Body, Prompt, invalid, kind_name};
 use super::refusal::Refusal;
 
+/// Fields of SGLang's /generate that change the prompt in ways only the engine can know: media,
+/// adapters, namespaces, a session's earlier turns.
+const SGLANG_ENGINE_ONLY: [&str; 8] = [
+    "input_embeds",
+    "image_data",
+    "video_data",
+    "audio_data",
+    "lora_path",
+    "extra_key",
+    "session_params",
+    "session_id",
+];
 const TOKEN_ID_MAX: f64 = 2_147_483_647.0;
 
 pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Refusal> {
     let add_special_tokens = body.boolean("add_special_tokens", true)?;
-    let prompt = body.member("prompt");
     if body.needs_engine() {
         return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
     }
+    text_or_tokens(body, "prompt", add_special_tokens)
+}
+
+/// vLLM's /inference/v1/generate; `features` are of a prompt with media.
+pub(super) fn read_token_ids<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Refusal> {
+    let at = body.array("token_ids", body.member("token_ids"))?;
+    let ids = token_ids(body.tape.raw(body.text, at), "token_ids")?;
+    if body.has("features") {
+        return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
+    }
+    Ok(Prompt::Tokens(ids))
+}
+
+/// SGLang's /generate: ids beat the text, which it tokenises with special tokens.
+pub(super) fn read_generate<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Refusal> {
+    if SGLANG_ENGINE_ONLY.iter().any(|name| body.has(name)) {
+        return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
+    }
+    match ["input_ids", "text"].iter().find(|name| body.has(name)) {
+        Some(name) => text_or_tokens(body, name, true),
+        // Another engine's /generate.
+        None => Ok(Prompt::Nothing(NoMatch::PromptNotRead)),
+    }
+}
+
+fn text_or_tokens<'b>(
+    body: &Body<'b, '_>,
+    name: &str,
+    add_special_tokens: bool,
+) -> Result<Prompt<'b>, Refusal> {
+    let prompt = body.member(name);
     let kind = prompt.map(|at| body.tape.node(at).kind);
     let at = prompt.unwrap_or_default();
     if kind == Some(Kind::Text) {
@@ -31,12 +73,12 @@ pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Ref
     let first = (kind == Some(Kind::Array)).then(|| items.next()).flatten();
     let Some(first) = first else {
         let problem = "must be a string, an array of strings, or one or more arrays of token ids";
-        return Err(invalid("prompt", problem));
+        return Err(invalid(name, problem));
     };
     if kind_at(first) == Kind::Number {
         return Ok(Prompt::Tokens(token_ids(
             body.tape.raw(body.text, at),
-            "prompt",
+            name,
         )?));
     }
     let mut count = 0;
@@ -45,7 +87,7 @@ pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Ref
         if kind != Kind::Text && kind != Kind::Array {
             let kind = kind_name(kind, item);
             let problem = format!("must be a string or an array of token ids, got {kind}");
-            return Err(invalid(&format!("prompt[{count}]"), &problem));
+            return Err(invalid(&format!("{name}[{count}]"), &problem));
         }
         count += 1;
     }
@@ -53,7 +95,7 @@ pub(super) fn read_completion<'b>(body: &Body<'b, '_>) -> Result<Prompt<'b>, Ref
         return Ok(Prompt::Nothing(NoMatch::SeveralPrompts));
     }
     if kind_at(first) == Kind::Array {
-        return Ok(Prompt::Tokens(token_ids(first, "prompt[0]")?));
+        return Ok(Prompt::Tokens(token_ids(first, &format!("{name}[0]"))?));
     }
     let mut tape = Tape::default();
     // It was read once, so it can be read again.

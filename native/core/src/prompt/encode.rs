@@ -84,7 +84,8 @@ pub fn encode_body(
     outcome.stream = request.stream;
     outcome.priority = request.priority;
     outcome.cuts = request.cuts.clone();
-    let (model, block_size) = match encodable(&request, model) {
+    outcome.media = request.media.keys(context.secret);
+    let (model, block_size) = match encodable(&request, route, model) {
         Ok(found) => found,
         Err(reason) => return Ok(stop(outcome, reason)),
     };
@@ -103,6 +104,7 @@ pub fn encode_body(
 /// The model and its block size, or why the prompt is not encoded.
 fn encodable<'m>(
     request: &Request<'_>,
+    route: Route,
     model: Option<&'m Model>,
 ) -> Result<(&'m Model, usize), NoMatch> {
     if let Prompt::Nothing(reason) = request.prompt {
@@ -118,6 +120,11 @@ fn encodable<'m>(
         }
         if !model.proven {
             return Err(NoMatch::TokenizerUnproven);
+        }
+        // Its /tokenize takes other fields than this route's bodies have.
+        let asks = matches!(model.tokenizing, Tokenizing::Engine);
+        if asks && route == Route::SglangGenerate {
+            return Err(NoMatch::NoTokenizer);
         }
     }
     let block_size = model.block_size.ok_or(NoMatch::BlockSizeUnknown)?;

@@ -15,6 +15,7 @@ pub mod json_scan;
 pub mod json_tape;
 pub mod json_text;
 mod literals;
+pub mod media;
 pub mod messages;
 pub mod models;
 pub mod no_match;

@@ -31,6 +31,8 @@ pub struct ModelDescriptor {
     pub proven: bool,
     /// False where no plugin of the policy looks at prefixes.
     pub matched: bool,
+    /// Whether bodies that name no model mean this one.
+    pub implied: bool,
     pub block_size: Option<usize>,
     pub max_model_len: Option<u64>,
 }
@@ -181,7 +183,12 @@ impl ModelLoader {
                 Some(None) => Tokenizing::Engine,
                 Some(Some(directory)) => Tokenizing::Files(entry(directory)),
             };
+            let implied = descriptor.implied;
             let model = Arc::new(self.model(descriptor, tokenizing));
+            if implied {
+                // No model's id is empty.
+                models.by_id.insert(String::new(), Arc::clone(&model));
+            }
             models.by_index.insert(model.index, Arc::clone(&model));
             models.by_id.insert(model.id.clone(), model);
         }
@@ -258,7 +265,7 @@ mod tests {
     fn descriptors(tokenizer: &str) -> Vec<ModelDescriptor> {
         let json = format!(
             r#"[{{"index":3,"id":"m","pool":"m","adapter":"","tokenizer":{tokenizer},
-                "proven":true,"matched":true,"blockSize":16,"maxModelLen":null}}]"#
+                "proven":true,"matched":true,"implied":false,"blockSize":16,"maxModelLen":null}}]"#
         );
         parse_models(&json).unwrap()
     }

@@ -12,6 +12,7 @@ pub enum NoMatch {
     EncoderFailed = 7,
     NotAPrompt = 8,
     PolicyWithoutPrefixes = 11,
+    PromptNotRead = 12,
 }
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests {
             (NoMatch::EncoderFailed, "encoder-failed"),
             (NoMatch::NotAPrompt, "not-a-prompt"),
             (NoMatch::PolicyWithoutPrefixes, "policy-without-prefixes"),
+            (NoMatch::PromptNotRead, "prompt-not-read"),
         ];
         for (reason, name) in named {
             assert_eq!(NO_MATCH_REASONS[reason as usize], name);

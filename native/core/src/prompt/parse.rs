@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 
-use super::completion::read_completion;
+use super::completion::{read_completion, read_generate, read_token_ids};
 use super::json_scan::{not_plain_utf8, push_cuts, refusal_of};
 use super::json_tape::{Kind, Plan, Tape};
 use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length, well_formed};
+use super::media::ChatMedia;
 use super::no_match::NoMatch;
 use super::refusal::Refusal;
 use crate::layout::error;
@@ -53,6 +54,8 @@ pub struct Request<'b> {
     /// Ranges (offset, length) to cut from the body before it is sent on.
     pub cuts: Vec<(u32, u32)>,
     pub prompt: Prompt<'b>,
+    /// Images, audio and video of a chat.
+    pub media: ChatMedia<'b>,
 }
 
 /// cache_salt of vLLM: 1…1024 characters.
@@ -62,7 +65,13 @@ const MODEL_NAME_LENGTH_MAX: usize = 1024;
 const PRIORITY_MAX: f64 = 2_147_483_647.0;
 const XARGS: &str = "vllm_xargs";
 /// They let a client replace the prompt or point an engine at a foreign KV source.
-const STRIPPED: [&str; 2] = ["kv_transfer_params", "ec_transfer_params"];
+const STRIPPED: [&str; 5] = [
+    "kv_transfer_params",
+    "ec_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
+];
 /// Re-announces stored blocks, which breaks reference counts.
 const STRIPPED_XARGS: [&str; 1] = ["kv_cache_report_mode"];
 /// Fields that change the prompt in ways only the engine can know.
@@ -72,7 +81,6 @@ const ENGINE_ONLY: [&str; 4] = [
     "media_io_kwargs",
     "truncate_prompt_tokens",
 ];
-const TEXT_PARTS: [&str; 5] = ["text", "input_text", "output_text", "refusal", "thinking"];
 const PLAN: Plan = Plan {
     whole: &[
         "messages",
@@ -91,9 +99,10 @@ pub fn parse_request<'b>(
     tape: &mut Tape,
 ) -> Result<Request<'b>, Refusal> {
     forget_lone_surrogates();
-    let is_prompt = matches!(route, Route::ChatCompletions | Route::Completions);
-    if !is_prompt && !begins_as_object(bytes) {
-        return Ok(nothing());
+    if let Some(reason) = unread(route)
+        && !begins_as_object(bytes)
+    {
+        return Ok(nothing(reason));
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(not_plain_utf8(bytes));
@@ -104,7 +113,16 @@ pub fn parse_request<'b>(
     Body { text, tape }.read(route)
 }
 
-fn nothing() -> Request<'static> {
+/// Why the prompts of a route whose bodies need not be JSON are not matched.
+fn unread(route: Route) -> Option<NoMatch> {
+    match route {
+        Route::Passthrough => Some(NoMatch::NotAPrompt),
+        Route::UnreadPrompt => Some(NoMatch::PromptNotRead),
+        _ => None,
+    }
+}
+
+fn nothing(reason: NoMatch) -> Request<'static> {
     Request {
         model: Cow::Borrowed(""),
         model_offset: 0,
@@ -113,7 +131,8 @@ fn nothing() -> Request<'static> {
         priority: 0,
         cache_salt: Cow::Borrowed(""),
         cuts: Vec::new(),
-        prompt: Prompt::Nothing(NoMatch::NotAPrompt),
+        prompt: Prompt::Nothing(reason),
+        media: ChatMedia::default(),
     }
 }
 
@@ -152,6 +171,7 @@ impl<'b> Body<'b, '_> {
             .map(|(member, _)| member);
         let stream = self.boolean("stream", false)?;
         let priority = self.priority()?;
+        let mut media = ChatMedia::default();
         Ok(Request {
             model,
             model_offset: member.map_or(0, |member| member.value_start),
@@ -161,10 +181,14 @@ impl<'b> Body<'b, '_> {
             cache_salt: well_formed(cache_salt.unwrap_or_default()),
             cuts: self.cuts(),
             prompt: match route {
-                Route::ChatCompletions => self.chat()?,
+                Route::ChatCompletions => self.chat(&mut media)?,
                 Route::Completions => read_completion(self)?,
+                Route::VllmGenerate => read_token_ids(self)?,
+                Route::SglangGenerate => read_generate(self)?,
                 Route::Passthrough => Prompt::Nothing(NoMatch::NotAPrompt),
+                Route::UnreadPrompt => Prompt::Nothing(NoMatch::PromptNotRead),
             },
+            media,
         })
     }
 
@@ -207,7 +231,7 @@ impl<'b> Body<'b, '_> {
         ))
     }
 
-    fn chat(&self) -> Result<Prompt<'b>, Refusal> {
+    fn chat(&self, media: &mut ChatMedia<'b>) -> Result<Prompt<'b>, Refusal> {
         let messages = self.array("messages", self.member("messages"))?;
         if self.tape.items(messages).next().is_none() {
             return Err(invalid("messages", "must hold at least one message"));
@@ -232,7 +256,10 @@ impl<'b> Body<'b, '_> {
             let problem = "cannot be used together with add_generation_prompt";
             return Err(invalid("continue_final_message", problem));
         }
-        if self.needs_engine() || self.tape.items(messages).any(|at| self.has_media(at)) {
+        for message in self.tape.items(messages) {
+            media.read(self.text, self.tape, message);
+        }
+        if self.needs_engine() || media.in_keys {
             return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
         }
         Ok(Prompt::Chat(Chat {
@@ -268,33 +295,11 @@ impl<'b> Body<'b, '_> {
         }
     }
 
-    /// Whether a message has parts that are not text, or that this router does not know.
-    fn has_media(&self, message: u32) -> bool {
-        let content = self.tape.get(self.text, message, "content");
-        let Some(content) = content.filter(|at| self.kind(*at) == Kind::Array) else {
-            return false;
-        };
-        self.tape.items(content).any(|part| {
-            if self.kind(part) == Kind::Text {
-                return false;
-            }
-            let field = |name| self.tape.get(self.text, part, name);
-            let marked = field("uuid").is_some_and(|at| self.kind(at) != Kind::Null);
-            let known = field("type").is_some_and(|at| {
-                self.kind(at) == Kind::Text
-                    && TEXT_PARTS
-                        .iter()
-                        .any(|name| self.tape.is(self.text, at, name))
-            });
-            marked || !known
-        })
-    }
-
     pub fn needs_engine(&self) -> bool {
         ENGINE_ONLY.iter().any(|name| self.has(name))
     }
 
-    fn array(&self, name: &str, value: Option<u32>) -> Result<u32, Refusal> {
+    pub fn array(&self, name: &str, value: Option<u32>) -> Result<u32, Refusal> {
         let array = value.filter(|at| self.kind(*at) == Kind::Array);
         array.ok_or_else(|| {
             let problem = format!("must be an array, got {}", self.kind_of(value));
@@ -315,7 +320,7 @@ impl<'b> Body<'b, '_> {
         self.member(name).filter(|at| self.kind(*at) != Kind::Null)
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.present(name).is_some()
     }
 

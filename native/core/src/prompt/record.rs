@@ -6,9 +6,10 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::media::MediaKeys;
 use super::no_match::NoMatch;
 use super::refusal::Refusal;
-use crate::layout::limits::{ENDPOINTS_MAX, REQUESTS_IN_FLIGHT_MAX};
+use crate::layout::limits::{ENDPOINTS_MAX, MEDIA_KEYS_MAX, REQUESTS_IN_FLIGHT_MAX};
 use crate::layout::shared::{
     RECORD_DETAIL_BYTES_MAX, RECORD_PARAM_BYTES_MAX, RECORD_PATCHES_MAX, record,
     record_endpoint_arrays, request_memory,
@@ -47,6 +48,7 @@ pub struct Outcome {
     pub total_blocks: usize,
     pub block_size: usize,
     pub cuts: Vec<(u32, u32)>,
+    pub media: MediaKeys,
     pub index_epoch: u32,
     pub micros: StageMicros,
 }
@@ -174,6 +176,7 @@ impl RecordTable {
             self.put(at + record::PATCHES + 2 * cut, *offset);
             self.put(at + record::PATCHES + 2 * cut + 1, *length);
         }
+        self.write_media(at, &outcome.media);
         let detail = refusal.map_or("", |refusal| refusal.detail.as_str());
         self.write_text(at + record::DETAIL_BYTES, detail, RECORD_DETAIL_BYTES_MAX);
         let param = refusal.and_then(|refusal| refusal.param.as_deref());
@@ -182,6 +185,16 @@ impl RecordTable {
             param.unwrap_or(""),
             RECORD_PARAM_BYTES_MAX,
         );
+    }
+
+    fn write_media(&self, at: usize, media: &MediaKeys) {
+        let keys = media.keys.iter().take(MEDIA_KEYS_MAX);
+        self.set(at + record::MEDIA_COUNT, keys.len());
+        self.set(at + record::MEDIA_LEFT_OUT, media.left_out);
+        for (item, key) in keys.enumerate() {
+            self.put(at + record::MEDIA + 2 * item, *key as u32);
+            self.put(at + record::MEDIA + 2 * item + 1, (*key >> 32) as u32);
+        }
     }
 
     /// A byte count, then the bytes, cut between characters when there are too many.

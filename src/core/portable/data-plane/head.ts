@@ -49,8 +49,16 @@ const RESERVED_PREFIXES = [
   'x-kv-cache-source-',
 ];
 
+/** The one header of a gateway that the pipeline may be configured to go by; engines never see it. */
+const ENDPOINT_SUBSET = 'x-gateway-destination-endpoint-subset';
+
 /** Headers by which a client asks the router for something; engines have no use for them. */
-const WISH_PREFIXES = ['x-llm-d-', 'x-gateway-inference-', 'x-gateway-model-name-rewrite'];
+const WISH_PREFIXES = [
+  'x-llm-d-',
+  'x-gateway-inference-',
+  'x-gateway-model-name-rewrite',
+  ENDPOINT_SUBSET,
+];
 
 /**
  * The one name with an underscore that is let through: old Codex names its session so, and read
@@ -105,7 +113,7 @@ export function requestPath(target: string): string | null {
 function isReserved(name: string): boolean {
   // Some servers read `_` as `-`: an underscore can spell a reserved name.
   if (name.includes('_')) return name !== SESSION_OF_OLD_CODEX;
-  return beginsWithAny(name, RESERVED_PREFIXES);
+  return beginsWithAny(name, RESERVED_PREFIXES) && name !== ENDPOINT_SUBSET;
 }
 
 /** Whether the router reads the header and passes it on to nobody. */

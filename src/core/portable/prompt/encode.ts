@@ -12,6 +12,7 @@ import { type BlockKey, namespaceSeed } from '../keys.js';
 import { chainStart, extendChain } from './hash.js';
 import type { ScanRefusal } from './json-scan.js';
 import type { PromptMatcher } from './match.js';
+import { mediaKeys } from './media.js';
 import { type ParsedPrompt, type ParsedRequest, parseRequest } from './parse.js';
 import { type EncodeOutcome, emptyOutcome, newMatch, type RecordTable } from './record.js';
 import { TemplateRefusal } from './template-runtime.js';
@@ -37,7 +38,7 @@ type Prompt = Exclude<ParsedPrompt, { readonly kind: 'none' }>;
 export class RequestEncoder {
   readonly #context: EncodeContext;
   readonly #seeds = new Map<string, BlockKey>();
-  #models: ReadonlyMap<string, ModelDescriptor> = new Map();
+  #models = new Map<string, ModelDescriptor>();
 
   constructor(context: EncodeContext) {
     this.#context = context;
@@ -45,6 +46,9 @@ export class RequestEncoder {
 
   setModels(models: readonly ModelDescriptor[]): void {
     this.#models = new Map(models.map((model) => [model.id, model]));
+    const implied = models.find((model) => model.implied);
+    // No model's id is empty.
+    if (implied !== undefined) this.#models.set('', implied);
     this.#seeds.clear();
   }
 
@@ -59,7 +63,7 @@ export class RequestEncoder {
       const startedMs = nowMs();
       const parsed = parseRequest(body, route);
       outcome.micros.parse = micros(nowMs() - startedMs);
-      if (parsed.ok) match = await this.#encodeParsed(parsed.request, body, outcome);
+      if (parsed.ok) match = await this.#encodeParsed(parsed.request, { body, route }, outcome);
       else outcome.refusal = parsed.refusal;
     } catch (error) {
       outcome.noMatchReason = 'encoder-failed';
@@ -88,7 +92,7 @@ export class RequestEncoder {
 
   async #encodeParsed(
     request: ParsedRequest,
-    body: Buffer,
+    { body, route }: { readonly body: Buffer; readonly route: Route },
     outcome: EncodeOutcome,
   ): Promise<PromptMatch | null> {
     const model = this.#models.get(request.model);
@@ -98,6 +102,7 @@ export class RequestEncoder {
     outcome.stream = request.stream;
     outcome.priority = request.priority;
     outcome.cuts = request.cuts;
+    outcome.media = mediaKeys(request.media, this.#context.hashSecret);
     const { prompt } = request;
     if (prompt.kind === 'none') return stop(outcome, prompt.reason);
     if (model === undefined) return stop(outcome, 'no-tokenizer');
@@ -105,6 +110,9 @@ export class RequestEncoder {
     if (prompt.kind !== 'tokens') {
       if (model.tokenizer === null) return stop(outcome, 'no-tokenizer');
       if (!model.proven) return stop(outcome, 'tokenizer-unproven');
+      // Its /tokenize takes other fields than this route's bodies have.
+      const asks = model.tokenizer.kind === 'engine';
+      if (asks && route === 'sglang-generate') return stop(outcome, 'no-tokenizer');
     }
     if (model.blockSize === null) return stop(outcome, 'block-size-unknown');
     const { pool, adapter } = model;

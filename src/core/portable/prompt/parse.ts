@@ -13,6 +13,7 @@ import {
   scanJson,
 } from './json-scan.js';
 import { isText, markedNumber, parseMarked } from './json-value.js';
+import { type ChatMedia, NO_MEDIA, readMedia } from './media.js';
 
 /** What the template is given; messages are still as the client wrote them. */
 export interface ChatPrompt {
@@ -34,7 +35,7 @@ export type ParsedPrompt =
   /** Nothing to match, and why. */
   | {
       readonly kind: 'none';
-      readonly reason: 'extra-keys' | 'several-prompts' | 'not-a-prompt';
+      readonly reason: 'extra-keys' | 'several-prompts' | 'not-a-prompt' | 'prompt-not-read';
     };
 
 export interface ParsedRequest {
@@ -48,6 +49,8 @@ export interface ParsedRequest {
   /** Ranges to cut from the body before it is sent on. */
   readonly cuts: readonly { readonly offset: number; readonly length: number }[];
   readonly prompt: ParsedPrompt;
+  /** Images, audio and video of a chat. */
+  readonly media: ChatMedia;
 }
 
 export type ParseResult =
@@ -60,8 +63,14 @@ const CACHE_SALT_LENGTH_MAX = 1024;
 const MODEL_NAME_LENGTH_MAX = 1024;
 const PRIORITY_MAX = 2 ** 31 - 1;
 const TOKEN_ID_MAX = 2 ** 31 - 1;
-/** They let a client replace the prompt or point an engine at a foreign KV source (wire-formats §5). */
-const STRIPPED: readonly string[] = ['kv_transfer_params', 'ec_transfer_params'];
+/** They let a client replace the prompt or point an engine at a foreign KV source. */
+const STRIPPED: readonly string[] = [
+  'kv_transfer_params',
+  'ec_transfer_params',
+  'bootstrap_host',
+  'bootstrap_port',
+  'bootstrap_room',
+];
 /** Re-announces stored blocks, which breaks reference counts (wire-formats rule 9). */
 const STRIPPED_XARGS: readonly string[] = ['kv_cache_report_mode'];
 /** Members whose numbers and keys may be printed by a template. */
@@ -78,18 +87,24 @@ const ENGINE_ONLY: readonly string[] = [
   'media_io_kwargs',
   'truncate_prompt_tokens',
 ];
-const TEXT_PARTS: ReadonlySet<string> = new Set([
-  'text',
-  'input_text',
-  'output_text',
-  'refusal',
-  'thinking',
-]);
+/** The same of SGLang's /generate: media, adapters, namespaces, a session's earlier turns. */
+const SGLANG_ENGINE_ONLY: readonly string[] = [
+  'input_embeds',
+  'image_data',
+  'video_data',
+  'audio_data',
+  'lora_path',
+  'extra_key',
+  'session_params',
+  'session_id',
+];
 
 /** Checks one body. Never throws for what a client can send. */
 export function parseRequest(bytes: Uint8Array, route: Route): ParseResult {
-  const isPrompt = route === 'chat-completions' || route === 'completions';
-  if (!isPrompt && !beginsAsObject(bytes)) return { ok: true, request: EMPTY_REQUEST };
+  const unread = UNREAD.get(route);
+  if (unread !== undefined && !beginsAsObject(bytes)) {
+    return { ok: true, request: { ...EMPTY_REQUEST, prompt: unread } };
+  }
   const scan = scanJson(bytes);
   if (isRefusal(scan)) return { ok: false, refusal: scan };
   try {
@@ -104,6 +119,12 @@ export function parseRequest(bytes: Uint8Array, route: Route): ParseResult {
   }
 }
 
+/** Routes whose bodies need not be JSON, and why their prompts are not matched. */
+const UNREAD: ReadonlyMap<Route, ParsedPrompt> = new Map([
+  ['passthrough', { kind: 'none', reason: 'not-a-prompt' }],
+  ['unread-prompt', { kind: 'none', reason: 'prompt-not-read' }],
+]);
+
 const EMPTY_REQUEST: ParsedRequest = {
   model: '',
   modelOffset: 0,
@@ -113,6 +134,7 @@ const EMPTY_REQUEST: ParsedRequest = {
   cacheSalt: '',
   cuts: [],
   prompt: { kind: 'none', reason: 'not-a-prompt' },
+  media: NO_MEDIA,
 };
 
 type Body = { readonly [key: string]: JsonValue };
@@ -153,7 +175,7 @@ function readBody(bytes: Uint8Array, scan: JsonScan, route: Route): ParsedReques
     priority: readPriority(body),
     cacheSalt,
     cuts: stripped(scan),
-    prompt: readPrompt(body, route),
+    ...readPrompt(body, route),
   };
 }
 
@@ -179,13 +201,18 @@ function refuseTemplates(body: Body): void {
   });
 }
 
-function readPrompt(body: Body, route: Route): ParsedPrompt {
+function readPrompt(body: Body, route: Route): Pick<ParsedRequest, 'prompt' | 'media'> {
   if (route === 'chat-completions') return readChat(body);
-  if (route === 'completions') return readCompletion(body);
-  return { kind: 'none', reason: 'not-a-prompt' };
+  return { prompt: UNREAD.get(route) ?? readPlainPrompt(body, route), media: NO_MEDIA };
 }
 
-function readChat(body: Body): ParsedPrompt {
+/** The prompt of a route without a template. */
+function readPlainPrompt(body: Body, route: Route): ParsedPrompt {
+  if (route === 'vllm-generate') return readTokenIds(body);
+  return route === 'sglang-generate' ? readGenerate(body) : readCompletion(body);
+}
+
+function readChat(body: Body): Pick<ParsedRequest, 'prompt' | 'media'> {
   const messages = body['messages'];
   if (!Array.isArray(messages)) invalid('messages', `must be an array, got ${kindOf(messages)}`);
   if (messages.length === 0) invalid('messages', 'must hold at least one message');
@@ -203,8 +230,11 @@ function readChat(body: Body): ParsedPrompt {
   if (addGenerationPrompt && continueFinalMessage) {
     invalid('continue_final_message', 'cannot be used together with add_generation_prompt');
   }
-  if (needsEngine(body) || messages.some(hasMedia)) return { kind: 'none', reason: 'extra-keys' };
-  return {
+  const media = readMedia(messages);
+  if (needsEngine(body) || media.inKeys) {
+    return { prompt: { kind: 'none', reason: 'extra-keys' }, media };
+  }
+  const prompt: ChatPrompt = {
     kind: 'chat',
     messages,
     tools: tools === null || tools.length === 0 ? null : tools,
@@ -215,6 +245,7 @@ function readChat(body: Body): ParsedPrompt {
     addSpecialTokens: readBoolean(body, 'add_special_tokens', false),
     templateArguments,
   };
+  return { prompt, media };
 }
 
 function checkMessage(message: JsonValue, where: string): void {
@@ -227,18 +258,6 @@ function checkMessage(message: JsonValue, where: string): void {
   }
 }
 
-/** Whether a message has parts that are not text, or that this router does not know. */
-function hasMedia(message: JsonValue): boolean {
-  const content = isJsonObject(message) ? message['content'] : null;
-  if (!Array.isArray(content)) return false;
-  return content.some((part) => {
-    if (isText(part)) return false;
-    if (!isJsonObject(part) || part['uuid'] != null) return true;
-    const type = part['type'];
-    return typeof type !== 'string' || !TEXT_PARTS.has(type);
-  });
-}
-
 function needsEngine(body: Body): boolean {
   return ENGINE_ONLY.some((name) => has(body, name));
 }
@@ -247,20 +266,48 @@ function readCompletion(body: Body): ParsedPrompt {
   const prompt = body['prompt'];
   const addSpecialTokens = readBoolean(body, 'add_special_tokens', true);
   if (needsEngine(body)) return { kind: 'none', reason: 'extra-keys' };
+  return textOrTokens(prompt, 'prompt', addSpecialTokens);
+}
+
+/** vLLM's /inference/v1/generate; `features` are of a prompt with media. */
+function readTokenIds(body: Body): ParsedPrompt {
+  const ids = body['token_ids'];
+  if (!Array.isArray(ids)) invalid('token_ids', `must be an array, got ${kindOf(ids)}`);
+  const tokenIds = tokens(ids, 'token_ids');
+  return has(body, 'features') ? { kind: 'none', reason: 'extra-keys' } : tokenIds;
+}
+
+/** SGLang's /generate: ids beat the text, which it tokenises with special tokens. */
+function readGenerate(body: Body): ParsedPrompt {
+  if (SGLANG_ENGINE_ONLY.some((name) => has(body, name))) {
+    return { kind: 'none', reason: 'extra-keys' };
+  }
+  for (const name of ['input_ids', 'text']) {
+    if (has(body, name)) return textOrTokens(body[name], name, true);
+  }
+  // Another engine's /generate.
+  return { kind: 'none', reason: 'prompt-not-read' };
+}
+
+function textOrTokens(
+  prompt: JsonValue | undefined,
+  where: string,
+  addSpecialTokens: boolean,
+): ParsedPrompt {
   if (typeof prompt === 'string') return { kind: 'text', text: prompt, addSpecialTokens };
   if (!Array.isArray(prompt) || prompt.length === 0) {
-    invalid('prompt', 'must be a string, an array of strings, or one or more arrays of token ids');
+    invalid(where, 'must be a string, an array of strings, or one or more arrays of token ids');
   }
-  if (typeof prompt[0] === 'number') return tokens(prompt, 'prompt');
+  if (typeof prompt[0] === 'number') return tokens(prompt, where);
   const [first] = prompt;
   for (const [at, one] of prompt.entries()) {
     if (typeof one !== 'string' && !Array.isArray(one)) {
-      invalid(`prompt[${at}]`, `must be a string or an array of token ids, got ${kindOf(one)}`);
+      invalid(`${where}[${at}]`, `must be a string or an array of token ids, got ${kindOf(one)}`);
     }
   }
   if (prompt.length > 1) return { kind: 'none', reason: 'several-prompts' };
   if (typeof first === 'string') return { kind: 'text', text: first, addSpecialTokens };
-  return tokens(first as readonly JsonValue[], 'prompt[0]');
+  return tokens(first as readonly JsonValue[], `${where}[0]`);
 }
 
 function tokens(values: readonly JsonValue[], where: string): ParsedPrompt {

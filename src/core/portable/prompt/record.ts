@@ -5,6 +5,7 @@
 import { assert } from '#contracts/assert.js';
 import type { MatchResult } from '#contracts/block-index.js';
 import { ERROR_CODES } from '#contracts/errors.js';
+import { MEDIA_KEYS_MAX } from '#contracts/limits.js';
 import {
   type EncodedPrompt,
   type EncodeMicros,
@@ -28,6 +29,7 @@ import {
   RecordReader,
 } from '#core/encode-record.js';
 import type { ScanRefusal } from './json-scan.js';
+import { type MediaKeys, NO_MEDIA_KEYS } from './media.js';
 
 /** What one encoding found out, as it goes into the record. */
 export interface EncodeOutcome {
@@ -45,6 +47,7 @@ export interface EncodeOutcome {
   cuts: readonly { readonly offset: number; readonly length: number }[];
   /** Keys of the prompt's blocks; the record keeps as many as fit. */
   keys: Uint32Array;
+  media: MediaKeys;
   indexEpoch: number;
   micros: { -readonly [Stage in keyof EncodeMicros]: EncodeMicros[Stage] };
 }
@@ -63,6 +66,7 @@ export function emptyOutcome(): EncodeOutcome {
     blockSize: 0,
     cuts: [],
     keys: new Uint32Array(0),
+    media: NO_MEDIA_KEYS,
     indexEpoch: 0,
     micros: { parse: 0, render: 0, tokenize: 0, hash: 0, match: 0 },
   };
@@ -192,8 +196,20 @@ export class RecordTable {
       words[at + RECORD.patches + 2 * cut] = offset;
       words[at + RECORD.patches + 2 * cut + 1] = length;
     }
+    this.#writeMedia(at, outcome.media);
     this.#writeText(at + RECORD.detailBytes, refusal?.detail ?? '', RECORD_DETAIL_BYTES_MAX);
     this.#writeText(at + RECORD.paramBytes, refusal?.param ?? '', RECORD_PARAM_BYTES_MAX);
+  }
+
+  #writeMedia(at: number, { keys, leftOut }: MediaKeys): void {
+    const words = this.#words;
+    assert(keys.length <= MEDIA_KEYS_MAX, 'media keys fit the record');
+    words[at + RECORD.mediaCount] = keys.length;
+    words[at + RECORD.mediaLeftOut] = leftOut;
+    for (const [item, key] of keys.entries()) {
+      words[at + RECORD.media + 2 * item] = Number(BigInt.asIntN(32, key));
+      words[at + RECORD.media + 2 * item + 1] = Number(BigInt.asIntN(32, key >> 32n));
+    }
   }
 
   /** A byte count, then the bytes, cut between characters when there are too many. */

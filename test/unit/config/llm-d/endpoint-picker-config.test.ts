@@ -338,7 +338,7 @@ const WARNINGS: readonly (readonly [lines: readonly string[], expected: readonly
       '  parsers: [{pluginRef: openai-parser}, {pluginRef: anthropic-parser}, {pluginRef: passthrough-parser}]',
     ],
     [
-      'epp.yaml:3:34: plugins[1]: `anthropic-parser` has no effect: requests to `/v1/messages` are routed by load, because their prompt is not read yet',
+      'epp.yaml:3:34: plugins[1]: `anthropic-parser` has no effect: requests to `/v1/messages` are routed by load, because their prompt is not read',
       'epp.yaml:3:60: plugins[2]: `passthrough-parser` has no effect: other requests are routed by load as long as their path is below `/v1/`',
     ],
   ],
@@ -348,8 +348,8 @@ const WARNINGS: readonly (readonly [lines: readonly string[], expected: readonly
       'parser: {pluginRef: vllmhttp-parser}',
     ],
     [
-      'epp.yaml:3:11: plugins[0]: `vllmhttp-parser` has no effect: only paths below `/v1/` are routed, so `/inference/v1/generate` is answered 404',
-      'epp.yaml:3:36: plugins[1]: `sglanghttp-parser` has no effect: only paths below `/v1/` are routed, so `/generate` is answered 404',
+      'epp.yaml:3:11: plugins[0]: `vllmhttp-parser` has no effect: requests to `/inference/v1/generate` are matched by their token ids without it',
+      'epp.yaml:3:36: plugins[1]: `sglanghttp-parser` has no effect: requests to `/generate` are matched by `input_ids` or `text` without it',
     ],
   ],
   [

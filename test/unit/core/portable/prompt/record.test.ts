@@ -40,6 +40,7 @@ test('an outcome is read back as it was written', () => {
     blockSize: 16,
     cuts: [{ offset: 5, length: 6 }],
     keys,
+    media: { keys: [1n, 0xfedcba9876543210n], leftOut: 3 },
     indexEpoch: 4_000_000_000,
     micros: { parse: 1, render: 2, tokenize: 3, hash: 4, match: 5 },
   };
@@ -61,6 +62,8 @@ test('an outcome is read back as it was written', () => {
       noMatchReason: null,
       match: null,
       patches: [{ offset: 5, length: 6, text: '' }],
+      media: ['0000000000000001', 'fedcba9876543210'],
+      mediaLeftOut: 3,
       indexEpoch: 4_000_000_000,
       micros: outcome.micros,
     },
@@ -142,6 +145,7 @@ test('a request no worker could encode keeps its model', () => {
     tokenizer: null,
     proven: false,
     matched: true,
+    implied: false,
     blockSize: null,
     maxModelLen: null,
   };

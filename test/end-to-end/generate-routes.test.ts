@@ -1,0 +1,106 @@
+// Engines' own generate routes and prompts that are not read, as a client sees them, on both cores.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { LoggedDecision } from '#contracts/decision.js';
+import type { EngineSimFleet } from '#simulation/fleet.js';
+import { startFastSims } from '#test/support/engine-sims.js';
+import { eventually } from '#test/support/eventually.js';
+import { serveEngine, vllmAnswers } from '#test/support/fake-engine.js';
+import { nativeSkip } from '#test/support/native-addon.js';
+import { startRouterProcess } from '#test/support/processes.js';
+import { endpointFlags } from '#test/support/sims.js';
+import { untilMatched } from '#test/support/status.js';
+
+const TEXT = 'A prompt that is long enough. '.repeat(40);
+
+let engines: EngineSimFleet;
+
+before(async () => {
+  engines = await startFastSims({ replicas: 3, modelId: 'sim' });
+});
+
+after(() => engines.stop());
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  readonly endpoint: string;
+  readonly matched: number;
+}
+
+async function post(url: string, body: object, id = ''): Promise<Answer> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(id === '' ? {} : { 'x-request-id': id }) },
+    body: JSON.stringify(body),
+  });
+  return {
+    status: response.status,
+    body: await response.json(),
+    endpoint: response.headers.get('x-warmpath-endpoint') ?? '',
+    matched: Number.parseInt(response.headers.get('x-warmpath-matched-tokens') ?? '0', 10),
+  };
+}
+
+for (const core of ['native', 'portable'] as const) {
+  const skip = core === 'native' && nativeSkip;
+  const environment = { ...process.env, WARMPATH_CORE: core };
+
+  test(`${core}: prompts of generate routes go where their blocks are`, { skip }, async () => {
+    const router = await startRouterProcess(endpointFlags(engines), environment);
+    try {
+      await untilMatched(router.adminUrl);
+      const prompt = Array.from({ length: 160 }, (_, at) => 1000 + at);
+      const home = await post(`${router.url}/v1/completions`, { prompt, max_tokens: 1 });
+      const other = await post(`${router.url}/v1/completions`, { prompt: TEXT, max_tokens: 1 });
+      assert.deepEqual([home.status, other.status], [200, 200]);
+      const cases = [
+        ['/inference/v1/generate', { token_ids: prompt, sampling_params: {} }, home.endpoint, 144],
+        ['/generate', { input_ids: prompt }, home.endpoint, 144],
+        ['/generate', { text: TEXT }, other.endpoint, 160],
+      ] as const;
+      for (const [path, body, endpoint, tokens] of cases) {
+        await eventually(`${path} is matched`, async () => {
+          const answer = await post(`${router.url}${path}`, body);
+          // The simulated engine has no such route: its answer is what comes back.
+          assert.equal(answer.status, 404);
+          return answer.endpoint === endpoint && answer.matched >= tokens;
+        });
+      }
+    } finally {
+      await router.end();
+    }
+  });
+
+  test(`${core}: their answers are relayed, and what is not read says so`, { skip }, async () => {
+    const paths = ['/inference/v1/generate', '/generate', '/v1/messages', '/v1/responses'];
+    const answers = Object.fromEntries(paths.map((path) => [path, { from: path }]));
+    const engine = await serveEngine({
+      answers: { ...vllmAnswers({ model: 'base' }), ...answers },
+      fault: null,
+      failing: [],
+    });
+    const router = await startRouterProcess([`--endpoint=${engine.url}`], environment);
+    try {
+      const bodies = [{ token_ids: [1, 2] }, { prompt: 'x' }, { messages: [] }, { input: 'x' }];
+      const reasons: string[] = [];
+      for (const [at, path] of paths.entries()) {
+        const answer = await post(`${router.url}${path}`, bodies[at] ?? {}, `request-${at}`);
+        assert.deepEqual([answer.status, answer.body], [200, { from: path }]);
+        const kept = await fetch(`${router.adminUrl}/debug/decisions/request-${at}`);
+        const { decision } = (await kept.json()) as LoggedDecision;
+        reasons.push(decision.noMatchReason ?? '');
+      }
+      const unread = 'prompt-not-read';
+      assert.deepEqual(reasons, ['block-size-unknown', unread, unread, unread]);
+      const refused = await post(`${router.url}/generate`, { input_ids: [] });
+      assert.equal(refused.status, 400);
+      assert.equal((await fetch(`${router.url}/generate`)).status, 405);
+      assert.equal((await post(`${router.url}/generate/more`, {})).status, 404);
+    } finally {
+      await router.end();
+      await engine.close();
+    }
+  });
+}
