@@ -7,7 +7,7 @@ import type { Endpoint, FleetSnapshot } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineClient } from '#contracts/transport.js';
+import type { EngineClient, EngineWatcher } from '#contracts/transport.js';
 import { type ConfiguredAddress, endpointName } from './addresses.js';
 import type { DiscoveredEngine } from './discover.js';
 import { FleetHealth, type HealthDetail } from './health.js';
@@ -42,7 +42,10 @@ export interface FleetListener {
 
 export interface FleetManagerOptions {
   readonly capacity: number;
+  /** Asks what engines are. */
   readonly client: EngineClient;
+  /** Scrapes and probes them. */
+  readonly watcher: EngineWatcher;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -92,7 +95,6 @@ export class FleetManager {
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
       onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
     });
-    options.client.onConnectionLost((origin) => this.#suspectOrigin(origin));
   }
 
   /** Makes `addresses` the watched ones: new ones are started, missing ones dropped at once. */
@@ -142,12 +144,6 @@ export class FleetManager {
     if (url !== undefined) this.#addresses.get(url)?.monitor.suspect();
   }
 
-  #suspectOrigin(origin: string): void {
-    for (const [url, { monitor }] of this.#addresses) {
-      if (new URL(url).origin === origin) monitor.connectionLost();
-    }
-  }
-
   healthDetail(slot: number): HealthDetail {
     return this.#health.detail(slot);
   }
@@ -175,9 +171,10 @@ export class FleetManager {
   }
 
   #watch(address: ConfiguredAddress): void {
-    const { client, clock, random, logger, timings } = this.#options;
+    const { client, watcher, clock, random, logger, timings } = this.#options;
     const sink = this.#sink();
-    const monitor = new AddressMonitor({ address, client, clock, random, logger, timings, sink });
+    const own = { address, sink };
+    const monitor = new AddressMonitor({ client, watcher, clock, random, logger, timings, ...own });
     this.#addresses.set(address.url, { address, monitor });
     this.#health.addAddress(address.url);
     this.#replace(address, [placeholder(address)]);

@@ -6,7 +6,7 @@ import type { Clock } from '#contracts/clock.js';
 import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineClient } from '#contracts/transport.js';
+import type { EngineClient, EngineWatch, EngineWatcher } from '#contracts/transport.js';
 import type { ConfiguredAddress } from './addresses.js';
 import { type DiscoveredEngine, discoverEngine } from './discover.js';
 import type { ProbeResult } from './health.js';
@@ -61,7 +61,10 @@ export interface MonitorSink {
 
 export interface MonitorOptions {
   readonly address: ConfiguredAddress;
+  /** Asks what an engine is. */
   readonly client: EngineClient;
+  /** Scrapes and probes. */
+  readonly watcher: EngineWatcher;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -79,6 +82,7 @@ export class AddressMonitor {
   readonly #discovery: Loop;
   readonly #scraping: Loop;
   readonly #probing: Loop;
+  readonly #watch: EngineWatch;
   #assumedEvents: EventSource | null;
   #retryMs: number;
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
@@ -92,6 +96,8 @@ export class AddressMonitor {
     this.#options = options;
     this.#assumedEvents = options.address.assumedEvents;
     this.#retryMs = timings.retryMinMs;
+    const { url, security } = options.address;
+    this.#watch = options.watcher.watch(url, security, () => this.#connectionLost());
     this.#discovery = new Loop(
       clock,
       () => this.#discover(),
@@ -122,19 +128,12 @@ export class AddressMonitor {
     this.#discovery.stop();
     this.#scraping.stop();
     this.#probing.stop();
+    this.#watch.close();
   }
 
   /** Probes at once: something speaks for an outage. */
   suspect(): void {
     this.#probing.hurry();
-  }
-
-  /** A connection has closed. Engines that close one after every answer are not probed for each. */
-  connectionLost(): void {
-    const { clock, timings } = this.#options;
-    const waitMs = this.#lostAtMs + LOST_PROBE_FACTOR * timings.probeFastMs - clock.nowMs();
-    if (waitMs <= 0) this.#probeAfterLoss();
-    else this.#cancelLost ??= clock.after(waitMs, () => this.#probeAfterLoss());
   }
 
   /** Asks the engine again what it is. */
@@ -146,6 +145,14 @@ export class AddressMonitor {
   assumeEvents(assumedEvents: EventSource | null): void {
     this.#assumedEvents = assumedEvents;
     this.rediscover();
+  }
+
+  /** A connection has closed. Engines that close one after every answer are not probed for each. */
+  #connectionLost(): void {
+    const { clock, timings } = this.#options;
+    const waitMs = this.#lostAtMs + LOST_PROBE_FACTOR * timings.probeFastMs - clock.nowMs();
+    if (waitMs <= 0) this.#probeAfterLoss();
+    else this.#cancelLost ??= clock.after(waitMs, () => this.#probeAfterLoss());
   }
 
   #probeAfterLoss(): void {
@@ -180,15 +187,12 @@ export class AddressMonitor {
   }
 
   async #scrape(): Promise<number> {
-    const { address, client, clock, sink, timings } = this.#options;
+    const { address, clock, sink, timings } = this.#options;
     const beganMs = clock.nowMs();
-    const { url, security } = address;
-    const answer = await client.get(url, '/metrics', security, timings.scrapeTimeoutMs);
+    const { status, text } = await this.#watch.scrape(timings.scrapeTimeoutMs);
     if (this.#scraping.stopped) return 0;
-    if (answer.status !== 200) {
-      return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
-    }
-    const metrics = parseEngineMetrics(answer.body);
+    if (status !== 200) return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
+    const metrics = parseEngineMetrics(text);
     sink.scraped(address, metrics);
     if (this.#noteStartTime(metrics.startTimeSeconds)) {
       sink.restarted(address);
@@ -212,13 +216,11 @@ export class AddressMonitor {
   }
 
   async #probeOnce(): Promise<ProbeResult> {
-    const { address, client, timings } = this.#options;
-    const { url, security } = address;
     try {
-      const answer = await client.get(url, '/health', security, timings.probeTimeoutMs);
+      const status = await this.#watch.probe(this.#options.timings.probeTimeoutMs);
       // A 5xx is the engine's own word that it is dead or not ready; an engine without the route
       // (404) or with keys on it (401) is alive.
-      return answer.status >= 500 ? 'unreachable' : 'ok';
+      return status >= 500 ? 'unreachable' : 'ok';
     } catch (error) {
       return probeFailureOf(error);
     }
@@ -238,7 +240,7 @@ export class AddressMonitor {
   }
 }
 
-/** Slow or gone: the client names its timeouts. */
+/** Slow or gone: the watcher names its timeouts. */
 function probeFailureOf(error: unknown): 'timed-out' | 'unreachable' {
   return error instanceof Error && error.name === 'TimeoutError' ? 'timed-out' : 'unreachable';
 }

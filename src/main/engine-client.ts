@@ -1,12 +1,18 @@
 // The EngineClient that talks to real engines: plain and TLS (private CAs included), bearer keys,
-// a time limit, a bound on the body, no redirects. Owned by main; used for scraping, probing,
-// discovery and proof, never for clients' requests. A fleet of a hundred is asked hundreds of times
-// a second, so it takes undici's bare dispatch: no streams, no abort signals.
+// a time limit, a bound on the body, no redirects. Owned by main; used for discovery and proof and,
+// where the core has no watcher of its own, for scraping and probing; never for clients' requests.
+// A fleet of a hundred is asked hundreds of times a second, so it takes undici's bare dispatch: no
+// streams, no abort signals.
 
 import { Agent, type Dispatcher } from 'undici';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
 import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
-import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+import type {
+  ClosableEngineWatcher,
+  EngineClient,
+  EngineResponse,
+  EngineWatch,
+} from '#contracts/transport.js';
 import { processClock } from '#workers/process-clock.js';
 
 /** A host that does not even accept a connection within this is gone, not slow. */
@@ -27,9 +33,10 @@ interface Question {
 }
 
 /** Keeps one agent per trusted CA. */
-export class HttpEngineClient implements EngineClient {
+export class HttpEngineClient implements EngineClient, ClosableEngineWatcher {
   readonly #agents = new Map<string, Agent>();
-  #onLost: (origin: string) => void = () => {};
+  /** Who is told of closed connections, by origin. */
+  readonly #listeners = new Map<string, Set<() => void>>();
 
   get(
     baseUrl: string,
@@ -50,13 +57,27 @@ export class HttpEngineClient implements EngineClient {
     return this.#ask({ method: 'POST', baseUrl, path, body, security, timeoutMs });
   }
 
-  onConnectionLost(listener: (origin: string) => void): void {
-    this.#onLost = listener;
+  watch(baseUrl: string, security: EndpointSecurity, onConnectionLost: () => void): EngineWatch {
+    const { origin } = new URL(baseUrl);
+    const listeners = this.#listeners.get(origin) ?? new Set();
+    this.#listeners.set(origin, listeners);
+    listeners.add(onConnectionLost);
+    return {
+      scrape: async (timeoutMs) => {
+        const { status, body } = await this.get(baseUrl, '/metrics', security, timeoutMs);
+        return { status, text: body };
+      },
+      probe: async (timeoutMs) => (await this.get(baseUrl, '/health', security, timeoutMs)).status,
+      close: () => {
+        listeners.delete(onConnectionLost);
+        if (listeners.size === 0) this.#listeners.delete(origin);
+      },
+    };
   }
 
   /** Closes all connections; running requests fail. */
   async close(): Promise<void> {
-    this.#onLost = () => {};
+    this.#listeners.clear();
     const agents = [...this.#agents.values()];
     this.#agents.clear();
     await Promise.all(agents.map((agent) => agent.destroy()));
@@ -91,7 +112,8 @@ export class HttpEngineClient implements EngineClient {
       });
       agent.on('disconnect', (origin: URL, _targets: unknown, error: Error) => {
         // Others are our own doing: idle for too long, or the engine had said that it would close.
-        if ('code' in error && LOST.has(String(error.code))) this.#onLost(origin.origin);
+        if (!('code' in error && LOST.has(String(error.code)))) return;
+        for (const tell of this.#listeners.get(origin.origin) ?? []) tell();
       });
       this.#agents.set(key, agent);
     }

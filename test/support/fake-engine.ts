@@ -4,7 +4,12 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
-import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+import type {
+  EngineClient,
+  EngineResponse,
+  EngineWatch,
+  EngineWatcher,
+} from '#contracts/transport.js';
 
 /** Path → JSON value or text; a missing path is a 404. */
 export type EngineAnswers = Record<string, unknown>;
@@ -73,15 +78,29 @@ export function zmqSource(endpoint: string, replay: string | null, topic = ''): 
   };
 }
 
-/** An EngineClient over fake engines by base URL; remembers what was asked. */
-export class MemoryEngineClient implements EngineClient {
+/** An EngineClient and EngineWatcher over fake engines by base URL; remembers what was asked. */
+export class MemoryEngineClient implements EngineClient, EngineWatcher {
   readonly engines: Map<string, FakeEngine> = new Map();
   readonly asked: string[] = [];
-  /** Tells the listener that a connection to that origin has closed. */
-  loseConnection: (origin: string) => void = () => {};
+  readonly #watched = new Map<string, () => void>();
 
-  onConnectionLost(listener: (origin: string) => void): void {
-    this.loseConnection = listener;
+  watch(baseUrl: string, _security: EndpointSecurity, onConnectionLost: () => void): EngineWatch {
+    this.#watched.set(baseUrl, onConnectionLost);
+    return {
+      scrape: async () => {
+        const { status, body } = await this.get(baseUrl, '/metrics');
+        return { status, text: body };
+      },
+      probe: async () => (await this.get(baseUrl, '/health')).status,
+      close: () => {
+        if (this.#watched.get(baseUrl) === onConnectionLost) this.#watched.delete(baseUrl);
+      },
+    };
+  }
+
+  /** Tells who watches the engine that it has closed a connection. */
+  loseConnection(baseUrl: string): void {
+    this.#watched.get(baseUrl)?.();
   }
 
   add(url: string, answers: EngineAnswers): FakeEngine {

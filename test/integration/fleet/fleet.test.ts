@@ -42,6 +42,7 @@ test('a fleet of real servers is discovered, scraped, and survives the death of 
   const manager = new FleetManager({
     capacity: 8,
     client,
+    watcher: client,
     clock: CLOCK,
     random: seededRandom(7),
     logger: SILENT,

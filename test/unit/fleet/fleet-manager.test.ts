@@ -28,6 +28,7 @@ class Rig {
     this.manager = new FleetManager({
       capacity: 16,
       client: this.client,
+      watcher: this.client,
       clock: this.clock,
       random: seededRandom(1),
       logger: SILENT,

@@ -44,7 +44,6 @@ function rig(options: {
   const sent: ModelDescriptor[] = [];
   const asked: string[] = [];
   const client: EngineClient = {
-    onConnectionLost: () => {},
     get: () => Promise.reject(new Error('not asked for')),
     post: (url) => {
       const host = new URL(url).hostname;
