@@ -1,26 +1,19 @@
-// HTTP towards engines outside the data plane: what is asked of them now and then (discovery, proof),
-// and what is asked all the time (scraping, probing).
+// HTTP towards engines outside the data plane: what is asked of them all the time (what they are, their
+// load, whether they live), and proofs.
 
 import type { EndpointSecurity } from './endpoint.js';
 
 export interface EngineResponse {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
 /**
- * Fetches one small answer from an engine, within the time and ENGINE_BODY_BYTES_MAX. Any status
- * is an answer; rejects when there is none, with an Error named `TimeoutError` when the engine was
- * connected to but did not answer in time.
+ * Posts one small question to an engine, answered within the time and ENGINE_BODY_BYTES_MAX. Any
+ * status is an answer; rejects when there is none, with an Error that says why (not where), named
+ * `TimeoutError` when the engine was connected to but did not answer in time.
  */
 export interface EngineClient {
-  get(
-    baseUrl: string,
-    path: string,
-    security: EndpointSecurity,
-    timeoutMs: number,
-  ): Promise<EngineResponse>;
   post(
     baseUrl: string,
     path: string,
@@ -38,22 +31,13 @@ export interface WantedLines {
   readonly beginnings: readonly string[];
 }
 
-/** What a scrape has brought. */
-export interface ScrapedText {
-  readonly status: number;
-  /** Of the body at least the wanted lines, in their order. */
-  readonly text: string;
-}
-
-/**
- * One engine that is asked all the time. Questions of a kind are answered one after the other;
- * they reject as those of an EngineClient do.
- */
+/** One engine that is asked all the time. Answers have the bounds of an EngineClient's. */
 export interface EngineWatch {
-  /** Asks for /metrics, within the time and ENGINE_BODY_BYTES_MAX. */
-  scrape(timeoutMs: number): Promise<ScrapedText>;
-  /** Asks for /health, whose status is returned. */
+  /** Asks for /metrics. The body has at least the wanted lines, in their order. */
+  scrape(timeoutMs: number): Promise<EngineResponse>;
+  /** Asks for /health; only the status counts. */
   probe(timeoutMs: number): Promise<number>;
+  get(path: string, timeoutMs: number): Promise<EngineResponse>;
   /** Nothing is asked any more. */
   close(): void;
 }
@@ -67,7 +51,7 @@ export interface EngineWatcher {
   watch(baseUrl: string, security: EndpointSecurity, onConnectionLost: () => void): EngineWatch;
 }
 
-/** An EngineWatcher that its owner closes: all connections, and what is asked rejects. */
+/** An EngineWatcher that its owner closes, connections and all; what is asked then rejects. */
 export interface ClosableEngineWatcher extends EngineWatcher {
   close(): Promise<void>;
 }

@@ -7,8 +7,9 @@ import type { Endpoint, FleetSnapshot } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineClient, EngineWatcher } from '#contracts/transport.js';
+import type { EngineWatcher } from '#contracts/transport.js';
 import { type ConfiguredAddress, endpointName } from './addresses.js';
+import { CoarseClock } from './coarse-clock.js';
 import type { DiscoveredEngine } from './discover.js';
 import { FleetHealth, type HealthDetail } from './health.js';
 import {
@@ -42,9 +43,6 @@ export interface FleetListener {
 
 export interface FleetManagerOptions {
   readonly capacity: number;
-  /** Asks what engines are. */
-  readonly client: EngineClient;
-  /** Scrapes and probes them. */
   readonly watcher: EngineWatcher;
   readonly clock: Clock;
   readonly random: Random;
@@ -66,6 +64,7 @@ export class FleetManager {
   readonly registry: FleetRegistry;
   readonly #options: FleetManagerOptions;
   readonly #health: FleetHealth;
+  readonly #monitorClock: Clock;
   readonly #addresses = new Map<string, { address: ConfiguredAddress; monitor: AddressMonitor }>();
   /** Last problem of an address, logged once; cleared when it answers. */
   readonly #problems = new Map<string, string>();
@@ -79,6 +78,7 @@ export class FleetManager {
   constructor(options: FleetManagerOptions) {
     const { capacity, clock, logger, timings } = options;
     this.#options = options;
+    this.#monitorClock = new CoarseClock(clock);
     this.registry = new FleetRegistry({
       capacity,
       onReport: (slot, outcome) => this.#health.report(slot, outcome),
@@ -171,10 +171,10 @@ export class FleetManager {
   }
 
   #watch(address: ConfiguredAddress): void {
-    const { client, watcher, clock, random, logger, timings } = this.#options;
+    const { watcher, random, logger, timings } = this.#options;
     const sink = this.#sink();
-    const own = { address, sink };
-    const monitor = new AddressMonitor({ client, watcher, clock, random, logger, timings, ...own });
+    const clock = this.#monitorClock;
+    const monitor = new AddressMonitor({ address, watcher, clock, random, logger, timings, sink });
     this.#addresses.set(address.url, { address, monitor });
     this.#health.addAddress(address.url);
     this.#replace(address, [placeholder(address)]);

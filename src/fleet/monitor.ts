@@ -6,7 +6,7 @@ import type { Clock } from '#contracts/clock.js';
 import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineClient, EngineWatch, EngineWatcher } from '#contracts/transport.js';
+import type { EngineWatch, EngineWatcher } from '#contracts/transport.js';
 import type { ConfiguredAddress } from './addresses.js';
 import { type DiscoveredEngine, discoverEngine } from './discover.js';
 import type { ProbeResult } from './health.js';
@@ -61,9 +61,6 @@ export interface MonitorSink {
 
 export interface MonitorOptions {
   readonly address: ConfiguredAddress;
-  /** Asks what an engine is. */
-  readonly client: EngineClient;
-  /** Scrapes and probes. */
   readonly watcher: EngineWatcher;
   readonly clock: Clock;
   readonly random: Random;
@@ -88,6 +85,7 @@ export class AddressMonitor {
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
   #startTimeSeconds: number | null = null;
   #discovered = false;
+  #lastRead: { readonly body: string; readonly metrics: EngineMetrics } | null = null;
   #lostAtMs = Number.NEGATIVE_INFINITY;
   #cancelLost: (() => void) | null = null;
 
@@ -162,9 +160,9 @@ export class AddressMonitor {
   }
 
   async #discover(): Promise<number> {
-    const { client, sink, timings } = this.#options;
+    const { sink, timings } = this.#options;
     const address = { ...this.#options.address, assumedEvents: this.#assumedEvents };
-    const engine = await discoverEngine(client, address, timings.discoverTimeoutMs);
+    const engine = await discoverEngine(this.#watch, address, timings.discoverTimeoutMs);
     if (this.#discovery.stopped) return 0;
     // What is known of an engine is not given up for an answer that lacks a part.
     if (this.#discovered && engine.failedPaths.length > 0) {
@@ -189,16 +187,22 @@ export class AddressMonitor {
   async #scrape(): Promise<number> {
     const { address, clock, sink, timings } = this.#options;
     const beganMs = clock.nowMs();
-    const { status, text } = await this.#watch.scrape(timings.scrapeTimeoutMs);
+    const { status, body } = await this.#watch.scrape(timings.scrapeTimeoutMs);
     if (this.#scraping.stopped) return 0;
     if (status !== 200) return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
-    const metrics = parseEngineMetrics(text);
+    const metrics = this.#read(body);
     sink.scraped(address, metrics);
     if (this.#noteStartTime(metrics.startTimeSeconds)) {
       sink.restarted(address);
       this.rediscover();
     }
     return Math.max(0, this.#jittered(timings.scrapeIntervalMs) - (clock.nowMs() - beganMs));
+  }
+
+  /** An idle engine says the same every second. */
+  #read(body: string): EngineMetrics {
+    if (this.#lastRead?.body !== body) this.#lastRead = { body, metrics: parseEngineMetrics(body) };
+    return this.#lastRead.metrics;
   }
 
   #scrapeFailed(error: unknown): number {

@@ -61,7 +61,6 @@ export class ComposedRouter {
     this.#watcher = chosen.core.createEngineWatcher(METRIC_LINES) ?? this.#client;
     this.#fleet = new FleetManager({
       capacity: configuration.index.endpointCapacity,
-      client: this.#client,
       watcher: this.#watcher,
       clock: processClock,
       random: this.#random,

@@ -1,7 +1,7 @@
 // The EngineClient that talks to real engines: plain and TLS (private CAs included), bearer keys,
-// a time limit, a bound on the body, no redirects. Owned by main; used for discovery and proof and,
-// where the core has no watcher of its own, for scraping and probing; never for clients' requests.
-// A fleet of a hundred is asked hundreds of times a second, so it takes undici's bare dispatch: no
+// a time limit, a bound on the body, no redirects. Owned by main; used for proof and, where the core
+// has no watcher of its own, for discovery, scraping and probing; never for clients' requests. A
+// fleet of a hundred is asked hundreds of times a second, so it takes undici's bare dispatch: no
 // streams, no abort signals.
 
 import { Agent, type Dispatcher } from 'undici';
@@ -38,15 +38,6 @@ export class HttpEngineClient implements EngineClient, ClosableEngineWatcher {
   /** Who is told of closed connections, by origin. */
   readonly #listeners = new Map<string, Set<() => void>>();
 
-  get(
-    baseUrl: string,
-    path: string,
-    security: EndpointSecurity,
-    timeoutMs: number,
-  ): Promise<EngineResponse> {
-    return this.#ask({ method: 'GET', baseUrl, path, body: null, security, timeoutMs });
-  }
-
   post(
     baseUrl: string,
     path: string,
@@ -62,12 +53,12 @@ export class HttpEngineClient implements EngineClient, ClosableEngineWatcher {
     const listeners = this.#listeners.get(origin) ?? new Set();
     this.#listeners.set(origin, listeners);
     listeners.add(onConnectionLost);
+    const get = (path: string, timeoutMs: number): Promise<EngineResponse> =>
+      this.#ask({ method: 'GET', baseUrl, path, body: null, security, timeoutMs });
     return {
-      scrape: async (timeoutMs) => {
-        const { status, body } = await this.get(baseUrl, '/metrics', security, timeoutMs);
-        return { status, text: body };
-      },
-      probe: async (timeoutMs) => (await this.get(baseUrl, '/health', security, timeoutMs)).status,
+      get,
+      scrape: (timeoutMs) => get('/metrics', timeoutMs),
+      probe: async (timeoutMs) => (await get('/health', timeoutMs)).status,
       close: () => {
         listeners.delete(onConnectionLost);
         if (listeners.size === 0) this.#listeners.delete(origin);
@@ -123,27 +114,24 @@ export class HttpEngineClient implements EngineClient, ClosableEngineWatcher {
 
 /** Gathers one answer, within its time and the bound on bodies. */
 class AnswerReader implements Dispatcher.DispatchHandler {
-  readonly #question: Question;
   readonly #resolve: (answer: EngineResponse) => void;
   readonly #reject: (error: Error) => void;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #status = 0;
-  #headers: Readonly<Record<string, string>> = {};
   #controller: Dispatcher.DispatchController | null = null;
   readonly #cancel: () => void;
 
   constructor(
-    question: Question,
+    { timeoutMs }: Question,
     resolve: (answer: EngineResponse) => void,
     reject: (error: Error) => void,
   ) {
-    this.#question = question;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#cancel = processClock.after(question.timeoutMs, () => {
-      const text = `${this.#url} did not answer within ${question.timeoutMs} ms`;
-      this.#fail(Object.assign(new Error(text), { name: 'TimeoutError' }));
+    this.#cancel = processClock.after(timeoutMs, () => {
+      const error = new Error(`no answer within ${timeoutMs} ms`);
+      this.#fail(Object.assign(error, { name: 'TimeoutError' }));
     });
   }
 
@@ -151,19 +139,14 @@ class AnswerReader implements Dispatcher.DispatchHandler {
     this.#controller = controller;
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-  ): void {
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
     this.#status = status;
-    this.#headers = flatten(headers);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#bytes += chunk.byteLength;
     if (this.#bytes <= ENGINE_BODY_BYTES_MAX) this.#chunks.push(chunk);
-    else this.#fail(new Error(`${this.#url} answered more than ${ENGINE_BODY_BYTES_MAX} bytes`));
+    else this.#fail(new Error(`an answer of more than ${ENGINE_BODY_BYTES_MAX} bytes`));
   }
 
   onResponseEnd(): void {
@@ -173,17 +156,12 @@ class AnswerReader implements Dispatcher.DispatchHandler {
       only !== undefined && this.#chunks.length === 1
         ? only
         : Buffer.concat(this.#chunks, this.#bytes);
-    const body = whole.toString('utf8');
-    this.#resolve({ status: this.#status, headers: this.#headers, body });
+    this.#resolve({ status: this.#status, body: whole.toString('utf8') });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#cancel();
     this.#reject(error);
-  }
-
-  get #url(): string {
-    return `${this.#question.baseUrl}${this.#question.path}`;
   }
 
   /** Gives up; the first reason counts. */
@@ -192,14 +170,4 @@ class AnswerReader implements Dispatcher.DispatchHandler {
     this.#reject(error);
     this.#controller?.abort(error);
   }
-}
-
-function flatten(
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-): Readonly<Record<string, string>> {
-  const flat: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value;
-  }
-  return flat;
 }

@@ -1,8 +1,6 @@
 // Engines for fleet tests: one answer table per address, given to an in-memory EngineClient or
 // served over real HTTP. Failures are switched on by the test.
 
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
 import type {
   EngineClient,
@@ -10,6 +8,7 @@ import type {
   EngineWatch,
   EngineWatcher,
 } from '#contracts/transport.js';
+import { HttpEngine } from './http-engine.js';
 
 /** Path → JSON value or text; a missing path is a 404. */
 export type EngineAnswers = Record<string, unknown>;
@@ -84,14 +83,20 @@ export class MemoryEngineClient implements EngineClient, EngineWatcher {
   readonly asked: string[] = [];
   readonly #watched = new Map<string, () => void>();
 
-  watch(baseUrl: string, _security: EndpointSecurity, onConnectionLost: () => void): EngineWatch {
+  watch(
+    baseUrl: string,
+    _security: EndpointSecurity = NO_SECURITY,
+    onConnectionLost: () => void = () => {},
+  ): EngineWatch {
     this.#watched.set(baseUrl, onConnectionLost);
+    const get = async (path: string): Promise<EngineResponse> => {
+      this.asked.push(`GET ${baseUrl}${path}`);
+      return this.#answer(baseUrl, path);
+    };
     return {
-      scrape: async () => {
-        const { status, body } = await this.get(baseUrl, '/metrics');
-        return { status, text: body };
-      },
-      probe: async () => (await this.get(baseUrl, '/health')).status,
+      get,
+      scrape: () => get('/metrics'),
+      probe: async () => (await get('/health')).status,
       close: () => {
         if (this.#watched.get(baseUrl) === onConnectionLost) this.#watched.delete(baseUrl);
       },
@@ -107,11 +112,6 @@ export class MemoryEngineClient implements EngineClient, EngineWatcher {
     const engine: FakeEngine = { answers, fault: null, failing: [] };
     this.engines.set(url, engine);
     return engine;
-  }
-
-  async get(baseUrl: string, path: string): Promise<EngineResponse> {
-    this.asked.push(`GET ${baseUrl}${path}`);
-    return this.#answer(baseUrl, path);
   }
 
   async post(baseUrl: string, path: string, body: string): Promise<EngineResponse> {
@@ -131,27 +131,14 @@ export class MemoryEngineClient implements EngineClient, EngineWatcher {
   }
 }
 
-/** Serves a fake engine over real HTTP on a free port. */
-export async function serveEngine(
-  engine: FakeEngine,
-): Promise<{ readonly url: string; readonly server: Server; close(): Promise<void> }> {
-  const server = createServer((request, response) => {
+/** Serves a fake engine over real HTTP. */
+export function serveEngine(engine: FakeEngine): Promise<HttpEngine> {
+  return HttpEngine.start((request, response) => {
     const answer = engine.answers[request.url ?? ''];
     const failing = engine.failing.includes(request.url ?? '');
     response.statusCode = failing ? 503 : answer === undefined ? 404 : 200;
     response.end(answer === undefined ? '{}' : textOf(answer));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    server,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }
 
 function textOf(answer: unknown): string {
@@ -159,5 +146,5 @@ function textOf(answer: unknown): string {
 }
 
 function reply(status: number, body: string): EngineResponse {
-  return { status, headers: {}, body };
+  return { status, body };
 }

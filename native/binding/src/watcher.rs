@@ -9,7 +9,7 @@ use napi::Status;
 use napi::bindgen_prelude::{Error, Float64Array, Function, Result};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
-use warmpath_core::watch::{Ask, Watcher};
+use warmpath_core::watch::{Keep, Watcher};
 
 use crate::registry::Local;
 
@@ -57,23 +57,36 @@ pub fn watcher_open(watcher: u32, address: String) -> Result<u32> {
     with(watcher, |face| Ok(face.watcher.open(address)))
 }
 
-/// Asks for `/metrics` (0) or `/health` (1); false when the engine takes no more questions.
+/// Asks for a path, when `watcher_send` is called; of the body the wanted lines are kept (0),
+/// nothing (1) or everything (2).
 #[napi(catch_unwind)]
 pub fn watcher_ask(
     watcher: u32,
     engine: u32,
-    ask: u32,
+    keep: u32,
+    path: String,
     ticket: u32,
     limit_ms: u32,
-) -> Result<bool> {
-    let ask = match ask {
-        0 => Ask::Scrape,
-        1 => Ask::Probe,
-        _ => return Err(invalid("a question")),
+) -> Result<()> {
+    let keep = match keep {
+        0 => Keep::Lines,
+        1 => Keep::Nothing,
+        2 => Keep::Everything,
+        _ => return Err(invalid("a kind of question")),
     };
     let limit = Duration::from_millis(u64::from(limit_ms));
     with(watcher, |face| {
-        Ok(face.watcher.ask(engine, ask, ticket, limit))
+        face.watcher.ask(engine, keep, path, ticket, limit);
+        Ok(())
+    })
+}
+
+/// Sends what was asked.
+#[napi(catch_unwind)]
+pub fn watcher_send(watcher: u32) -> Result<()> {
+    with(watcher, |face| {
+        face.watcher.send();
+        Ok(())
     })
 }
 

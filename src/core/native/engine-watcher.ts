@@ -1,16 +1,18 @@
 // The native EngineWatcher's face. Sockets, time limits and the 30 KB of each /metrics stay on a
-// native thread; answers come in batches, with the lines of the text that are read and no others.
+// native thread. Questions of one turn cross together, answers come in batches, with the lines of a
+// /metrics text that are read and no others.
 
 import { assert, assertNever } from '#contracts/assert.js';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
 import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
 import type {
   ClosableEngineWatcher,
+  EngineResponse,
   EngineWatch,
-  ScrapedText,
   WantedLines,
 } from '#contracts/transport.js';
 import { engineAddress } from './engine-address.js';
+import { ProcessHold } from './process-hold.js';
 
 /** What the addon exports for watching engines. `native/binding/src/watcher.rs` says what it does. */
 export interface WatcherAddon {
@@ -18,14 +20,16 @@ export interface WatcherAddon {
   watcherCreate(lines: string, wake: () => void, answers: Float64Array): number;
   /** `address` is JSON; returns the engine's number. */
   watcherOpen(watcher: number, address: string): number;
-  /** False when the engine takes no more questions. */
+  /** Nothing is asked before `watcherSend`. */
   readonly watcherAsk: (
     watcher: number,
     engine: number,
-    question: number,
+    keep: number,
+    path: string,
     ticket: number,
     limitMs: number,
-  ) => boolean;
+  ) => void;
+  watcherSend(watcher: number): void;
   watcherTake(watcher: number): number;
   watcherText(watcher: number): string;
   watcherCloseEngine(watcher: number, engine: number): void;
@@ -39,20 +43,17 @@ const ANSWERS_MAX = 256;
 /** By their numbers in `answers.rs`. */
 const KINDS = ['answered', 'failed', 'connection-lost'] as const;
 const FAILURES = ['unreachable', 'timed-out', 'not-http', 'too-large'] as const;
-/** By their numbers in `watch/mod.rs`. */
-const PATHS = ['/metrics', '/health'] as const;
+/** What is kept of a body, as `watch/mod.rs` numbers it. */
+const KEEP = { lines: 0, nothing: 1, everything: 2 } as const;
 /** Tickets are 32-bit numbers that start over. */
 const TICKETS = 2 ** 32;
 /** Longer than anybody waits. */
 const LIMIT_MS_MAX = 2 ** 31;
 
-type Path = (typeof PATHS)[number];
-
 /** A question that is not answered yet. */
 interface Question {
-  readonly url: string;
   readonly timeoutMs: number;
-  readonly resolve: (answer: ScrapedText) => void;
+  readonly resolve: (answer: EngineResponse) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -71,7 +72,9 @@ class NativeEngineWatcher implements ClosableEngineWatcher {
   readonly #questions = new Map<number, Question>();
   /** Who is told of lost connections, by the engine's number. */
   readonly #listeners = new Map<number, () => void>();
+  readonly #hold = new ProcessHold();
   #nextTicket = 0;
+  #sending = false;
   #closed = false;
 
   constructor(addon: WatcherAddon, lines: WantedLines) {
@@ -85,9 +88,12 @@ class NativeEngineWatcher implements ClosableEngineWatcher {
     const address = JSON.stringify(engineAddress(baseUrl, security));
     const engine = this.#addon.watcherOpen(this.#watcher, address);
     this.#listeners.set(engine, onConnectionLost);
+    const ask = (keep: keyof typeof KEEP, path: string, timeoutMs: number) =>
+      this.#ask(engine, KEEP[keep], path, timeoutMs);
     return {
-      scrape: (timeoutMs) => this.#ask(engine, baseUrl, '/metrics', timeoutMs),
-      probe: async (timeoutMs) => (await this.#ask(engine, baseUrl, '/health', timeoutMs)).status,
+      scrape: (timeoutMs) => ask('lines', '/metrics', timeoutMs),
+      probe: async (timeoutMs) => (await ask('nothing', '/health', timeoutMs)).status,
+      get: (path, timeoutMs) => ask('everything', path, timeoutMs),
       close: () => {
         if (this.#listeners.delete(engine) && !this.#closed) {
           this.#addon.watcherCloseEngine(this.#watcher, engine);
@@ -103,21 +109,29 @@ class NativeEngineWatcher implements ClosableEngineWatcher {
     this.#listeners.clear();
     const questions = [...this.#questions.values()];
     this.#questions.clear();
-    for (const { url, reject } of questions) reject(new Error(`${url} is not asked any more`));
+    this.#hold.release();
+    for (const { reject } of questions) reject(new Error(CLOSED));
   }
 
-  #ask(engine: number, baseUrl: string, path: Path, timeoutMs: number): Promise<ScrapedText> {
-    const url = baseUrl + path;
-    if (this.#closed) return Promise.reject(new Error(`${url} is not asked any more`));
+  #ask(engine: number, keep: number, path: string, timeoutMs: number): Promise<EngineResponse> {
+    if (this.#closed) return Promise.reject(new Error(CLOSED));
     const ticket = this.#nextTicket;
     this.#nextTicket = (ticket + 1) % TICKETS;
     const limitMs = Math.min(LIMIT_MS_MAX, Math.max(0, Math.ceil(timeoutMs)));
-    const question = PATHS.indexOf(path);
-    const asked = this.#addon.watcherAsk(this.#watcher, engine, question, ticket, limitMs);
-    if (!asked) return Promise.reject(new Error(`${url} is asked too often at once`));
+    this.#addon.watcherAsk(this.#watcher, engine, keep, path, ticket, limitMs);
+    if (!this.#sending) {
+      this.#sending = true;
+      queueMicrotask(() => this.#send());
+    }
     return new Promise((resolve, reject) => {
-      this.#questions.set(ticket, { url, timeoutMs, resolve, reject });
+      if (this.#questions.size === 0) this.#hold.take();
+      this.#questions.set(ticket, { timeoutMs, resolve, reject });
     });
+  }
+
+  #send(): void {
+    this.#sending = false;
+    if (!this.#closed) this.#addon.watcherSend(this.#watcher);
   }
 
   /** Takes what waits; called by the native side, and at most one such call is pending. */
@@ -151,25 +165,40 @@ class NativeEngineWatcher implements ClosableEngineWatcher {
     }
     const question = this.#questions.get(id);
     this.#questions.delete(id);
-    if (kind === 'answered') question?.resolve({ status: number, text });
+    if (this.#questions.size === 0) this.#hold.release();
+    if (kind === 'answered') question?.resolve({ status: number, body: text });
     else question?.reject(failure(question, number, text));
   }
 }
 
-function failure({ url, timeoutMs }: Question, number: number, reason: string): Error {
+const CLOSED = 'engines are not asked any more';
+
+/** What the system's words mean to a person. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'it has cut the connection',
+  EPIPE: 'it has cut the connection',
+  EHOSTUNREACH: 'there is no way to the host',
+  ENETUNREACH: 'there is no way to the network',
+  ETIMEDOUT: 'it accepts no connection in time',
+};
+
+function failure({ timeoutMs }: Question, number: number, reason: string): Error {
   const kind = FAILURES[number];
   assert(kind !== undefined, 'a failure has a known kind');
   switch (kind) {
-    case 'unreachable':
-      return new Error(`${url} gave no answer: ${reason}`);
-    case 'timed-out':
-      return Object.assign(new Error(`${url} did not answer within ${timeoutMs} ms`), {
-        name: 'TimeoutError',
-      });
+    case 'unreachable': {
+      const meaning = MEANINGS[reason];
+      return new Error(meaning === undefined ? reason : `${meaning} (${reason})`);
+    }
+    case 'timed-out': {
+      const error = new Error(`no answer within ${timeoutMs} ms`);
+      return Object.assign(error, { name: 'TimeoutError' });
+    }
     case 'not-http':
-      return new Error(`${url} answered something that is not HTTP: ${reason}`);
+      return new Error(`an answer that is not HTTP: ${reason}`);
     case 'too-large':
-      return new Error(`${url} answered more than ${ENGINE_BODY_BYTES_MAX} bytes`);
+      return new Error(`an answer of more than ${ENGINE_BODY_BYTES_MAX} bytes`);
     default:
       return assertNever(kind);
   }

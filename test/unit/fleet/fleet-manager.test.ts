@@ -27,7 +27,6 @@ class Rig {
   constructor(timings: FleetTimings = FLEET_TIMINGS) {
     this.manager = new FleetManager({
       capacity: 16,
-      client: this.client,
       watcher: this.client,
       clock: this.clock,
       random: seededRandom(1),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::engine::{EngineConnection, Failure, Transport, reason};
@@ -26,7 +26,10 @@ pub async fn connect(
     limit: Duration,
 ) -> Result<EngineConnection, Failure> {
     let connected = async {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))
+        let found = lookup_host((address.host.as_str(), address.port)).await;
+        let unknown = |error| format!("the name cannot be resolved: {error}");
+        let found: Vec<_> = found.map_err(unknown)?.collect();
+        let stream = TcpStream::connect(&*found)
             .await
             .map_err(|error| reason(&error))?;
         stream.set_nodelay(true).map_err(|error| reason(&error))?;

@@ -1,6 +1,6 @@
-//! One kind of question to one engine: asked one after the other on one kept connection. A task of
-//! its own, so that a `/metrics` that is slow holds no probe up. Between questions the connection
-//! is watched: an engine that dies closes it, and that is the first anybody hears of its death.
+//! One kind of question to one engine: asked one after the other on one kept connection. Between
+//! questions the connection is watched: an engine that dies closes it, and that is the first
+//! anybody hears of its death.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Keep;
 use super::answers::{Answer, Answers, Failure};
 use super::lines::{LineFilter, WantedLines};
 use crate::data_plane::EngineAddress;
@@ -31,20 +32,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
 /// An engine, and what all connections to it share.
 pub struct Target {
-    address: EngineAddress,
-    tls: TlsSettings,
-    scratch: Rc<Scratch>,
+    pub number: u32,
+    pub address: EngineAddress,
+    pub tls: TlsSettings,
+    pub scratch: Rc<Scratch>,
+    pub wanted: Rc<WantedLines>,
+    pub answers: Arc<Answers>,
 }
 
 impl Target {
-    pub fn new(address: EngineAddress, scratch: Rc<Scratch>) -> Self {
-        Self {
-            address,
-            tls: TlsSettings::default(),
-            scratch,
-        }
-    }
-
     fn request(&self, path: &str) -> Bytes {
         let address = &self.address;
         let mut head = format!("GET {}{path} HTTP/1.1\r\n", address.base_path).into_bytes();
@@ -62,30 +58,26 @@ impl Target {
         head.extend_from_slice(b"\r\n");
         Bytes::from(head)
     }
-}
 
-/// What is asked.
-pub enum Purpose {
-    Scrape(Rc<WantedLines>),
-    Probe,
+    fn connection_lost(&self) {
+        let engine = self.number;
+        self.answers.push(Answer::ConnectionLost { engine });
+    }
 }
 
 /// One question. It is always answered: where nobody does, it says so when it is dropped.
 pub struct Question {
-    ticket: u32,
-    deadline: Instant,
-    answers: Arc<Answers>,
-    is_answered: bool,
+    pub keep: Keep,
+    pub path: String,
+    pub ticket: u32,
+    pub deadline: Instant,
+    pub answers: Arc<Answers>,
+    pub is_answered: bool,
 }
 
 impl Question {
-    pub fn new(ticket: u32, deadline: Instant, answers: Arc<Answers>) -> Self {
-        Self {
-            ticket,
-            deadline,
-            answers,
-            is_answered: false,
-        }
+    pub fn refuse(self, reason: &str) {
+        self.answer(Err(Broken::Unreachable(reason.to_owned()).into()));
     }
 
     fn answer(mut self, asked: Result<Answered, Problem>) {
@@ -153,34 +145,16 @@ enum Next {
 }
 
 pub struct Lane {
-    engine: u32,
-    purpose: Purpose,
     target: Rc<Target>,
-    request: Bytes,
     questions: Receiver<Question>,
-    answers: Arc<Answers>,
     kept: Option<EngineConnection>,
 }
 
 impl Lane {
-    pub fn new(
-        engine: u32,
-        purpose: Purpose,
-        target: &Rc<Target>,
-        questions: Receiver<Question>,
-        answers: &Arc<Answers>,
-    ) -> Self {
-        let path = match purpose {
-            Purpose::Scrape(_) => "/metrics",
-            Purpose::Probe => "/health",
-        };
+    pub fn new(target: Rc<Target>, questions: Receiver<Question>) -> Self {
         Self {
-            engine,
-            purpose,
-            request: target.request(path),
-            target: Rc::clone(target),
+            target,
             questions,
-            answers: Arc::clone(answers),
             kept: None,
         }
     }
@@ -190,13 +164,12 @@ impl Lane {
         loop {
             match self.next().await {
                 Next::Question(question) => {
-                    let deadline = question.deadline;
-                    let asked = timeout_at(deadline, self.ask(deadline)).await;
+                    let asked = timeout_at(question.deadline, self.ask(&question)).await;
                     question.answer(asked.unwrap_or(Err(Problem::TimedOut)));
                 }
                 Next::ConnectionLost => {
                     self.kept = None;
-                    self.connection_lost();
+                    self.target.connection_lost();
                 }
                 Next::Idle => self.kept = None,
                 Next::Closed => return,
@@ -222,29 +195,22 @@ impl Lane {
         .await
     }
 
-    fn connection_lost(&self) {
-        let engine = self.engine;
-        self.answers.push(Answer::ConnectionLost { engine });
-    }
-
     /// Asks on the kept connection; one that has died by then is replaced once by a fresh one.
-    async fn ask(&mut self, deadline: Instant) -> Result<Answered, Problem> {
+    async fn ask(&mut self, question: &Question) -> Result<Answered, Problem> {
+        let target = Rc::clone(&self.target);
+        let request = target.request(&question.path);
         if let Some(mut kept) = self.kept.take() {
-            match kept.ask(self.request.clone(), &[], false).await {
-                Ok(answer) => return self.read(kept, answer).await,
-                Err(Broken::Unreachable(_)) => self.connection_lost(),
+            match kept.ask(request.clone(), &[], false).await {
+                Ok(answer) => return self.read(kept, answer, question.keep).await,
+                Err(Broken::Unreachable(_)) => target.connection_lost(),
                 Err(broken) => return Err(broken.into()),
             }
         }
-        let limit = CONNECT_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
-        let Target {
-            address,
-            tls,
-            scratch,
-        } = &*self.target;
-        let mut fresh = connect(address, tls, scratch, limit).await?;
-        let answer = fresh.ask(self.request.clone(), &[], false).await?;
-        self.read(fresh, answer).await
+        let left = question.deadline.saturating_duration_since(Instant::now());
+        let limit = CONNECT_LIMIT.min(left);
+        let mut fresh = connect(&target.address, &target.tls, &target.scratch, limit).await?;
+        let answer = fresh.ask(request, &[], false).await?;
+        self.read(fresh, answer, question.keep).await
     }
 
     /// Reads the rest of an answer and keeps the connection if that can be.
@@ -252,19 +218,24 @@ impl Lane {
         &mut self,
         mut connection: EngineConnection,
         ReadAnswer { head, .. }: ReadAnswer,
+        keep: Keep,
     ) -> Result<Answered, Problem> {
-        let mut decoder = BodyDecoder::new(head.framing);
-        let text = match &self.purpose {
-            Purpose::Scrape(wanted) => {
-                let mut filter = LineFilter::new(wanted);
-                read_body(&mut connection, &mut decoder, |piece| filter.push(piece)).await?;
-                filter.finish()
+        let mut body = BodyDecoder::new(head.framing);
+        let mut text = Vec::new();
+        match keep {
+            Keep::Lines => {
+                let mut filter = LineFilter::new(&self.target.wanted);
+                read_body(&mut connection, &mut body, |piece| filter.push(piece)).await?;
+                text = filter.finish();
             }
-            Purpose::Probe => {
-                read_body(&mut connection, &mut decoder, |_| {}).await?;
-                Vec::new()
+            Keep::Nothing => read_body(&mut connection, &mut body, |_| {}).await?,
+            Keep::Everything => {
+                read_body(&mut connection, &mut body, |piece| {
+                    text.extend_from_slice(piece);
+                })
+                .await?;
             }
-        };
+        }
         if head.keeps && connection.is_clean() {
             self.kept = Some(connection);
         }

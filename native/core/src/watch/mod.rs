@@ -1,7 +1,7 @@
-//! Asks engines the same two small questions again and again: scrapes `/metrics`, probes `/health`.
-//! One thread of its own, because the fleet is watched before the data plane can be made and until
-//! after it has ended; connections, TLS and heads are read by the data plane's own parts. JavaScript
-//! is told of answers in batches, and of a `/metrics` text only the lines it reads.
+//! Asks engines the same small questions again and again: what they are, their load, whether they
+//! live. One thread of its own, because the fleet is watched before the data plane can be made and
+//! until after it has ended; connections, TLS and heads are the data plane's own parts. Questions
+//! and answers cross in batches, and of a `/metrics` text only the lines that are read.
 
 mod answers;
 mod lane;
@@ -16,21 +16,21 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::{
-    Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel,
-};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
 pub use answers::ANSWER_NUMBERS;
 use answers::Answers;
-use lane::{Lane, Purpose, Question, Target};
+use lane::{Lane, Question, Target};
 use lines::WantedLines;
 
 use crate::data_plane::EngineAddress;
+use crate::data_plane::connect::TlsSettings;
 use crate::data_plane::scratch::Scratch;
 
-/// Questions of one kind that wait for an engine; its owner asks the next when one is answered.
+/// Questions of one kind that wait for one engine; discovery asks four at once.
 const QUESTIONS_MAX: usize = 8;
 
 /// What a watcher keeps of `/metrics`.
@@ -43,32 +43,30 @@ pub struct Options {
     pub beginnings: Vec<String>,
 }
 
-/// What may be asked, and the number it has in JavaScript.
+/// What is kept of an answer's body. Questions of a kind share a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    Scrape = 0,
-    Probe = 1,
+pub enum Keep {
+    /// The lines of the options.
+    Lines = 0,
+    Nothing = 1,
+    Everything = 2,
 }
 
-/// An engine as the watcher's thread gets it.
-struct Opening {
-    number: u32,
-    address: EngineAddress,
-    scrapes: Receiver<Question>,
-    probes: Receiver<Question>,
-}
-
-struct Engine {
-    scrapes: Sender<Question>,
-    probes: Sender<Question>,
+/// What the watcher's thread is told.
+enum Command {
+    Open(u32, EngineAddress),
+    Close(u32),
+    /// Questions and their engines.
+    Ask(Vec<(u32, Question)>),
 }
 
 /// Watches engines; owned by one thread, answers come on another.
 pub struct Watcher {
     answers: Arc<Answers>,
-    engines: HashMap<u32, Engine>,
     engines_opened: u32,
-    opening: Option<UnboundedSender<Opening>>,
+    asked: Vec<(u32, Question)>,
+    /// None while the watcher ends.
+    commands: Option<UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
     text: String,
 }
@@ -81,15 +79,15 @@ impl Watcher {
         let runtime = runtime.map_err(text)?;
         let wanted = WantedLines::new(&options.names, &options.beginnings);
         let answers = Arc::new(Answers::new(wake));
-        let (opening, openings) = unbounded_channel();
+        let (commands, obeyed) = unbounded_channel();
         let telling = Arc::clone(&answers);
         let builder = std::thread::Builder::new().name("engine-watch".to_owned());
-        let thread = builder.spawn(move || run(runtime, openings, wanted, &telling));
+        let thread = builder.spawn(move || run(runtime, obeyed, wanted, &telling));
         Ok(Self {
             answers,
-            engines: HashMap::new(),
             engines_opened: 0,
-            opening: Some(opening),
+            asked: Vec::new(),
+            commands: Some(commands),
             thread: Some(thread.map_err(text)?),
             text: String::new(),
         })
@@ -99,42 +97,39 @@ impl Watcher {
     pub fn open(&mut self, address: EngineAddress) -> u32 {
         let number = self.engines_opened;
         self.engines_opened = number.wrapping_add(1);
-        let (scrapes, scrapes_asked) = channel(QUESTIONS_MAX);
-        let (probes, probes_asked) = channel(QUESTIONS_MAX);
-        if let Some(opening) = &self.opening {
-            let _ = opening.send(Opening {
-                number,
-                address,
-                scrapes: scrapes_asked,
-                probes: probes_asked,
-            });
-        }
-        self.engines.insert(number, Engine { scrapes, probes });
+        self.tell(Command::Open(number, address));
         number
     }
 
-    /// Asks an engine; the answer or failure comes under `ticket`, within the time. False when the
-    /// engine is not open or has too many questions before it.
-    pub fn ask(&self, engine: u32, ask: Ask, ticket: u32, limit: Duration) -> bool {
-        let Some(engine) = self.engines.get(&engine) else {
-            return false;
+    /// Asks an engine for `path` when `send` is called; the answer or failure comes under `ticket`,
+    /// within the time.
+    pub fn ask(&mut self, engine: u32, keep: Keep, path: String, ticket: u32, limit: Duration) {
+        let question = Question {
+            keep,
+            path,
+            ticket,
+            deadline: Instant::now() + limit,
+            answers: Arc::clone(&self.answers),
+            is_answered: false,
         };
-        let questions = match ask {
-            Ask::Scrape => &engine.scrapes,
-            Ask::Probe => &engine.probes,
-        };
-        // Reserved first: a question that is dropped answers for itself.
-        let Ok(place) = questions.try_reserve() else {
-            return false;
-        };
-        let deadline = Instant::now() + limit;
-        place.send(Question::new(ticket, deadline, Arc::clone(&self.answers)));
-        true
+        self.asked.push((engine, question));
+    }
+
+    /// Sends what was asked: waking the thread costs more than asking.
+    pub fn send(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        self.tell(Command::Ask(asked));
     }
 
     /// Closes an engine's connections; what it was asked is still answered.
     pub fn close(&mut self, engine: u32) {
-        self.engines.remove(&engine);
+        self.tell(Command::Close(engine));
+    }
+
+    fn tell(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(command);
+        }
     }
 
     /// Moves answers into `numbers` (`ANSWER_NUMBERS` each) and returns their count; their texts
@@ -152,8 +147,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.engines.clear();
-        self.opening = None;
+        self.commands = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -163,7 +157,7 @@ impl Drop for Watcher {
 /// Runs the thread until the watcher is dropped.
 fn run(
     runtime: Runtime,
-    mut openings: UnboundedReceiver<Opening>,
+    mut commands: UnboundedReceiver<Command>,
     wanted: WantedLines,
     answers: &Arc<Answers>,
 ) {
@@ -173,19 +167,59 @@ fn run(
     local.block_on(&runtime, async {
         let scratch = Scratch::new();
         let wanted = Rc::new(wanted);
-        while let Some(opening) = openings.recv().await {
-            let target = Rc::new(Target::new(opening.address, Rc::clone(&scratch)));
-            let scrape = Purpose::Scrape(Rc::clone(&wanted));
-            for (purpose, questions) in
-                [(scrape, opening.scrapes), (Purpose::Probe, opening.probes)]
-            {
-                let lane = Lane::new(opening.number, purpose, &target, questions, answers);
-                spawn_local(lane.run());
+        let mut engines: HashMap<u32, Lanes> = HashMap::new();
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Open(number, address) => {
+                    let target = Target {
+                        number,
+                        address,
+                        tls: TlsSettings::default(),
+                        scratch: Rc::clone(&scratch),
+                        wanted: Rc::clone(&wanted),
+                        answers: Arc::clone(answers),
+                    };
+                    engines.insert(number, lanes(&Rc::new(target)));
+                }
+                Command::Close(number) => drop(engines.remove(&number)),
+                Command::Ask(asked) => {
+                    for (engine, question) in asked {
+                        ask(engines.get(&engine), question);
+                    }
+                }
             }
         }
     });
     drop(local);
     runtime.shutdown_background();
+}
+
+/// Ways to ask one engine, by what is kept of answers.
+type Lanes = [Sender<Question>; 3];
+
+/// A lane each, so that a `/metrics` that is slow holds no probe up.
+fn lanes(target: &Rc<Target>) -> Lanes {
+    std::array::from_fn(|_| {
+        let (questions, asked) = channel(QUESTIONS_MAX);
+        spawn_local(Lane::new(Rc::clone(target), asked).run());
+        questions
+    })
+}
+
+fn ask(lanes: Option<&Lanes>, question: Question) {
+    let Some([lines, nothing, everything]) = lanes else {
+        return question.refuse("it is not watched");
+    };
+    let lane = match question.keep {
+        Keep::Lines => lines,
+        Keep::Nothing => nothing,
+        Keep::Everything => everything,
+    };
+    if let Err(TrySendError::Full(question) | TrySendError::Closed(question)) =
+        lane.try_send(question)
+    {
+        question.refuse("too many questions wait for it");
+    }
 }
 
 #[cfg(test)]

@@ -48,8 +48,10 @@ fn rig() -> Rig {
 }
 
 impl Rig {
-    fn ask(&self, ask: Ask, ticket: u32, limit: Duration) {
-        assert!(self.watcher.ask(self.number, ask, ticket, limit));
+    fn ask(&mut self, keep: Keep, ticket: u32, limit: Duration) {
+        let path = "/path".to_owned();
+        self.watcher.ask(self.number, keep, path, ticket, limit);
+        self.watcher.send();
     }
 
     /// The next answer and its text.
@@ -81,16 +83,16 @@ fn head(connection: &mut TcpStream) -> String {
 #[test]
 fn a_connection_is_kept_and_its_end_is_told() {
     let mut rig = rig();
-    rig.ask(Ask::Scrape, 1, LIMIT);
+    rig.ask(Keep::Lines, 1, LIMIT);
     let mut connection = rig.accept();
     let asked = head(&mut connection);
-    assert!(asked.starts_with("GET /base/metrics HTTP/1.1\r\nhost: 127.0.0.1:"));
+    assert!(asked.starts_with("GET /base/path HTTP/1.1\r\nhost: 127.0.0.1:"));
     assert!(asked.contains("\r\nauthorization: Bearer key\r\n"));
     let chunks = "4\r\nload\r\n9\r\n 1\nidle 2\r\n2\r\n\nx\r\n0\r\n\r\n";
     let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
     connection.write_all(answer.as_bytes()).unwrap();
     assert_eq!(rig.answer(), ([0.0, 1.0, 200.0], "load 1\n".to_owned()));
-    rig.ask(Ask::Scrape, 2, LIMIT);
+    rig.ask(Keep::Lines, 2, LIMIT);
     head(&mut connection);
     let busy = b"HTTP/1.1 503 Busy\r\ncontent-length: 2\r\n\r\nno";
     connection.write_all(busy).unwrap();
@@ -102,14 +104,14 @@ fn a_connection_is_kept_and_its_end_is_told() {
 #[test]
 fn what_is_no_answer_is_told_apart() {
     let mut rig = rig();
-    rig.ask(Ask::Probe, 1, SHORT);
+    rig.ask(Keep::Nothing, 1, SHORT);
     let _silent = rig.accept();
     assert_eq!(rig.answer().0, [1.0, 1.0, 1.0], "timed out");
-    rig.ask(Ask::Probe, 2, LIMIT);
+    rig.ask(Keep::Nothing, 2, LIMIT);
     rig.accept().write_all(b"SSH-2.0-x\r\n").unwrap();
     let (numbers, text) = rig.answer();
     assert_eq!((numbers, &*text), ([1.0, 2.0, 2.0], "not an HTTP answer"));
-    rig.ask(Ask::Probe, 3, LIMIT);
+    rig.ask(Keep::Nothing, 3, LIMIT);
     let mut connection = rig.accept();
     head(&mut connection);
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
@@ -119,34 +121,32 @@ fn what_is_no_answer_is_told_apart() {
     assert_eq!(numbers, [1.0, 3.0, 0.0]);
     assert_eq!(text, "the connection was closed within the answer");
     rig.engine = TcpListener::bind("127.0.0.1:0").unwrap();
-    rig.ask(Ask::Probe, 4, LIMIT);
+    rig.ask(Keep::Nothing, 4, LIMIT);
     let (numbers, text) = rig.answer();
     assert_eq!((numbers, &*text), ([1.0, 4.0, 0.0], "ECONNREFUSED"));
 }
 
 #[test]
-fn questions_are_answered_when_nobody_is_left_to_answer_them() {
+fn every_question_is_answered() {
     let mut rig = rig();
-    rig.ask(Ask::Probe, 1, LIMIT);
+    let many = 1 + 1 + QUESTIONS_MAX as u32;
+    rig.ask(Keep::Nothing, 0, LIMIT);
     let _silent = rig.accept();
-    let mut asked = 1;
-    while rig.watcher.ask(rig.number, Ask::Probe, asked + 1, LIMIT) {
-        asked += 1;
+    for ticket in 1..many {
+        rig.ask(Keep::Nothing, ticket, LIMIT);
     }
-    assert!(asked as usize >= QUESTIONS_MAX);
+    let (numbers, text) = rig.answer();
+    assert_eq!(numbers, [1.0, f64::from(many - 1), 0.0]);
+    assert_eq!(text, "too many questions wait for it");
+    rig.number = 99;
+    rig.ask(Keep::Everything, many, LIMIT);
+    assert_eq!(rig.answer().1, "it is not watched");
     let answers = Arc::clone(&rig.watcher.answers);
     rig.watcher = Watcher::new(&Options::default(), Box::new(|| {})).unwrap();
     let mut numbers = [0.0; 16 * ANSWER_NUMBERS];
     let count = answers.take(&mut numbers, &mut String::new());
-    let mut told: Vec<u32> = numbers
-        .chunks(ANSWER_NUMBERS)
-        .take(count)
-        .map(|row| row[1] as u32)
-        .collect();
+    let rows = numbers.chunks(ANSWER_NUMBERS).take(count);
+    let mut told: Vec<u32> = rows.map(|row| row[1] as u32).collect();
     told.sort_unstable();
-    assert_eq!(told, (1..=asked).collect::<Vec<_>>());
-    assert!(
-        !rig.watcher.ask(0, Ask::Probe, 1, LIMIT),
-        "no engine is open"
-    );
+    assert_eq!(told, (0..many - 1).collect::<Vec<_>>());
 }
