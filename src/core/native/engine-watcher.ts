@@ -149,10 +149,10 @@ class NativeEngineWatcher implements ClosableEngineWatcher {
     const text = this.#addon.watcherText(this.#watcher);
     let textAt = 0;
     for (let at = 0; at < count * ANSWER_NUMBERS; at += ANSWER_NUMBERS) {
-      const [kind = 0, id = 0, number = 0, length = 0] = this.#answers.subarray(at, at + 4);
-      const own = text.slice(textAt, textAt + length);
-      textAt += length;
-      this.#deliverOne(kind, id, number, own);
+      const field = (offset: number): number => this.#answers[at + offset] ?? 0;
+      const textEnd = textAt + field(3);
+      this.#deliverOne(field(0), field(1), field(2), text.slice(textAt, textEnd));
+      textAt = textEnd;
     }
   }
 

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// Which lines are read: samples of the series called `names`, and the first line that begins with
 /// each of `beginnings`.
@@ -102,12 +102,12 @@ impl LineFilter {
                 is_first = true;
             }
         }
-        is_first
-            || wanted.names.iter().any(|name| {
-                // Longer names that begin alike are other series.
-                let rest = line.strip_prefix(&**name);
-                rest.is_some_and(|rest| matches!(rest.first(), Some(b'{' | b' ')))
-            })
+        if is_first {
+            return true;
+        }
+        let end = memchr2(b'{', b' ', line).unwrap_or_default();
+        let series = line.get(..end).unwrap_or_default();
+        wanted.names.iter().any(|name| **name == *series)
     }
 }
 
