@@ -9,7 +9,9 @@ import { freePort } from '#test/support/free-port.js';
 import { HttpEngine } from '#test/support/http-engine.js';
 import type { GrowthCases } from './measure.js';
 
-const TURNS = 2_000;
+/** An answer may wait for others, so a turn asks for several things at once. */
+const TURNS = 400;
+const AT_ONCE = [1, 2, 3, 4, 5] as const;
 const LONG_MS = 60_000;
 const NO_SECURITY = { apiKey: null, caPem: null };
 const silent = (): void => {};
@@ -19,7 +21,7 @@ const METRICS = `${'# HELP of nothing\nother{label="value"} 1\n'.repeat(500)}${L
 export async function watcherCases(addon: Addon): Promise<GrowthCases> {
   const engine = await HttpEngine.start((request, response) => {
     if (request.url === '/cut') request.socket.destroy();
-    else response.end(request.url === '/metrics' ? METRICS : '{}');
+    else if (request.url !== '/late') response.end(request.url === '/metrics' ? METRICS : '{}');
   });
   const nobody = `http://127.0.0.1:${await freePort()}`;
   const watcher = createEngineWatcher(addon, METRIC_LINES);
@@ -31,28 +33,37 @@ export async function watcherCases(addon: Addon): Promise<GrowthCases> {
         name: 'watchers: scrapes, probes, questions',
         turns: TURNS,
         call: async () => {
-          const asked = [watch.scrape(LONG_MS), watch.get('/v1/models', LONG_MS)] as const;
-          assert.equal(await watch.probe(LONG_MS), 200);
-          const [scraped, models] = await Promise.all(asked);
-          assert.deepEqual([scraped.body, models.body], [LINES, '{}']);
+          const asked = AT_ONCE.map(async () => {
+            const others = [watch.scrape(LONG_MS), watch.get('/v1/models', LONG_MS)] as const;
+            assert.equal(await watch.probe(LONG_MS), 200);
+            const [scraped, models] = await Promise.all(others);
+            assert.deepEqual([scraped.body, models.body], [LINES, '{}']);
+          });
+          await Promise.all(asked);
         },
       },
       {
         name: 'watchers: failures',
         turns: TURNS,
         call: async () => {
-          await assert.rejects(absent.probe(LONG_MS), /ECONNREFUSED/);
-          await assert.rejects(watch.get('/cut', LONG_MS), /closed/);
-          await assert.rejects(watch.probe(0), { name: 'TimeoutError' });
+          const failures = AT_ONCE.map(async () => {
+            await assert.rejects(absent.probe(LONG_MS), /ECONNREFUSED/);
+            await assert.rejects(watch.get('/cut', LONG_MS), /closed/);
+          });
+          await Promise.all(failures);
+          await assert.rejects(watch.get('/late', 1), { name: 'TimeoutError' });
         },
       },
       {
         name: 'watchers: watches that come and go',
-        turns: TURNS / 2,
+        turns: TURNS,
         call: async () => {
-          const one = watcher.watch(engine.url, NO_SECURITY, silent);
-          assert.equal(await one.probe(LONG_MS), 200);
-          one.close();
+          const watches = AT_ONCE.map(async () => {
+            const one = watcher.watch(engine.url, NO_SECURITY, silent);
+            assert.equal(await one.probe(LONG_MS), 200);
+            one.close();
+          });
+          await Promise.all(watches);
         },
       },
       {
