@@ -8,11 +8,17 @@ export const TICK_MS = 50;
 /** Timers below this fire when they should: what is urgent is short. */
 export const COARSE_FROM_MS: number = 10 * TICK_MS;
 
+/** What is due at one time, and the timer that fires then. */
+interface Tick {
+  readonly due: Set<() => void>;
+  readonly cancel: () => void;
+}
+
 /** Lets timers of COARSE_FROM_MS and more be late by less than TICK_MS, never early. */
 export class CoarseClock implements Clock {
   readonly #clock: Clock;
-  /** What is due, by the number of the tick. */
-  readonly #ticks = new Map<number, Set<() => void>>();
+  /** By number, that is time divided by TICK_MS. */
+  readonly #ticks = new Map<number, Tick>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -25,24 +31,31 @@ export class CoarseClock implements Clock {
   after(delayMs: number, callback: () => void): () => void {
     if (delayMs < COARSE_FROM_MS) return this.#clock.after(delayMs, callback);
     const nowMs = this.#clock.nowMs();
-    const tick = Math.ceil((nowMs + delayMs) / TICK_MS);
-    const due = this.#ticks.get(tick) ?? this.#begin(tick, nowMs);
+    const number = Math.ceil((nowMs + delayMs) / TICK_MS);
+    const { due, cancel } = this.#ticks.get(number) ?? this.#begin(number, nowMs);
     // A set would hold a callback once that is given twice.
     const own = (): void => callback();
     due.add(own);
     return () => {
-      due.delete(own);
+      // A timer for nobody would keep the process from ending.
+      if (due.delete(own) && due.size === 0) {
+        cancel();
+        this.#ticks.delete(number);
+      }
     };
   }
 
-  /** The timer of a tick runs on when all that was due has been cancelled: that is rare. */
-  #begin(tick: number, nowMs: number): Set<() => void> {
+  #begin(number: number, nowMs: number): Tick {
     const due = new Set<() => void>();
-    this.#ticks.set(tick, due);
-    this.#clock.after(tick * TICK_MS - nowMs, () => {
-      this.#ticks.delete(tick);
-      for (const callback of due) callback();
+    const cancel = this.#clock.after(number * TICK_MS - nowMs, () => {
+      this.#ticks.delete(number);
+      for (const callback of due) {
+        due.delete(callback);
+        callback();
+      }
     });
-    return due;
+    const tick = { due, cancel };
+    this.#ticks.set(number, tick);
+    return tick;
   }
 }

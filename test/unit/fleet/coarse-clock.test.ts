@@ -41,3 +41,28 @@ test('a timer begun or cancelled by another of its tick is begun or cancelled', 
   inner.advance(1);
   assert.deepEqual(fired, ['first', 'third']);
 });
+
+test('a tick whose timers are all cancelled leaves no timer behind', () => {
+  const inner = new VirtualClock();
+  let running = 0;
+  const counting = {
+    nowMs: () => inner.nowMs(),
+    after: (delayMs: number, callback: () => void) => {
+      running += 1;
+      const cancel = inner.after(delayMs, callback);
+      return () => {
+        running -= 1;
+        cancel();
+      };
+    },
+  };
+  const clock = new CoarseClock(counting);
+  const fired: string[] = [];
+  const cancels = [1001, 1002].map((delayMs) => clock.after(delayMs, () => fired.push('late')));
+  assert.equal(running, 1);
+  for (const cancel of cancels) cancel();
+  assert.equal(running, 0);
+  clock.after(1003, () => fired.push('again'));
+  inner.advance(2000);
+  assert.deepEqual(fired, ['again']);
+});
