@@ -14,6 +14,7 @@ import type {
   RequestHead,
   Route,
 } from './request.js';
+import type { ClosableEngineWatcher, WantedLines } from './transport.js';
 
 /** Holds request bodies from the first byte until the request has ended. */
 export interface RequestStore {
@@ -298,4 +299,6 @@ export interface Core {
   readonly name: CoreName;
   openIndexOwner(index: SharedArrayBuffer): BlockIndexOwner;
   createParts(options: CoreOptions): CoreParts;
+  /** Scrapes and probes, of a /metrics text the lines wanted; null where main's own client does. */
+  createEngineWatcher(lines: WantedLines): ClosableEngineWatcher | null;
 }

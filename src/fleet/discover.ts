@@ -3,7 +3,7 @@
 // failure fails the whole discovery, because half an answer would silently lose events.
 
 import type { EngineKind, EventSource, ServedModel } from '#contracts/endpoint.js';
-import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+import type { EngineResponse, EngineWatch } from '#contracts/transport.js';
 import { type ConfiguredAddress, hostOf } from './addresses.js';
 import {
   isRecord,
@@ -37,6 +37,8 @@ export interface DiscoveredEngine {
   readonly failedPaths: readonly string[];
 }
 
+/** Comes by scraping: nearly all of it is not read. */
+const METRICS_PATH = '/metrics';
 /** Models one engine may list; a longer list is cut, because every model costs the encoder memory. */
 const MODELS_PER_ENGINE_MAX = 1000;
 const NO_METRICS: EngineMetrics = {
@@ -48,23 +50,23 @@ const NO_METRICS: EngineMetrics = {
 
 /** Asks the engine. Rejects when it cannot be reached or does not list its models. */
 export async function discoverEngine(
-  client: EngineClient,
+  watch: EngineWatch,
   address: ConfiguredAddress,
   timeoutMs: number,
 ): Promise<DiscoveredEngine> {
   const failedPaths: string[] = [];
   const ask = async (path: string): Promise<string | null> => {
-    const answer = await fetchAnswer(client, address, path, timeoutMs);
+    const answer = await fetchAnswer(watch, address, path, timeoutMs);
     if (answer.status >= 500) failedPaths.push(path);
     // Any status but 200 means that the engine has no such route.
     return answer.status === 200 ? answer.body : null;
   };
-  const models = await listModels(client, address, timeoutMs);
+  const models = await listModels(watch, address, timeoutMs);
   const [versionBody, sourcesBody, serverInfoBody, metricsBody] = await Promise.all([
     ask('/version'),
     ask('/kv_event_sources'),
     ask('/server_info'),
-    ask('/metrics'),
+    ask(METRICS_PATH),
   ]);
   const metrics = metricsBody === null ? NO_METRICS : parseEngineMetrics(metricsBody);
   const serverInfo = parseJson(serverInfoBody);
@@ -91,11 +93,11 @@ export async function discoverEngine(
 }
 
 async function listModels(
-  client: EngineClient,
+  watch: EngineWatch,
   address: ConfiguredAddress,
   timeoutMs: number,
 ): Promise<readonly ServedModel[]> {
-  const answer = await fetchAnswer(client, address, '/v1/models', timeoutMs);
+  const answer = await fetchAnswer(watch, address, '/v1/models', timeoutMs);
   if (answer.status === 401 || answer.status === 403) {
     throw new Error(
       `${address.url}/v1/models answered ${answer.status}: give the endpoint the engine's API key`,
@@ -232,13 +234,14 @@ function notesOn(
 
 /** Asks one route; an error names the route, because a bare ECONNRESET helps nobody. */
 async function fetchAnswer(
-  client: EngineClient,
+  watch: EngineWatch,
   address: ConfiguredAddress,
   path: string,
   timeoutMs: number,
 ): Promise<EngineResponse> {
   try {
-    return await client.get(address.url, path, address.security, timeoutMs);
+    if (path === METRICS_PATH) return await watch.scrape(timeoutMs);
+    return await watch.get(path, timeoutMs);
   } catch (error) {
     throw new Error(`${address.url}${path} gave no answer: ${describe(error)}`, { cause: error });
   }

@@ -7,9 +7,10 @@ import type { Endpoint, FleetSnapshot } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineClient } from '#contracts/transport.js';
+import type { EngineWatcher } from '#contracts/transport.js';
 import { type LoadableAdapters, runsUnlisted, withLoadable } from './adapters.js';
 import { type ConfiguredAddress, endpointName } from './addresses.js';
+import { CoarseClock } from './coarse-clock.js';
 import type { DiscoveredEngine } from './discover.js';
 import { FleetHealth, type HealthDetail } from './health.js';
 import type { EngineMetrics } from './metrics-text.js';
@@ -44,7 +45,7 @@ export interface FleetListener {
 
 export interface FleetManagerOptions {
   readonly capacity: number;
-  readonly client: EngineClient;
+  readonly watcher: EngineWatcher;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -69,6 +70,7 @@ export class FleetManager {
   readonly registry: FleetRegistry;
   readonly #options: FleetManagerOptions;
   readonly #health: FleetHealth;
+  readonly #monitorClock: Clock;
   readonly #addresses = new Map<string, { address: ConfiguredAddress; monitor: AddressMonitor }>();
   /** Last problem of an address, logged once; cleared when it answers. */
   readonly #problems = new Map<string, string>();
@@ -82,6 +84,7 @@ export class FleetManager {
   constructor(options: FleetManagerOptions) {
     const { capacity, clock, logger, timings } = options;
     this.#options = options;
+    this.#monitorClock = new CoarseClock(clock);
     this.registry = new FleetRegistry({
       capacity,
       onReport: (slot, outcome) => this.#health.report(slot, outcome),
@@ -98,7 +101,6 @@ export class FleetManager {
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
       onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
     });
-    options.client.onConnectionLost((origin) => this.#suspectOrigin(origin));
   }
 
   /** Makes `addresses` the watched ones: new ones are started, missing ones dropped at once. */
@@ -148,12 +150,6 @@ export class FleetManager {
     if (url !== undefined) this.#addresses.get(url)?.monitor.suspect();
   }
 
-  #suspectOrigin(origin: string): void {
-    for (const [url, { monitor }] of this.#addresses) {
-      if (new URL(url).origin === origin) monitor.connectionLost();
-    }
-  }
-
   healthDetail(slot: number): HealthDetail {
     return this.#health.detail(slot);
   }
@@ -181,9 +177,10 @@ export class FleetManager {
   }
 
   #watch(address: ConfiguredAddress): void {
-    const { client, clock, random, logger, timings } = this.#options;
+    const { watcher, random, logger, timings } = this.#options;
     const sink = this.#sink();
-    const monitor = new AddressMonitor({ address, client, clock, random, logger, timings, sink });
+    const clock = this.#monitorClock;
+    const monitor = new AddressMonitor({ address, watcher, clock, random, logger, timings, sink });
     this.#addresses.set(address.url, { address, monitor });
     this.#health.addAddress(address.url);
     this.#replace(address, [placeholder(address)]);

@@ -8,6 +8,7 @@ export class Loop {
   readonly #clock: Clock;
   readonly #task: () => Promise<number>;
   readonly #onError: (error: unknown) => number;
+  readonly #run = (): void => void this.#once();
   #cancel: (() => void) | null = null;
   #running = false;
   #hurried = false;
@@ -47,22 +48,22 @@ export class Loop {
     this.#cancel?.();
     this.#cancel = null;
     if (this.#stopped) return;
-    this.#cancel = this.#clock.after(delayMs, () => {
-      this.#cancel = null;
-      this.#running = true;
-      this.#task()
-        .catch((error: unknown) => this.#onError(error))
-        .then((delay) => {
-          this.#running = false;
-          const next = this.#hurried ? 0 : delay;
-          this.#hurried = false;
-          this.#wait(next);
-        }, rethrow);
-    });
+    this.#cancel = this.#clock.after(delayMs, this.#run);
   }
-}
 
-/** Errors of error handlers are bugs: they must not vanish in a promise. */
-function rethrow(error: unknown): never {
-  throw error;
+  /** Errors of error handlers are bugs: they end the process as an unhandled rejection. */
+  async #once(): Promise<void> {
+    this.#cancel = null;
+    this.#running = true;
+    let delayMs: number;
+    try {
+      delayMs = await this.#task();
+    } catch (error) {
+      delayMs = this.#onError(error);
+    }
+    this.#running = false;
+    const next = this.#hurried ? 0 : delayMs;
+    this.#hurried = false;
+    this.#wait(next);
+  }
 }

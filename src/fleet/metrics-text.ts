@@ -1,8 +1,10 @@
 // Reads the few series the router needs out of an engine's /metrics text (wire-formats §4). A body
 // is 30-70 KB and comes once a second from every engine, so names are searched for instead of
-// lines being parsed: what is not needed is never looked at twice.
+// lines being parsed: what is not needed is never looked at twice. `METRIC_LINES` is all it looks
+// at, so that a watcher need not bring the rest.
 
 import type { EngineKind } from '#contracts/endpoint.js';
+import type { WantedLines } from '#contracts/transport.js';
 
 /** Figures of one data-parallel rank; null for what the body does not tell. */
 export interface RankMetrics {
@@ -51,6 +53,24 @@ const SGLANG_SERIES: readonly (readonly [string, Field])[] = [
   ['sglang:num_pages', 'pages'],
   ['sglang:max_total_num_tokens', 'tokens'],
 ];
+const CACHE_CONFIG = 'vllm:cache_config_info';
+const LORA_REQUESTS = 'vllm:lora_requests_info';
+const START_TIME = 'process_start_time_seconds';
+const VLLM_BEGINNING = 'vllm:';
+const SGLANG_BEGINNING = 'sglang:';
+
+/** All lines of a body that `parseEngineMetrics` looks at. */
+export const METRIC_LINES: WantedLines = {
+  names: [
+    ...[...VLLM_SERIES, ...SGLANG_SERIES].map(([name]) => name),
+    CACHE_CONFIG,
+    LORA_REQUESTS,
+    START_TIME,
+  ],
+  // An engine is known by any of its series.
+  beginnings: [VLLM_BEGINNING, SGLANG_BEGINNING],
+};
+
 /** Data-parallel ranks one address can plausibly have; a wilder label is ignored. */
 const RANK_MAX = 1023;
 
@@ -58,11 +78,11 @@ const RANK_MAX = 1023;
 export function parseEngineMetrics(body: string): EngineMetrics {
   const ranks = new Map<number, RankMetrics>();
   let engine: EngineKind = 'unknown';
-  if (startOfLine(body, 'vllm:', 0) >= 0) {
+  if (startOfLine(body, VLLM_BEGINNING, 0) >= 0) {
     engine = 'vllm';
     for (const [name, field] of VLLM_SERIES) readSeries(body, name, 'engine', field, ranks);
     readCacheConfig(body, ranks);
-  } else if (startOfLine(body, 'sglang:', 0) >= 0) {
+  } else if (startOfLine(body, SGLANG_BEGINNING, 0) >= 0) {
     engine = 'sglang';
     for (const [name, field] of SGLANG_SERIES) readSeries(body, name, 'dp_rank', field, ranks);
   }
@@ -101,7 +121,7 @@ function record(entry: RankMetrics, field: Field, value: number): void {
 
 /** Block size and count from `vllm:cache_config_info`, whose values are all labels. */
 function readCacheConfig(body: string, ranks: Map<number, RankMetrics>): void {
-  forEachSeries(body, 'vllm:cache_config_info', (labels) => {
+  forEachSeries(body, CACHE_CONFIG, (labels) => {
     const rank = rankOf(labels, 'engine');
     if (rank === null) return;
     const entry = rankEntry(ranks, rank);
@@ -120,7 +140,7 @@ function readCacheConfig(body: string, ranks: Map<number, RankMetrics>): void {
 function readAdapters(body: string): AdapterMetrics | null {
   let newest = Number.NEGATIVE_INFINITY;
   let labels: string | null = null;
-  forEachSeries(body, 'vllm:lora_requests_info', (found, value) => {
+  forEachSeries(body, LORA_REQUESTS, (found, value) => {
     if (!(value >= newest)) return;
     newest = value;
     labels = found;
@@ -144,7 +164,7 @@ function namesIn(list: string | null): ReadonlySet<string> {
 
 function readStartTime(body: string): number | null {
   let start: number | null = null;
-  forEachSeries(body, 'process_start_time_seconds', (_labels, value) => {
+  forEachSeries(body, START_TIME, (_labels, value) => {
     if (Number.isFinite(value)) start = value;
   });
   return start;

@@ -6,7 +6,7 @@ import type { Clock } from '#contracts/clock.js';
 import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineClient } from '#contracts/transport.js';
+import type { EngineWatch, EngineWatcher } from '#contracts/transport.js';
 import type { ConfiguredAddress } from './addresses.js';
 import { type DiscoveredEngine, discoverEngine } from './discover.js';
 import type { ProbeResult } from './health.js';
@@ -61,7 +61,7 @@ export interface MonitorSink {
 
 export interface MonitorOptions {
   readonly address: ConfiguredAddress;
-  readonly client: EngineClient;
+  readonly watcher: EngineWatcher;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -79,11 +79,13 @@ export class AddressMonitor {
   readonly #discovery: Loop;
   readonly #scraping: Loop;
   readonly #probing: Loop;
+  readonly #watch: EngineWatch;
   #assumedEvents: EventSource | null;
   #retryMs: number;
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
   #startTimeSeconds: number | null = null;
   #discovered = false;
+  #lastRead: { readonly body: string; readonly metrics: EngineMetrics } | null = null;
   #lostAtMs = Number.NEGATIVE_INFINITY;
   #cancelLost: (() => void) | null = null;
 
@@ -92,6 +94,8 @@ export class AddressMonitor {
     this.#options = options;
     this.#assumedEvents = options.address.assumedEvents;
     this.#retryMs = timings.retryMinMs;
+    const { url, security } = options.address;
+    this.#watch = options.watcher.watch(url, security, () => this.#connectionLost());
     this.#discovery = new Loop(
       clock,
       () => this.#discover(),
@@ -122,19 +126,12 @@ export class AddressMonitor {
     this.#discovery.stop();
     this.#scraping.stop();
     this.#probing.stop();
+    this.#watch.close();
   }
 
   /** Probes at once: something speaks for an outage. */
   suspect(): void {
     this.#probing.hurry();
-  }
-
-  /** A connection has closed. Engines that close one after every answer are not probed for each. */
-  connectionLost(): void {
-    const { clock, timings } = this.#options;
-    const waitMs = this.#lostAtMs + LOST_PROBE_FACTOR * timings.probeFastMs - clock.nowMs();
-    if (waitMs <= 0) this.#probeAfterLoss();
-    else this.#cancelLost ??= clock.after(waitMs, () => this.#probeAfterLoss());
   }
 
   /** Asks the engine again what it is. */
@@ -148,6 +145,14 @@ export class AddressMonitor {
     this.rediscover();
   }
 
+  /** A connection has closed. Engines that close one after every answer are not probed for each. */
+  #connectionLost(): void {
+    const { clock, timings } = this.#options;
+    const waitMs = this.#lostAtMs + LOST_PROBE_FACTOR * timings.probeFastMs - clock.nowMs();
+    if (waitMs <= 0) this.#probeAfterLoss();
+    else this.#cancelLost ??= clock.after(waitMs, () => this.#probeAfterLoss());
+  }
+
   #probeAfterLoss(): void {
     this.#cancelLost = null;
     this.#lostAtMs = this.#options.clock.nowMs();
@@ -155,9 +160,9 @@ export class AddressMonitor {
   }
 
   async #discover(): Promise<number> {
-    const { client, sink, timings } = this.#options;
+    const { sink, timings } = this.#options;
     const address = { ...this.#options.address, assumedEvents: this.#assumedEvents };
-    const engine = await discoverEngine(client, address, timings.discoverTimeoutMs);
+    const engine = await discoverEngine(this.#watch, address, timings.discoverTimeoutMs);
     if (this.#discovery.stopped) return 0;
     // What is known of an engine is not given up for an answer that lacks a part.
     if (this.#discovered && engine.failedPaths.length > 0) {
@@ -180,21 +185,24 @@ export class AddressMonitor {
   }
 
   async #scrape(): Promise<number> {
-    const { address, client, clock, sink, timings } = this.#options;
+    const { address, clock, sink, timings } = this.#options;
     const beganMs = clock.nowMs();
-    const { url, security } = address;
-    const answer = await client.get(url, '/metrics', security, timings.scrapeTimeoutMs);
+    const { status, body } = await this.#watch.scrape(timings.scrapeTimeoutMs);
     if (this.#scraping.stopped) return 0;
-    if (answer.status !== 200) {
-      return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
-    }
-    const metrics = parseEngineMetrics(answer.body);
+    if (status !== 200) return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
+    const metrics = this.#read(body);
     sink.scraped(address, metrics);
     if (this.#noteStartTime(metrics.startTimeSeconds)) {
       sink.restarted(address);
       this.rediscover();
     }
     return Math.max(0, this.#jittered(timings.scrapeIntervalMs) - (clock.nowMs() - beganMs));
+  }
+
+  /** An idle engine says the same every second. */
+  #read(body: string): EngineMetrics {
+    if (this.#lastRead?.body !== body) this.#lastRead = { body, metrics: parseEngineMetrics(body) };
+    return this.#lastRead.metrics;
   }
 
   #scrapeFailed(error: unknown): number {
@@ -212,13 +220,11 @@ export class AddressMonitor {
   }
 
   async #probeOnce(): Promise<ProbeResult> {
-    const { address, client, timings } = this.#options;
-    const { url, security } = address;
     try {
-      const answer = await client.get(url, '/health', security, timings.probeTimeoutMs);
+      const status = await this.#watch.probe(this.#options.timings.probeTimeoutMs);
       // A 5xx is the engine's own word that it is dead or not ready; an engine without the route
       // (404) or with keys on it (401) is alive.
-      return answer.status >= 500 ? 'unreachable' : 'ok';
+      return status >= 500 ? 'unreachable' : 'ok';
     } catch (error) {
       return probeFailureOf(error);
     }
@@ -238,7 +244,7 @@ export class AddressMonitor {
   }
 }
 
-/** Slow or gone: the client names its timeouts. */
+/** Slow or gone: the watcher names its timeouts. */
 function probeFailureOf(error: unknown): 'timed-out' | 'unreachable' {
   return error instanceof Error && error.name === 'TimeoutError' ? 'timed-out' : 'unreachable';
 }

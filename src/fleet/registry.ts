@@ -38,6 +38,8 @@ export class FleetRegistry implements Fleet {
   /** Freed slots go to the back, so that late reports about an old endpoint rarely meet a new one. */
   readonly #freeSlots: number[];
   #snapshot: FleetSnapshot;
+  /** States of the snapshot by the URL of their address, in slot order. */
+  #byUrl: ReadonlyMap<string, readonly EndpointState[]> = new Map();
 
   constructor(options: {
     readonly capacity: number;
@@ -110,6 +112,7 @@ export class FleetRegistry implements Fleet {
     }
     if (changed || added.length > 0) {
       this.#snapshot = { epoch: this.#snapshot.epoch + 1, bySlot };
+      this.#byUrl = statesByUrl(bySlot);
     }
     return changed || added.length > 0 || refused.length > 0 ? { added, removed, refused } : null;
   }
@@ -158,8 +161,22 @@ export class FleetRegistry implements Fleet {
   }
 
   #ofAddress(url: string): readonly EndpointState[] {
-    return this.states().filter((state) => state.endpoint.url === url);
+    return this.#byUrl.get(url) ?? [];
   }
+}
+
+function statesByUrl(
+  bySlot: readonly (EndpointState | null)[],
+): ReadonlyMap<string, readonly EndpointState[]> {
+  const byUrl = new Map<string, EndpointState[]>();
+  for (const state of bySlot) {
+    if (state === null) continue;
+    const { url } = state.endpoint;
+    const states = byUrl.get(url);
+    if (states === undefined) byUrl.set(url, [state]);
+    else states.push(state);
+  }
+  return byUrl;
 }
 
 /** Load of one request, bound to the instance it was counted at. */

@@ -7,8 +7,10 @@ import { randomBytes } from 'node:crypto';
 import type { Configuration } from '#config/configuration.js';
 import type { Logger } from '#contracts/logger.js';
 import { type Random, seededRandom } from '#contracts/random.js';
+import type { ClosableEngineWatcher } from '#contracts/transport.js';
 import { packageVersion } from '#core/package-version.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
+import { METRIC_LINES } from '#fleet/metrics-text.js';
 import { FLEET_TIMINGS } from '#fleet/monitor.js';
 import { createLogger } from '#observability/log.js';
 import { RouterMetrics } from '#observability/metrics.js';
@@ -28,6 +30,7 @@ export class ComposedRouter {
   readonly #logger: Logger;
   readonly #random: Random;
   readonly #client = new HttpEngineClient();
+  readonly #watcher: ClosableEngineWatcher;
   readonly #relay = new FleetRelay();
   readonly #fleet: FleetManager;
   readonly #endpointsWatch: EndpointsWatch;
@@ -55,9 +58,10 @@ export class ComposedRouter {
       nodeVersion: process.versions.node,
       processMetrics: true,
     });
+    this.#watcher = chosen.core.createEngineWatcher(METRIC_LINES) ?? this.#client;
     this.#fleet = new FleetManager({
       capacity: configuration.index.endpointCapacity,
-      client: this.#client,
+      watcher: this.#watcher,
       clock: processClock,
       random: this.#random,
       logger: this.#logger,
@@ -135,6 +139,7 @@ export class ComposedRouter {
     await running?.admin.stop();
     await running?.encoder.stop();
     const stopped = (await running?.eventWorkers.stop()) ?? true;
+    await this.#watcher.close();
     await this.#client.close();
     this.#logger.info({ eventWorkersStopped: stopped }, 'warmpath has stopped');
   }

@@ -1,12 +1,18 @@
 // The EngineClient that talks to real engines: plain and TLS (private CAs included), bearer keys,
-// a time limit, a bound on the body, no redirects. Owned by main; used for scraping, probing,
-// discovery and proof, never for clients' requests. A fleet of a hundred is asked hundreds of times
-// a second, so it takes undici's bare dispatch: no streams, no abort signals.
+// a time limit, a bound on the body, no redirects. Owned by main; used for proof and, where the core
+// has no watcher of its own, for discovery, scraping and probing; never for clients' requests. A
+// fleet of a hundred is asked hundreds of times a second, so it takes undici's bare dispatch: no
+// streams, no abort signals.
 
 import { Agent, type Dispatcher } from 'undici';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
 import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
-import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+import type {
+  ClosableEngineWatcher,
+  EngineClient,
+  EngineResponse,
+  EngineWatch,
+} from '#contracts/transport.js';
 import { processClock } from '#workers/process-clock.js';
 
 /** A host that does not even accept a connection within this is gone, not slow. */
@@ -27,18 +33,10 @@ interface Question {
 }
 
 /** Keeps one agent per trusted CA. */
-export class HttpEngineClient implements EngineClient {
+export class HttpEngineClient implements EngineClient, ClosableEngineWatcher {
   readonly #agents = new Map<string, Agent>();
-  #onLost: (origin: string) => void = () => {};
-
-  get(
-    baseUrl: string,
-    path: string,
-    security: EndpointSecurity,
-    timeoutMs: number,
-  ): Promise<EngineResponse> {
-    return this.#ask({ method: 'GET', baseUrl, path, body: null, security, timeoutMs });
-  }
+  /** Who is told of closed connections, by origin. */
+  readonly #listeners = new Map<string, Set<() => void>>();
 
   post(
     baseUrl: string,
@@ -50,13 +48,27 @@ export class HttpEngineClient implements EngineClient {
     return this.#ask({ method: 'POST', baseUrl, path, body, security, timeoutMs });
   }
 
-  onConnectionLost(listener: (origin: string) => void): void {
-    this.#onLost = listener;
+  watch(baseUrl: string, security: EndpointSecurity, onConnectionLost: () => void): EngineWatch {
+    const { origin } = new URL(baseUrl);
+    const listeners = this.#listeners.get(origin) ?? new Set();
+    this.#listeners.set(origin, listeners);
+    listeners.add(onConnectionLost);
+    const get = (path: string, timeoutMs: number): Promise<EngineResponse> =>
+      this.#ask({ method: 'GET', baseUrl, path, body: null, security, timeoutMs });
+    return {
+      get,
+      scrape: (timeoutMs) => get('/metrics', timeoutMs),
+      probe: async (timeoutMs) => (await get('/health', timeoutMs)).status,
+      close: () => {
+        listeners.delete(onConnectionLost);
+        if (listeners.size === 0) this.#listeners.delete(origin);
+      },
+    };
   }
 
   /** Closes all connections; running requests fail. */
   async close(): Promise<void> {
-    this.#onLost = () => {};
+    this.#listeners.clear();
     const agents = [...this.#agents.values()];
     this.#agents.clear();
     await Promise.all(agents.map((agent) => agent.destroy()));
@@ -91,7 +103,8 @@ export class HttpEngineClient implements EngineClient {
       });
       agent.on('disconnect', (origin: URL, _targets: unknown, error: Error) => {
         // Others are our own doing: idle for too long, or the engine had said that it would close.
-        if ('code' in error && LOST.has(String(error.code))) this.#onLost(origin.origin);
+        if (!('code' in error && LOST.has(String(error.code)))) return;
+        for (const tell of this.#listeners.get(origin.origin) ?? []) tell();
       });
       this.#agents.set(key, agent);
     }
@@ -101,27 +114,24 @@ export class HttpEngineClient implements EngineClient {
 
 /** Gathers one answer, within its time and the bound on bodies. */
 class AnswerReader implements Dispatcher.DispatchHandler {
-  readonly #question: Question;
   readonly #resolve: (answer: EngineResponse) => void;
   readonly #reject: (error: Error) => void;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #status = 0;
-  #headers: Readonly<Record<string, string>> = {};
   #controller: Dispatcher.DispatchController | null = null;
   readonly #cancel: () => void;
 
   constructor(
-    question: Question,
+    { timeoutMs }: Question,
     resolve: (answer: EngineResponse) => void,
     reject: (error: Error) => void,
   ) {
-    this.#question = question;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#cancel = processClock.after(question.timeoutMs, () => {
-      const text = `${this.#url} did not answer within ${question.timeoutMs} ms`;
-      this.#fail(Object.assign(new Error(text), { name: 'TimeoutError' }));
+    this.#cancel = processClock.after(timeoutMs, () => {
+      const error = new Error(`no answer within ${timeoutMs} ms`);
+      this.#fail(Object.assign(error, { name: 'TimeoutError' }));
     });
   }
 
@@ -129,19 +139,14 @@ class AnswerReader implements Dispatcher.DispatchHandler {
     this.#controller = controller;
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-  ): void {
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
     this.#status = status;
-    this.#headers = flatten(headers);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#bytes += chunk.byteLength;
     if (this.#bytes <= ENGINE_BODY_BYTES_MAX) this.#chunks.push(chunk);
-    else this.#fail(new Error(`${this.#url} answered more than ${ENGINE_BODY_BYTES_MAX} bytes`));
+    else this.#fail(new Error(`an answer of more than ${ENGINE_BODY_BYTES_MAX} bytes`));
   }
 
   onResponseEnd(): void {
@@ -151,17 +156,12 @@ class AnswerReader implements Dispatcher.DispatchHandler {
       only !== undefined && this.#chunks.length === 1
         ? only
         : Buffer.concat(this.#chunks, this.#bytes);
-    const body = whole.toString('utf8');
-    this.#resolve({ status: this.#status, headers: this.#headers, body });
+    this.#resolve({ status: this.#status, body: whole.toString('utf8') });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#cancel();
     this.#reject(error);
-  }
-
-  get #url(): string {
-    return `${this.#question.baseUrl}${this.#question.path}`;
   }
 
   /** Gives up; the first reason counts. */
@@ -170,14 +170,4 @@ class AnswerReader implements Dispatcher.DispatchHandler {
     this.#reject(error);
     this.#controller?.abort(error);
   }
-}
-
-function flatten(
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-): Readonly<Record<string, string>> {
-  const flat: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value;
-  }
-  return flat;
 }

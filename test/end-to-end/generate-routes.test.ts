@@ -100,7 +100,7 @@ for (const core of ['native', 'portable'] as const) {
       assert.equal((await post(`${router.url}/generate/more`, {})).status, 404);
     } finally {
       await router.end();
-      await engine.close();
+      await engine.stop();
     }
   });
 }

@@ -1,10 +1,14 @@
 // Engines for fleet tests: one answer table per address, given to an in-memory EngineClient or
 // served over real HTTP. Failures are switched on by the test.
 
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { EndpointSecurity } from '#contracts/endpoint.js';
-import type { EngineClient, EngineResponse } from '#contracts/transport.js';
+import type {
+  EngineClient,
+  EngineResponse,
+  EngineWatch,
+  EngineWatcher,
+} from '#contracts/transport.js';
+import { HttpEngine } from './http-engine.js';
 
 /** Path → JSON value or text; a missing path is a 404. */
 export type EngineAnswers = Record<string, unknown>;
@@ -73,26 +77,41 @@ export function zmqSource(endpoint: string, replay: string | null, topic = ''): 
   };
 }
 
-/** An EngineClient over fake engines by base URL; remembers what was asked. */
-export class MemoryEngineClient implements EngineClient {
+/** An EngineClient and EngineWatcher over fake engines by base URL; remembers what was asked. */
+export class MemoryEngineClient implements EngineClient, EngineWatcher {
   readonly engines: Map<string, FakeEngine> = new Map();
   readonly asked: string[] = [];
-  /** Tells the listener that a connection to that origin has closed. */
-  loseConnection: (origin: string) => void = () => {};
+  readonly #watched = new Map<string, () => void>();
 
-  onConnectionLost(listener: (origin: string) => void): void {
-    this.loseConnection = listener;
+  watch(
+    baseUrl: string,
+    _security: EndpointSecurity = NO_SECURITY,
+    onConnectionLost: () => void = () => {},
+  ): EngineWatch {
+    this.#watched.set(baseUrl, onConnectionLost);
+    const get = async (path: string): Promise<EngineResponse> => {
+      this.asked.push(`GET ${baseUrl}${path}`);
+      return this.#answer(baseUrl, path);
+    };
+    return {
+      get,
+      scrape: () => get('/metrics'),
+      probe: async () => (await get('/health')).status,
+      close: () => {
+        if (this.#watched.get(baseUrl) === onConnectionLost) this.#watched.delete(baseUrl);
+      },
+    };
+  }
+
+  /** Tells who watches the engine that it has closed a connection. */
+  loseConnection(baseUrl: string): void {
+    this.#watched.get(baseUrl)?.();
   }
 
   add(url: string, answers: EngineAnswers): FakeEngine {
     const engine: FakeEngine = { answers, fault: null, failing: [] };
     this.engines.set(url, engine);
     return engine;
-  }
-
-  async get(baseUrl: string, path: string): Promise<EngineResponse> {
-    this.asked.push(`GET ${baseUrl}${path}`);
-    return this.#answer(baseUrl, path);
   }
 
   async post(baseUrl: string, path: string, body: string): Promise<EngineResponse> {
@@ -112,27 +131,14 @@ export class MemoryEngineClient implements EngineClient {
   }
 }
 
-/** Serves a fake engine over real HTTP on a free port. */
-export async function serveEngine(
-  engine: FakeEngine,
-): Promise<{ readonly url: string; readonly server: Server; close(): Promise<void> }> {
-  const server = createServer((request, response) => {
+/** Serves a fake engine over real HTTP. */
+export function serveEngine(engine: FakeEngine): Promise<HttpEngine> {
+  return HttpEngine.start((request, response) => {
     const answer = engine.answers[request.url ?? ''];
     const failing = engine.failing.includes(request.url ?? '');
     response.statusCode = failing ? 503 : answer === undefined ? 404 : 200;
     response.end(answer === undefined ? '{}' : textOf(answer));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    server,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }
 
 function textOf(answer: unknown): string {
@@ -140,5 +146,5 @@ function textOf(answer: unknown): string {
 }
 
 function reply(status: number, body: string): EngineResponse {
-  return { status, headers: {}, body };
+  return { status, body };
 }

@@ -8,3 +8,4 @@ mod index;
 mod prompt;
 mod registry;
 mod store;
+mod watcher;

@@ -14,3 +14,4 @@ pub mod prepare;
 pub mod prompt;
 pub mod shared_words;
 pub mod store;
+pub mod watch;

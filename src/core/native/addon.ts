@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { packageVersion } from '#core/package-version.js';
 import type { PlaneAddon } from './data-plane/plane-addon.js';
+import type { WatcherAddon } from './engine-watcher.js';
 import type { EventAddon } from './events/applier.js';
 import type { IndexOwnerAddon } from './index/owner.js';
 import type { IndexReaderAddon } from './index/reader.js';
@@ -22,7 +23,8 @@ export interface Addon
     PlaneAddon,
     PromptAddon,
     SpeculativeAddon,
-    StoreAddon {
+    StoreAddon,
+    WatcherAddon {
   /** Version of the sources it was built from. */
   version(): string;
 }

@@ -4,6 +4,7 @@
 import type { Core } from '#contracts/core.js';
 import type { Addon } from './addon.js';
 import { createDataPlane } from './data-plane/data-plane.js';
+import { createEngineWatcher } from './engine-watcher.js';
 import { openIndexOwner } from './index/owner.js';
 import { createPromptEncoder } from './prompt-encoder.js';
 import { createRequestStore } from './request-store.js';
@@ -11,6 +12,7 @@ import { createRequestStore } from './request-store.js';
 export function nativeCore(addon: Addon): Core {
   return {
     name: 'native',
+    createEngineWatcher: (lines) => createEngineWatcher(addon, lines),
     openIndexOwner: (index) => openIndexOwner(addon, index),
     createParts: ({ memory, hashSecret, clock, logger, ...options }) => {
       const store = createRequestStore(addon);

@@ -2,7 +2,7 @@
 // with an event. While anything is waited for, the process stays alive; otherwise nothing here
 // keeps it.
 
-import { MessageChannel } from 'node:worker_threads';
+import { ProcessHold } from './process-hold.js';
 
 interface Waiting {
   readonly resolve: () => void;
@@ -14,14 +14,8 @@ const TICKETS = 2 ** 32;
 
 export class Tickets {
   readonly #waiting = new Map<number, Waiting>();
-  /** A handle of the event loop that can be held and let go; native wake-ups hold nothing. */
-  readonly #alive = new MessageChannel().port1;
+  readonly #hold = new ProcessHold();
   #next = 0;
-
-  constructor() {
-    this.#alive.on('message', () => {});
-    this.#alive.unref();
-  }
 
   /** Gives a ticket to `begin`, which is true when there is nothing to wait for. */
   async wait(begin: (ticket: number) => boolean): Promise<void> {
@@ -29,7 +23,7 @@ export class Tickets {
     this.#next = (ticket + 1) % TICKETS;
     if (begin(ticket)) return;
     await new Promise<void>((resolve, reject) => {
-      if (this.#waiting.size === 0) this.#alive.ref();
+      if (this.#waiting.size === 0) this.#hold.take();
       this.#waiting.set(ticket, { resolve, reject });
     });
   }
@@ -46,7 +40,7 @@ export class Tickets {
   #take(ticket: number): Waiting | undefined {
     const waiting = this.#waiting.get(ticket);
     this.#waiting.delete(ticket);
-    if (this.#waiting.size === 0) this.#alive.unref();
+    if (this.#waiting.size === 0) this.#hold.release();
     return waiting;
   }
 }

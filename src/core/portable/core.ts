@@ -10,6 +10,7 @@ import { openRequestStore } from './request-store.js';
 export const portableCore: Core = {
   name: 'portable',
   openIndexOwner,
+  createEngineWatcher: () => null,
   createParts: ({ memory, hashSecret, clock, logger, listen, timeouts, ...prompts }) => {
     const store = openRequestStore(memory.requests);
     return {

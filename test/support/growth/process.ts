@@ -13,6 +13,7 @@ import { promptCases } from './prompt-cases.js';
 import { refusedCases } from './refused-cases.js';
 import { speculativeCases } from './speculative-cases.js';
 import { storeCases } from './store-cases.js';
+import { watcherCases } from './watcher-cases.js';
 
 /** What the process prints. */
 export interface GrowthReport {
@@ -44,6 +45,7 @@ const groups: readonly ((addon: Addon) => GrowthCases | Promise<GrowthCases>)[] 
   eventCases,
   promptCases,
   planeCases,
+  watcherCases,
 ];
 const growths: Growth[] = [];
 // What is waited for natively keeps no process alive.

@@ -25,7 +25,7 @@ function discover(
     events: options.events ?? null,
     assumedEvents: options.assumedEvents ?? null,
   };
-  return discoverEngine(client, address, 1000);
+  return discoverEngine(client.watch(url), address, 1000);
 }
 
 async function firstSource(endpoint: string, url: string): Promise<EventSource | null> {

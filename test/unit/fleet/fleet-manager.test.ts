@@ -27,7 +27,7 @@ class Rig {
   constructor(timings: FleetTimings = FLEET_TIMINGS) {
     this.manager = new FleetManager({
       capacity: 16,
-      client: this.client,
+      watcher: this.client,
       clock: this.clock,
       random: seededRandom(1),
       logger: SILENT,

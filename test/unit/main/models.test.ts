@@ -44,13 +44,11 @@ function rig(options: {
   const sent: ModelDescriptor[] = [];
   const asked: string[] = [];
   const client: EngineClient = {
-    onConnectionLost: () => {},
-    get: () => Promise.reject(new Error('not asked for')),
     post: (url) => {
       const host = new URL(url).hostname;
       asked.push(host);
       if (options.dead.has(host)) return Promise.reject(new Error('connection refused'));
-      return Promise.resolve({ status: 200, headers: {}, body: '{"tokens":[1,2]}' });
+      return Promise.resolve({ status: 200, body: '{"tokens":[1,2]}' });
     },
   };
   const encoder = {

@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::answer_head::{AnswerHead, BodyFraming, read_answer};
 use super::chunked::{Chunked, Piece};
 use super::fields::{self, Malformed};
-use super::shard::Shard;
+use super::scratch::Scratch;
 
 /// Bytes of an answer's head.
 const ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -40,7 +40,7 @@ pub enum Transport {
 }
 
 pub struct EngineConnection {
-    shard: Rc<Shard>,
+    scratch: Rc<Scratch>,
     transport: Transport,
     /// Answers completed since the connection was made.
     pub served: u32,
@@ -57,9 +57,9 @@ pub struct ReadAnswer {
 }
 
 impl EngineConnection {
-    pub fn new(shard: &Rc<Shard>, transport: Transport) -> Self {
+    pub fn new(scratch: &Rc<Scratch>, transport: Transport) -> Self {
         Self {
-            shard: Rc::clone(shard),
+            scratch: Rc::clone(scratch),
             transport,
             served: 0,
             idle_since_ms: 0.0,
@@ -71,9 +71,14 @@ impl EngineConnection {
     /// False when an idle connection has been closed, or has said something unasked.
     pub fn is_alive(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
+        self.poll_ended(&mut context).is_pending()
+    }
+
+    /// Ready when an idle connection has been closed, or has said something unasked.
+    pub fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0; 1];
         let mut buffer = ReadBuf::new(&mut byte);
-        self.poll_read_into(&mut context, &mut buffer).is_pending()
+        self.poll_read_into(context, &mut buffer).map(|_| ())
     }
 
     /// True when the answer was read to its exact end, so that another request may follow.
@@ -159,8 +164,8 @@ impl EngineConnection {
 
     /// Reads more of a head into the buffer; 0 at the end.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let shard = Rc::clone(&self.shard);
-        shard.with_scratch(|scratch| {
+        let scratch = Rc::clone(&self.scratch);
+        scratch.with(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             ready!(self.poll_read_into(context, &mut buffer))?;
             self.buffer.extend_from_slice(buffer.filled());
@@ -183,8 +188,8 @@ impl EngineConnection {
             }
             return Poll::Ready(Ok(()));
         }
-        let shard = Rc::clone(&self.shard);
-        shard.with_scratch(|scratch| {
+        let scratch = Rc::clone(&self.scratch);
+        scratch.with(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             if let Err(error) = ready!(self.poll_read_into(context, &mut buffer)) {
                 return Poll::Ready(Err(Failure::Unreachable(reason(&error))));

@@ -226,10 +226,10 @@ impl Forwarding<'_> {
         let mut out = Vec::with_capacity(512);
         out.extend_from_slice(head.method());
         out.push(b' ');
-        out.extend_from_slice(endpoint.base_path.as_bytes());
+        out.extend_from_slice(endpoint.address.base_path.as_bytes());
         head.push_path(&mut out);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        push_line(&mut out, b"host", endpoint.authority.as_bytes());
+        push_line(&mut out, b"host", endpoint.address.authority.as_bytes());
         out.extend_from_slice(b"connection: keep-alive\r\n");
         for (name, value) in head.forwarded() {
             if !added.iter().any(|(one, _)| name.eq_ignore_ascii_case(one)) {
@@ -238,7 +238,7 @@ impl Forwarding<'_> {
         }
         push_line(&mut out, b"x-request-id", request_id.as_bytes());
         // An engine with a key of its own never sees the client's.
-        if let Some(key) = &endpoint.api_key {
+        if let Some(key) = &endpoint.address.api_key {
             push_line(
                 &mut out,
                 b"authorization",

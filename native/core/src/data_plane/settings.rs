@@ -42,11 +42,10 @@ pub struct Options {
     pub manual_clock: bool,
 }
 
-/// One endpoint as the plane needs it.
+/// Where an engine is and what it wants to see first.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Endpoint {
-    pub name: String,
+pub struct EngineAddress {
     pub tls: bool,
     /// Host name or address, without brackets.
     pub host: String,
@@ -57,6 +56,14 @@ pub struct Endpoint {
     pub base_path: String,
     pub api_key: Option<String>,
     pub ca_pem: Option<String>,
+}
+
+/// One endpoint as the plane needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Endpoint {
+    pub name: String,
+    pub address: EngineAddress,
     pub dp_rank: Option<u32>,
     /// Ids of the models it serves.
     pub models: Vec<String>,
@@ -65,11 +72,6 @@ pub struct Endpoint {
 impl Endpoint {
     /// True when connections made to `self` may serve `other`.
     pub fn is_same_instance(&self, other: &Self) -> bool {
-        self.name == other.name
-            && (self.tls, &self.host, self.port) == (other.tls, &other.host, other.port)
-            && self.authority == other.authority
-            && self.base_path == other.base_path
-            && self.api_key == other.api_key
-            && self.ca_pem == other.ca_pem
+        self.name == other.name && self.address == other.address
     }
 }

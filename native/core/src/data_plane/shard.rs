@@ -17,6 +17,7 @@ use super::deadline::Deadlines;
 use super::exchange::{Exchange, Interrupt};
 use super::outbox::{Event, Record};
 use super::reader;
+use super::scratch::Scratch;
 use super::settings::AcceptMode;
 use super::shared::{Command, Decision, Inbox, Shared};
 use super::stamps::Stamps;
@@ -25,8 +26,6 @@ use super::upstream::Upstream;
 use crate::layout::limits::REQUESTS_IN_FLIGHT_MAX;
 use crate::store::Handle;
 
-/// Bytes read from a socket at once.
-const SCRATCH_BYTES: usize = 64 * 1024;
 /// Memory for framing that is kept from one chunk to the next.
 const FRAME_CAPACITY_KEPT: usize = 256 * 1024;
 /// Progress waits this long for company; a request that is announced takes it along.
@@ -45,7 +44,7 @@ pub struct Shard {
     open: RefCell<Vec<Option<Rc<Exchange>>>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     connections_made: Cell<u64>,
-    scratch: RefCell<Box<[u8]>>,
+    pub scratch: Rc<Scratch>,
     frame: RefCell<Vec<u8>>,
     pub stamps: Stamps,
     progress_due: Cell<bool>,
@@ -82,7 +81,7 @@ impl Shard {
             open: RefCell::new(vec![None; REQUESTS_IN_FLIGHT_MAX]),
             connections: RefCell::default(),
             connections_made: Cell::new(0),
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            scratch: Scratch::new(),
             frame: RefCell::default(),
             stamps: Stamps::default(),
             progress_due: Cell::new(false),
@@ -336,11 +335,6 @@ impl Shard {
 
     pub fn now_ms(&self) -> f64 {
         self.shared.clock.now_ms()
-    }
-
-    /// The thread's read buffer. What uses it is done with it before it returns.
-    pub fn with_scratch<T>(&self, act: impl FnOnce(&mut [u8]) -> T) -> T {
-        act(&mut self.scratch.borrow_mut())
     }
 
     /// An empty buffer to frame bytes in.

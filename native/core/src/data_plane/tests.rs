@@ -144,13 +144,15 @@ fn nagle_is_off_on_both_sides() {
     let engine_address = engine.local_addr().unwrap();
     rig.plane.set_endpoints(vec![Some(Endpoint {
         name: "engine".to_owned(),
-        tls: false,
-        host: "127.0.0.1".to_owned(),
-        port: engine_address.port(),
-        authority: engine_address.to_string(),
-        base_path: String::new(),
-        api_key: None,
-        ca_pem: None,
+        address: EngineAddress {
+            tls: false,
+            host: "127.0.0.1".to_owned(),
+            port: engine_address.port(),
+            authority: engine_address.to_string(),
+            base_path: String::new(),
+            api_key: None,
+            ca_pem: None,
+        },
         dp_rank: None,
         models: Vec::new(),
     })]);

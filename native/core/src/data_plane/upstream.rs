@@ -2,20 +2,15 @@
 //! taken first; idle ones are closed before uvicorn would. A retired upstream closes its idle
 //! connections at once and running ones when their request has ended.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-
-use super::engine::{EngineConnection, Failure, Transport, reason};
+use super::connect::{TlsSettings, connect};
+use super::engine::{EngineConnection, Failure};
 use super::settings::Endpoint;
 use super::shard::Shard;
-use super::tls;
 
 /// Idle connections kept to one endpoint, by one thread.
 const IDLE_CONNECTIONS_MAX: usize = 256;
@@ -24,7 +19,7 @@ pub struct Upstream {
     pub endpoint: Arc<Endpoint>,
     idle: RefCell<Vec<EngineConnection>>,
     retired: Cell<bool>,
-    tls: OnceCell<Result<Arc<ClientConfig>, String>>,
+    tls: TlsSettings,
 }
 
 impl Upstream {
@@ -33,7 +28,7 @@ impl Upstream {
             endpoint,
             idle: RefCell::default(),
             retired: Cell::new(false),
-            tls: OnceCell::new(),
+            tls: TlsSettings::default(),
         })
     }
 
@@ -77,47 +72,12 @@ impl Upstream {
     }
 
     /// Makes a connection within the limit, TLS included.
-    pub async fn connect(
-        &self,
-        shard: &Rc<Shard>,
-        limit_ms: f64,
-    ) -> Result<EngineConnection, Failure> {
-        let connected = async {
-            let endpoint = &self.endpoint;
-            let address = (endpoint.host.as_str(), endpoint.port);
-            let stream = TcpStream::connect(address)
-                .await
-                .map_err(|error| reason(&error))?;
-            stream.set_nodelay(true).map_err(|error| reason(&error))?;
-            let transport = if endpoint.tls {
-                self.secure(stream).await?
-            } else {
-                Transport::Plain(stream)
-            };
-            Ok(EngineConnection::new(shard, transport))
-        };
+    pub async fn connect(&self, shard: &Shard, limit_ms: f64) -> Result<EngineConnection, Failure> {
         let limit = if limit_ms > 0.0 {
             Duration::from_secs_f64(limit_ms / 1000.0)
         } else {
             Duration::MAX
         };
-        match tokio::time::timeout(limit, connected).await {
-            Ok(connected) => connected.map_err(Failure::Unreachable),
-            Err(_) => Err(Failure::Unreachable("ETIMEDOUT".to_owned())),
-        }
-    }
-
-    async fn secure(&self, stream: TcpStream) -> Result<Transport, String> {
-        let ca_pem = self.endpoint.ca_pem.as_deref();
-        let config = self
-            .tls
-            .get_or_init(|| tls::client_config(ca_pem))
-            .clone()?;
-        let name = ServerName::try_from(self.endpoint.host.clone());
-        let name = name.map_err(|_| "the endpoint's name cannot be verified".to_owned())?;
-        let secured = TlsConnector::from(config).connect(name, stream).await;
-        Ok(Transport::Tls(Box::new(
-            secured.map_err(|error| reason(&error))?,
-        )))
+        connect(&self.endpoint.address, &self.tls, &shard.scratch, limit).await
     }
 }

@@ -6,6 +6,7 @@ import type { ForwardOrder } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { HeaderPair } from '#contracts/request.js';
+import { engineAddress } from '../engine-address.js';
 
 /** Writes the order's numbers into `numbers` and returns its strings. */
 export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
@@ -42,18 +43,9 @@ export function packEndpoints(bySlot: readonly (Endpoint | null)[]): string {
   return JSON.stringify(
     bySlot.map((endpoint) => {
       if (endpoint === null) return null;
-      const url = new URL(endpoint.url);
-      const tls = url.protocol === 'https:';
-      assert(tls || url.protocol === 'http:', 'endpoints are http or https');
       return {
         name: endpoint.name,
-        tls,
-        host: url.hostname.replace(/^\[|\]$/g, ''),
-        port: url.port === '' ? (tls ? 443 : 80) : Number(url.port),
-        authority: url.host,
-        basePath: url.pathname === '/' ? '' : url.pathname,
-        apiKey: endpoint.security.apiKey,
-        caPem: endpoint.security.caPem,
+        address: engineAddress(endpoint.url, endpoint.security),
         dpRank: endpoint.dpRank,
         models: endpoint.models.map(({ id }) => id),
       };

@@ -25,7 +25,7 @@ impl Connection {
         if let Some(over) = self.poll_over(context) {
             return Poll::Ready(over);
         }
-        self.shard.with_scratch(|scratch| {
+        self.shard.scratch.with(|scratch| {
             let limit = limit.min(scratch.len());
             let mut buffer = ReadBuf::new(scratch.get_mut(..limit).unwrap_or_default());
             let read = ready!(self.poll_read_into(context, &mut buffer));
