@@ -5,15 +5,12 @@ import { VirtualFleet, type VirtualAnswer } from '#test/support/virtual-fleet/fl
 
 const { precise, 'load-aware': loadAware } = POLICY_PROFILES;
 const bounded = (parameters: Record<string, unknown>) => singleProfilePolicy({ ...precise, filters: [{ type: 'bounded-load-filter', parameters }] });
-const scorer = (type: string, weight: number, parameters: Record<string, unknown> = {}) => ({ type, weight, parameters });
 const session: PolicySettings = singleProfilePolicy({ ...loadAware, name: 's', filters: [{ type: 'session-affinity-filter', parameters: { strategy: 'session_id' } }] });
 const V: Record<string, PolicySettings> = {
   precise: singleProfilePolicy(precise),
   'bounded .25/16': bounded({}),
-  'bounded .25/4': bounded({ freeRequests: 4 }),
-  'bounded .05/8': bounded({ slack: 0.05, freeRequests: 8 }),
-  'bounded .01/16': bounded({ slack: 0.01, freeRequests: 16 }),
-  'active 3/2/2/1': singleProfilePolicy({ ...precise, scorers: [...precise.scorers, scorer('active-request-scorer', 3)] }),
+  'bounded .5/16': bounded({ slack: 0.5 }),
+  ...Object.fromEntries([0.02, 0.1, 0.25].flatMap((margin) => [0.3, 0.4, 0.5, 9].map((slack) => [`wait ${margin} b${slack}`, singleProfilePolicy({ ...precise, filters: [...(slack < 9 ? [{ type: 'bounded-load-filter', parameters: { slack } }] : []), { type: 'prefill-wait-filter', parameters: { margin } }] })]))),
   'load-aware': singleProfilePolicy(loadAware),
   session,
   ...(globalThis as never as { EXTRA?: Record<string, PolicySettings> }).EXTRA,

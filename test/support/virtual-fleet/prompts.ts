@@ -6,7 +6,7 @@ import type { Clock } from '#contracts/clock.js';
 import type { PromptEncoder } from '#contracts/core.js';
 import type { EncodedPrompt, PromptMatch, RequestHandle } from '#contracts/request.js';
 import { openIndexReader } from '#core/portable/index/reader.js';
-import type { SpeculativeWriter } from '#core/portable/index/speculative.js';
+import type { SpeculativeReader, SpeculativeWriter } from '#core/portable/index/speculative.js';
 import { openSpeculativeReader, openSpeculativeWriter } from '#core/portable/index/speculative.js';
 import { chainKeys, namespaceSeed } from '#core/portable/keys.js';
 import { PromptMatcher } from '#core/portable/prompt/match.js';
@@ -27,16 +27,15 @@ interface Encoded {
 export class VirtualPrompts implements PromptEncoder {
   readonly #matcher: PromptMatcher;
   readonly #speculative: SpeculativeWriter;
+  readonly #expected: SpeculativeReader;
   readonly #encoded = new Map<number, Encoded>();
   /** Keys of the prompts seen: most come again. */
   readonly #keys = new WeakMap<readonly number[], RequestKeys>();
 
   constructor(index: SharedArrayBuffer, clock: Clock) {
     const requests = createRequestMemory(CAPACITY);
-    this.#matcher = new PromptMatcher(
-      openIndexReader(index),
-      openSpeculativeReader(requests, clock),
-    );
+    this.#expected = openSpeculativeReader(requests, clock);
+    this.#matcher = new PromptMatcher(openIndexReader(index), this.#expected);
     this.#speculative = openSpeculativeWriter(requests, clock);
   }
 
@@ -76,6 +75,8 @@ export class VirtualPrompts implements PromptEncoder {
 
   read({ slot }: RequestHandle): EncodedPrompt {
     const { keys, promptTokens, match, indexEpoch } = this.#of(slot);
+    const limit = Math.floor((promptTokens - 1) / BLOCK_SIZE);
+    this.#expected.match(keys, limit, match.usableBlocks, match.speculativeBlocks);
     return {
       error: null,
       model: MODEL,
