@@ -1,6 +1,7 @@
-// Spreads a prefix that is in demand: where its holders have so many prompts to compute that it is
-// sooner computed anew on an endpoint with none, it goes there. Endpoints that have prompts of their own are
-// no such place: whatever is added delays all that wait there.
+// Keeps a prompt from waiting for prefills of others when it need not. A prefix in demand goes on to
+// an endpoint that has nothing to compute, once its holders have so much that computing it anew is
+// sooner done; endpoints with prompts of their own are no such place, because all that wait there would
+// wait longer. Among equals it goes where it is done before the other has begun.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -14,10 +15,10 @@ const parameters = z.strictObject({
     .number()
     .min(0)
     .max(100)
-    .default(0.25)
+    .default(0.1)
     .describe(
-      'Share of the tokens to compute by which waiting must be longer: a prefix that is computed ' +
-        'once more takes the time of an engine, and room in its cache.',
+      'Share by which waiting must be longer than computing it anew, which takes the time of an ' +
+        'engine and room in its cache.',
     ),
 });
 
@@ -25,9 +26,9 @@ const parameters = z.strictObject({
 export const prefillWaitFilter: FilterDefinition = defineFilter({
   type: 'prefill-wait-filter',
   summary:
-    'Where some candidates have no prompt tokens in flight, removes those with ' +
-    'w + u > (1 + `margin`) · min(u of the candidates without), where an endpoint has w prompt tokens ' +
-    'in flight and u tokens of this prompt still to compute.',
+    'With w prompt tokens in flight at an endpoint and u tokens of this prompt still to compute there, ' +
+    'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0, or where w is ' +
+    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing).',
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
   create: ({ margin }) => ({
@@ -58,8 +59,9 @@ interface LeastTokens {
 }
 
 function leastTokens(context: SchedulingContext, candidates: CandidateSet): LeastTokens {
-  const least: LeastTokens = { free: Infinity, doneByHolder: Infinity, done: Infinity };
-  let leastUncached = Infinity;
+  const never = Number.POSITIVE_INFINITY;
+  const least: LeastTokens = { free: never, doneByHolder: never, done: never };
+  let leastUncached = never;
   for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
     const waiting = waitingTokens(context, slot);
     const uncached = uncachedTokens(context, slot);

@@ -175,7 +175,12 @@ export class VirtualEngines {
       blockSize: null,
       gpuBlocks: null,
     };
-    const metrics = { engine: 'vllm', ranks: [rank], adapters: null, startTimeSeconds: null } as const;
+    const metrics = {
+      engine: 'vllm',
+      ranks: [rank],
+      adapters: null,
+      startTimeSeconds: null,
+    } as const;
     this.registry.recordLoad(urlOf(slot), metrics, this.#options.clock.nowMs());
   }
 }

@@ -2,13 +2,13 @@
 // load counting, speculation) over virtual engines. Clients send token ids and get back when the
 // first token came, from whom, and how much of the prompt the engine reused.
 
+import { buildPolicy } from '#config/build-policy.js';
+import type { PolicySettings } from '#config/configuration.js';
 import type { DataPlane, ForwardOrder, ForwardProgress } from '#contracts/core.js';
 import type { RequestObserver } from '#contracts/observer.js';
 import type { Policy } from '#contracts/plugin.js';
 import type { Random } from '#contracts/random.js';
 import type { RequestHandle } from '#contracts/request.js';
-import type { PolicySettings } from '#config/configuration.js';
-import { buildPolicy } from '#config/build-policy.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPipeline } from '#request/pipeline.js';
