@@ -16,7 +16,7 @@ const ENDPOINTS = 8;
 const SESSIONS = 600;
 const TURNS = 20;
 /** Waiting requests above which an endpoint is saturated. */
-const WAITING_MAX = 8;
+const WAITING_MAX = 16;
 /** Saturated, drained and killed, in this order. */
 const [SATURATED, DRAINED, KILLED] = [0, 1, 2];
 /** Until the router's probes have noticed a death. */
@@ -26,6 +26,9 @@ function policyBy(parameters: Record<string, unknown>): PolicySettings {
   const conditions = [{ metric: 'waiting-queue', maxValue: WAITING_MAX }];
   const settings = singleProfilePolicy({
     ...POLICY_PROFILES['load-aware'],
+    // What is in flight is known at once: by scraped figures all that move within a second would go
+    // to one endpoint, and saturate that.
+    scorers: [{ type: 'active-request-scorer', weight: 1, parameters: {} }],
     filters: [
       { type: 'utilization-filter', parameters: { conditions, fallbackOnEmpty: true } },
       { type: 'session-affinity-filter', parameters },
@@ -112,7 +115,7 @@ function run(policy: PolicySettings, headersOf: HeadersOf): readonly SessionTurn
   const traffic = { sessions: SESSIONS, turns: TURNS, headersOf, usable };
   const turns = startSessions({ fleet, random, ...traffic });
   // Others, without a session and with nothing in common.
-  inOrder(clock, 500, 100, (number) => {
+  inOrder(clock, 800, 100, (number) => {
     const tokenIds = Array.from({ length: 512 }, (_, at) => 60_000 + number * 512 + at);
     fleet.send({ tokenIds, outputTokens: 32 }, () => {});
   });
@@ -127,7 +130,7 @@ function run(policy: PolicySettings, headersOf: HeadersOf): readonly SessionTurn
 
 /** Work from elsewhere, of which the router only sees the queue. */
 function saturate({ engines }: VirtualFleet): void {
-  for (let number = 0; number < 40; number += 1) {
+  for (let number = 0; number < 60; number += 1) {
     const promptTokenIds = Array.from({ length: 4000 }, (_, at) => 500_000 + number * 4000 + at);
     const identity = { lora: null, cacheSalt: null };
     const request = { id: `elsewhere-${number}`, promptTokenIds, outputTokens: 4, identity };

@@ -29,8 +29,8 @@ export interface SessionTraffic {
   readonly usable: (slot: number) => boolean;
 }
 
-/** Turns come that long after the answer before, 1 to 3 s. */
-const THINK_MS = { least: 1000, most: 3000 } as const;
+/** Turns come that long after the answer before. */
+const THINK_MS = { least: 2000, most: 6000 } as const;
 const FIRST_TOKENS = 256;
 const TURN_TOKENS = 48;
 
