@@ -15,7 +15,7 @@ const parameters = z.strictObject({
     .number()
     .min(0)
     .max(100)
-    .default(0.1)
+    .default(0.02)
     .describe(
       'Share by which waiting must be longer than computing it anew, which takes the time of an ' +
         'engine and room in its cache.',
