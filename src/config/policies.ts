@@ -20,7 +20,8 @@ const LOAD = [scorer('kv-cache-utilization-scorer', 2), scorer('queue-scorer', 2
 export const POLICY_PROFILES: Readonly<Record<PolicyName, ProfileSettings>> = {
   precise: {
     name: 'precise',
-    filters: [],
+    // Both go by what was sent on a moment ago, which engines have not told of yet.
+    filters: [plugin('bounded-load-filter'), plugin('prefill-wait-filter')],
     scorers: [scorer('prefix-cache-scorer', 3), ...LOAD],
     picker: plugin('max-score-picker'),
   },

@@ -45,9 +45,10 @@ function configurationPage(): string {
     '## Policies',
     '',
     ...table(
-      ['Policy', 'Scorers', 'Picker'],
-      Object.entries(POLICY_PROFILES).map(([name, { scorers, picker }]) => [
+      ['Policy', 'Filters', 'Scorers', 'Picker'],
+      Object.entries(POLICY_PROFILES).map(([name, { filters, scorers, picker }]) => [
         code(name),
+        filters.map(({ type }) => code(type)).join(', ') || 'none',
         scorers.map(({ type, weight }) => `${code(type)} × ${weight}`).join(', ') || 'none',
         code(picker.type),
       ]),

@@ -183,7 +183,10 @@ export interface PromptEncoder {
    * `noMatchReason`, so this rejects only when the encoder was stopped.
    */
   encode(handles: Uint32Array, route: Route): Promise<void>;
-  /** Reads the record of an encoded request. Its arrays are valid until the handle is released. */
+  /**
+   * Reads the record of an encoded request, with the speculative residencies of now: others have
+   * been routed since it was matched. Its arrays are valid until the handle is released.
+   */
   read(handle: RequestHandle): EncodedPrompt;
   /** Renders and tokenises one request body for a model, whether proven or not (proof, doctor). */
   tokenize(modelIndex: number, route: Route, body: string): Promise<Uint32Array>;

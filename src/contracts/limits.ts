@@ -72,7 +72,7 @@ export const SESSION_ID_LENGTH_MAX = 256;
 /** Lifetime of a speculative residency. */
 export const SPECULATIVE_TTL_MS = 2000;
 /** Speculative residencies held at once; oldest are overwritten. */
-export const SPECULATIVE_ENTRIES: number = 64 * 1024;
+export const SPECULATIVE_ENTRIES: number = 256 * 1024;
 /** Bytes of a scraped /metrics or probed JSON body. */
 export const ENGINE_BODY_BYTES_MAX: number = 8 * 1024 * 1024;
 /** Models and adapters of the whole fleet; each has an index and a tokenizer reference for good. */

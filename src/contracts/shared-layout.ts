@@ -84,7 +84,8 @@ export function recordWords(endpointCapacity: number): number {
  * lies anywhere in row keyLow & (rows − 1). Slot is cleared first and stored last.
  */
 export const SPECULATIVE = { keyLow: 0, keyHigh: 1, slot: 2, expiry: 3, words: 4 } as const;
-export const SPECULATIVE_ROW = 8;
+/** A block of a hot prefix is expected at that many endpoints at once, before events tell of any. */
+export const SPECULATIVE_ROW = 32;
 
 /** Byte offsets inside the `requests` buffer. */
 export interface RequestMemoryLayout {

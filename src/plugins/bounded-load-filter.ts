@@ -12,8 +12,11 @@ const parameters = z.strictObject({
     .number()
     .min(0.01)
     .max(10)
-    .default(0.25)
-    .describe('Share by which an endpoint may be above the mean.'),
+    .default(0.5)
+    .describe(
+      'Share by which an endpoint may be above the mean. With 0.25 ten prefixes on eight endpoints ' +
+        'are computed 17 times instead of 12, and wait a third longer.',
+    ),
   freeRequests: z
     .number()
     .int()

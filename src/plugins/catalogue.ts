@@ -23,6 +23,7 @@ import { noHitLruScorer } from './no-hit-lru-scorer.js';
 import { precisePrefixCacheProducer } from './precise-prefix-cache-producer.js';
 import { precisePrefixCacheScorer } from './precise-prefix-cache-scorer.js';
 import { prefillFilter } from './prefill-filter.js';
+import { prefillWaitFilter } from './prefill-wait-filter.js';
 import { prefixCacheAffinityFilter } from './prefix-cache-affinity-filter.js';
 import { prefixCacheScorer } from './prefix-cache-scorer.js';
 import { queueScorer } from './queue-scorer.js';
@@ -53,6 +54,7 @@ export const CATALOGUE: readonly PluginDefinition[] = [
   byLabelFilter,
   encodeFilter,
   prefillFilter,
+  prefillWaitFilter,
   decodeFilter,
   contextLengthAwareFilter,
   utilizationFilter,

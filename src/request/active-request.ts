@@ -30,6 +30,8 @@ export interface PlannedTarget {
   readonly name: string;
   /** Prompt tokens it is predicted to reuse, 0 when unknown. */
   readonly predictedTokens: number;
+  /** The same with what was sent there moments ago: not the engine's work a second time. */
+  readonly expectedTokens: number;
 }
 
 export interface ActiveRequest {

@@ -15,10 +15,12 @@ export function planTargets(cycle: ScheduleCycle, context: SchedulingContext): P
   for (let position = 0; position < cycle.pickedCount; position += 1) {
     const slot = cycle.picked[position] ?? 0;
     const usableBlocks = context.match?.usableBlocks[slot] ?? 0;
+    const expectedBlocks = Math.max(usableBlocks, context.match?.speculativeBlocks[slot] ?? 0);
     targets.push({
       slot,
       name: candidateState(context, slot).endpoint.name,
       predictedTokens: usableBlocks * context.blockSize,
+      expectedTokens: expectedBlocks * context.blockSize,
     });
   }
   return targets;

@@ -20,7 +20,7 @@ export function beginAttempt(
   endAttempt(request);
   const promptTokens = request.encoded?.promptTokens ?? 0;
   request.token = ports.fleet.acquire(target.slot, {
-    uncachedPromptTokens: Math.max(0, promptTokens - target.predictedTokens),
+    uncachedPromptTokens: Math.max(0, promptTokens - target.expectedTokens),
     outputTokens: request.outputTokens,
   });
   request.target = target;

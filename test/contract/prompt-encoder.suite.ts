@@ -260,6 +260,20 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     store.release(routed);
   });
 
+  checks('what was routed after a prompt was encoded counts when its record is read', async () => {
+    const body = chat(`a burst of ${WORDS}`);
+    const [first, second] = [stored(body), stored(body)];
+    await encoder.encode(batchOf([first, second]), 'chat-completions');
+    assert.equal(encoder.read(second).match.speculativeBlocks[9], 0);
+    encoder.speculate(first, 9);
+    const { match, promptTokens } = encoder.read(second);
+    assert.equal(match.speculativeBlocks[9], Math.floor((promptTokens - 1) / BLOCK));
+    assert.equal(match.usableBlocks[9], 0);
+    encoder.withdraw(first, 9);
+    assert.equal(encoder.read(second).match.speculativeBlocks[9], 0);
+    for (const handle of [first, second]) store.release(handle);
+  });
+
   checks('a body that was replaced is encoded anew', async () => {
     for (const first of ['nobody', 'adapter']) {
       const handle = stored(chat(WORDS, { model: first }));

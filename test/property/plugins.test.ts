@@ -8,6 +8,7 @@ import type { ScorerDefinition } from '#contracts/plugin.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { boundedLoadFilter } from '#plugins/bounded-load-filter.js';
 import { CATALOGUE } from '#plugins/catalogue.js';
+import { prefillWaitFilter } from '#plugins/prefill-wait-filter.js';
 import { keptBy, leastParameters } from '#test/support/plugins.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
 import {
@@ -156,6 +157,22 @@ test('bounded-load-filter: somebody is always left, and nobody of them is over t
   );
 });
 
+test('prefill-wait-filter: somebody is always left, and whoever has nothing to compute', () => {
+  const endpoint = fc.record({ inFlightTokens: fc.nat(4000), held: fc.nat(99) });
+  fc.assert(
+    fc.property(fc.array(endpoint, { minLength: 1, maxLength: 40 }), (endpoints) => {
+      const match = promptMatch(endpoints.map(({ held }) => held));
+      const context = { promptTokens: 1600, totalBlocks: 100, match };
+      const kept = keptBy(prefillWaitFilter, endpoints, { context });
+      assert.ok(kept.length > 0);
+      for (const [slot, { inFlightTokens }] of endpoints.entries()) {
+        if (inFlightTokens === 0) assert.ok(kept.includes(slot));
+      }
+    }),
+    { seed: SEED },
+  );
+});
+
 test('a burst under bounded-load-filter: nobody gets more than the bound, however it scores', () => {
   const loads = new Array<number>(8).fill(0);
   for (let turn = 0; turn < 1000; turn += 1) {
@@ -174,5 +191,5 @@ test('a burst under bounded-load-filter: nobody gets more than the bound, howeve
 
 test('there are scorers and filters to test', () => {
   assert.equal(scorers.length, 13);
-  assert.equal(filters.length, 10);
+  assert.equal(filters.length, 11);
 });

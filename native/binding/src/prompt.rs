@@ -99,6 +99,7 @@ struct JsEncoder {
     events: Arc<Events>,
     store: Arc<RequestStore>,
     speculative: SpeculativeTable,
+    records: RecordTable,
     _memory: [HeldMemory; 2],
 }
 
@@ -165,6 +166,7 @@ pub fn prompt_create(
         events,
         store,
         speculative,
+        records,
         _memory: [index, requests],
     };
     Ok(ENCODERS.with(|encoders| encoders.insert(object)))
@@ -269,6 +271,18 @@ pub fn prompt_withdraw(
             object.speculative.withdraw(endpoint, new);
         };
         object.store.with_keys(handle, withdraw);
+        Ok(())
+    })
+}
+
+/// Looks anew for what is expected of the request's blocks, now that others have been sent on.
+#[napi(catch_unwind)]
+pub fn prompt_renew_expected(encoder: u32, slot: u32, generation: u32) -> Result<()> {
+    with(encoder, |object| {
+        let handle = Handle { slot, generation };
+        let (records, expected) = (object.records, object.speculative);
+        let renew = |keys: &[u64]| records.renew_expected(handle, keys, &expected, now_ms());
+        object.store.with_keys(handle, renew);
         Ok(())
     })
 }

@@ -39,7 +39,7 @@ pub mod limits {
     pub const RETRY_BUDGET_RATIO: f64 = 0.2;
     pub const SESSIONS_MAX: usize = 100_000;
     pub const SESSION_ID_LENGTH_MAX: usize = 256;
-    pub const SPECULATIVE_ENTRIES: usize = 65_536;
+    pub const SPECULATIVE_ENTRIES: usize = 262_144;
     pub const SPECULATIVE_TTL_MS: usize = 2000;
     pub const TOKENIZERS_MAX: usize = 8;
 }
@@ -104,7 +104,7 @@ pub mod shared {
         pub const EXPIRY: usize = 3;
         pub const WORDS: usize = 4;
     }
-    pub const SPECULATIVE_ROW: usize = 8;
+    pub const SPECULATIVE_ROW: usize = 32;
 }
 
 /// The block index (`index-layout.ts`).

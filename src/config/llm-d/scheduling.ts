@@ -30,7 +30,7 @@ export function translateScheduling(
 ): void {
   if (file.plugins.length === 0 && file.schedulingProfiles.length === 0) {
     // What llm-d does without any configuration; the index beats its guesses about prefixes.
-    const profile = { ...POLICY_PROFILES.precise, name: DEFAULT_PROFILE };
+    const profile = { ...POLICY_PROFILES.precise, name: DEFAULT_PROFILE, filters: [] };
     translation.put(['scheduling', 'profile'], profile, []);
     return;
   }

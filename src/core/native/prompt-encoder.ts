@@ -58,6 +58,7 @@ export interface PromptAddon {
   /** For the prompt's blocks from `from` on. */
   promptSpeculate: Expectation;
   promptWithdraw: Expectation;
+  promptRenewExpected(encoder: number, slot: number, generation: number): void;
   promptStop(encoder: number): Promise<void>;
   promptClose(encoder: number): void;
 }
@@ -172,7 +173,11 @@ class FacedPromptEncoder implements NativePromptEncoder {
   }
 
   read(handle: RequestHandle): EncodedPrompt {
-    return this.#records.read(handle);
+    const encoded = this.#records.read(handle);
+    if (encoded.noMatchReason === null && this.#state === 'running') {
+      this.#options.addon.promptRenewExpected(this.id, handle.slot, handle.generation);
+    }
+    return encoded;
   }
 
   async tokenize(modelIndex: number, route: Route, body: string): Promise<Uint32Array> {

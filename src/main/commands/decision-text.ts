@@ -18,12 +18,12 @@ export function outcomeLines(decision: Decision, result: DecisionResult | null):
   const error = result.errorCode === null ? '' : ` (${result.errorCode})`;
   const attempts = `${result.attempts} attempt${result.attempts === 1 ? '' : 's'}`;
   const by = result.endpoint === null ? '' : ` by ${result.endpoint}`;
-  const firstByte = result.firstByteMs === null ? 'none' : `${shortFigure(result.firstByteMs)} ms`;
+  const firstByte = result.firstByteMs === null ? 'none' : milliseconds(result.firstByteMs);
   return [
     `ended    ${result.status} ${result.outcome}${error}${by}, ${attempts}`,
     `cached   ${predictionText(decision, result)}`,
     ...times,
-    `answer   first byte ${firstByte}, last byte ${shortFigure(result.lastByteMs)} ms`,
+    `answer   first byte ${firstByte}, last byte ${milliseconds(result.lastByteMs)}`,
   ];
 }
 
@@ -102,6 +102,11 @@ function stages(times: Readonly<Record<string, number>> | object): string {
   return Object.entries(times)
     .map(([stage, time]) => `${stage} ${micros(time as number)}`)
     .join(', ');
+}
+
+/** Three figures, and no fractions from 100 ms on: clocks of two machines do not tell more. */
+function milliseconds(time: number): string {
+  return `${time >= 100 ? Math.round(time) : Number(time.toPrecision(3))} ms`;
 }
 
 function micros(time: number): string {

@@ -77,6 +77,7 @@ class Rig {
     const handles = Uint32Array.of(slot, generation);
     await this.wait((ticket) => addon.promptSubmit(encoder, handles, route, ticket));
     addon.promptSpeculate(encoder, slot, generation, 1, 0);
+    addon.promptRenewExpected(encoder, slot, generation);
     addon.promptWithdraw(encoder, slot, generation, 1, 0);
     addon.storeRelease(store, slot, generation);
     return [slot, generation];
@@ -165,6 +166,7 @@ function encodeCases(addon: Addon, rig: Rig): readonly GrowthCase[] {
         const stale = Uint32Array.of(slot, generation);
         await rig.wait((ticket) => addon.promptSubmit(rig.encoder, stale, ROUTE.chat, ticket));
         addon.promptSpeculate(rig.encoder, slot, generation, 1, 0);
+        addon.promptRenewExpected(rig.encoder, slot, generation);
         addon.promptWithdraw(rig.encoder, slot, generation, 1, 0);
         addon.promptAnswer(rig.encoder, slot, generation, ROUTE.completions, stale, 1);
         assert.equal(addon.promptEngineBody(rig.encoder, slot, generation), null);

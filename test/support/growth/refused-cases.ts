@@ -64,6 +64,7 @@ const REFUSED: Refused = {
   promptSubmit: [NOT_OPEN, WORDS, 0, 1],
   promptEngineBody: [NOT_OPEN, 0, 1],
   promptSpeculate: [NOT_OPEN, 0, 1, 0, 0],
+  promptRenewExpected: [NOT_OPEN, 0, 1],
   promptWithdraw: [NOT_OPEN, 0, 1, 0, 0],
   promptAnswer: [NOT_OPEN, 0, 1, 0, WORDS, 1],
   promptTokenize: [NOT_OPEN, 0, 0, BYTES, 1],

@@ -8,6 +8,7 @@ import { byLabelFilter } from '#plugins/by-label-filter.js';
 import { decodeFilter } from '#plugins/decode-filter.js';
 import { encodeFilter } from '#plugins/encode-filter.js';
 import { prefillFilter } from '#plugins/prefill-filter.js';
+import { prefillWaitFilter } from '#plugins/prefill-wait-filter.js';
 import { prefixCacheAffinityFilter } from '#plugins/prefix-cache-affinity-filter.js';
 import { utilizationFilter } from '#plugins/utilization-filter.js';
 import { keptBy } from '#test/support/plugins.js';
@@ -169,4 +170,93 @@ test('bounded-load-filter: whoever has the bound in flight is out', () => {
   assert.deepEqual(by([21, 19, 0, 0], { slack: 1, freeRequests: 0 }), [1, 2, 3]);
   // A single candidate always has room: ⌈1.25 · 101⌉ = 127.
   assert.deepEqual(by([100], strict), [0]);
+});
+
+test('prefill-wait-filter: who would have it sooner computed anew, or done before it begins', () => {
+  const by = (
+    endpoints: readonly (readonly [waiting: number, heldBlocks: number])[],
+    promptTokens = 1600,
+  ): readonly number[] =>
+    keptBy(
+      prefillWaitFilter,
+      endpoints.map(([inFlightTokens]) => ({ inFlightTokens })),
+      {
+        parameters: { margin: 0.25 },
+        context: {
+          promptTokens,
+          totalBlocks: 100,
+          match: promptMatch(endpoints.map(([, held]) => held)),
+        },
+      },
+    );
+  // Nobody waits: whoever holds what.
+  assert.deepEqual(
+    by([
+      [0, 0],
+      [0, 99],
+      [0, 50],
+    ]),
+    [0, 1, 2],
+  );
+  // Anew takes 1,600 tokens, with the margin 2,000: waiting 1,984 and 16 of its own is no longer.
+  assert.deepEqual(
+    by([
+      [0, 0],
+      [1984, 99],
+    ]),
+    [0, 1],
+  );
+  assert.deepEqual(
+    by([
+      [0, 0],
+      [1985, 99],
+    ]),
+    [0],
+  );
+  // The other has something to compute, so everyone there would wait longer.
+  assert.deepEqual(
+    by([
+      [1, 0],
+      [9000, 99],
+    ]),
+    [0, 1],
+  );
+  // Equal holders: 16 tokens more are done before the other begins.
+  assert.deepEqual(
+    by([
+      [100, 99],
+      [115, 99],
+      [116, 99],
+    ]),
+    [0, 1],
+  );
+  // Those that hold nothing: 1,600 tokens more are done before the last one begins.
+  assert.deepEqual(
+    by([
+      [100, 0],
+      [1699, 0],
+      [1700, 0],
+    ]),
+    [0, 1],
+  );
+  // A holder that has it done before those that hold less begin.
+  assert.deepEqual(
+    by([
+      [5000, 99],
+      [5016, 50],
+      [5015, 50],
+    ]),
+    [0, 2],
+  );
+  // Without a count of the prompt's tokens nothing is known.
+  assert.deepEqual(
+    by(
+      [
+        [0, 0],
+        [9000, 0],
+      ],
+      0,
+    ),
+    [0, 1],
+  );
 });

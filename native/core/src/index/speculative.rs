@@ -16,7 +16,7 @@ use crate::shared_words::SharedWords;
 const ROWS: usize = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
 const ROW_WORDS: usize = SPECULATIVE_ROW * speculative::WORDS;
 /// Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted.
-const BLOCKS_MAX: usize = SPECULATIVE_ENTRIES / 16;
+const BLOCKS_MAX: usize = SPECULATIVE_ENTRIES / 64;
 
 /// The table inside the `requests` buffer. One writer per buffer, any number of readers.
 #[derive(Clone, Copy)]

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use super::media::MediaKeys;
 use super::no_match::NoMatch;
 use super::refusal::Refusal;
+use crate::index::SpeculativeTable;
 use crate::layout::limits::{ENDPOINTS_MAX, MEDIA_KEYS_MAX, REQUESTS_IN_FLIGHT_MAX};
 use crate::layout::shared::{
     RECORD_DETAIL_BYTES_MAX, RECORD_PARAM_BYTES_MAX, RECORD_PATCHES_MAX, record,
@@ -122,6 +123,39 @@ impl RecordTable {
             self.words.store(at + record::STATE, state, Release);
         });
         written.is_some()
+    }
+
+    /// Looks anew for what is expected at endpoints within moments: other prompts have been sent on
+    /// since this one was matched. `keys` are its own; called by the thread that reads the record.
+    pub fn renew_expected(
+        &self,
+        handle: Handle,
+        keys: &[u64],
+        expected: &SpeculativeTable,
+        now_ms: f64,
+    ) {
+        let Some(at) = self.at(handle).filter(|_| self.is_written(handle)) else {
+            return;
+        };
+        let prompt_tokens = self.words.load(at + record::PROMPT_TOKENS, Relaxed);
+        let block_size = self.words.load(at + record::BLOCK_SIZE, Relaxed);
+        // An engine computes the last token anew, and with it the last block of an even prompt.
+        let limit = prompt_tokens
+            .saturating_sub(1)
+            .checked_div(block_size)
+            .unwrap_or(0);
+        let arrays = at + record::HEAD_WORDS;
+        let usable_at = arrays + record_endpoint_arrays::USABLE_BLOCKS * self.endpoint_capacity;
+        let usable: Vec<u32> = (usable_at..usable_at + self.endpoint_capacity)
+            .map(|word| self.words.load(word, Relaxed))
+            .collect();
+        let mut blocks = usable.clone();
+        expected.match_keys(keys, limit as usize, &usable, &mut blocks, now_ms);
+        let blocks_at =
+            arrays + record_endpoint_arrays::SPECULATIVE_BLOCKS * self.endpoint_capacity;
+        for (word, value) in blocks.iter().enumerate() {
+            self.put(blocks_at + word, *value);
+        }
     }
 
     fn at(&self, handle: Handle) -> Option<usize> {

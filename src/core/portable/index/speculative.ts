@@ -18,7 +18,7 @@ import {
 const ROWS = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
 const ROW_WORDS = SPECULATIVE_ROW * SPECULATIVE.words;
 /** Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted. */
-const BLOCKS_MAX = SPECULATIVE_ENTRIES / 16;
+const BLOCKS_MAX = SPECULATIVE_ENTRIES / 64;
 
 /** Time all threads of the process agree on: expiries cross threads. */
 export type SharedTime = Pick<Clock, 'nowMs'>;

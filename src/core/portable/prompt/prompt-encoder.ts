@@ -15,7 +15,12 @@ import type {
 import type { Logger } from '#contracts/logger.js';
 import type { PromptTask, PromptTaskResult, PromptWorkerData } from '#contracts/messages.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
-import { openSpeculativeWriter, type SpeculativeWriter } from '../index/speculative.js';
+import {
+  openSpeculativeReader,
+  openSpeculativeWriter,
+  type SpeculativeReader,
+  type SpeculativeWriter,
+} from '../index/speculative.js';
 import { fallbackOutcome } from './fallback.js';
 import { RecordTable } from './record.js';
 
@@ -41,6 +46,7 @@ class PooledPromptEncoder implements PromptEncoder {
   readonly #options: PromptEncoderOptions;
   readonly #records: RecordTable;
   readonly #speculative: SpeculativeWriter;
+  readonly #expected: SpeculativeReader;
   #pool: Piscina | null = null;
   #models: readonly ModelDescriptor[] = [];
   #modelsVersion = 0;
@@ -55,6 +61,7 @@ class PooledPromptEncoder implements PromptEncoder {
     this.#options = options;
     this.#records = new RecordTable(options.memory.requests);
     this.#speculative = openSpeculativeWriter(options.memory.requests, options.clock);
+    this.#expected = openSpeculativeReader(options.memory.requests, options.clock);
   }
 
   async start(): Promise<void> {
@@ -98,7 +105,15 @@ class PooledPromptEncoder implements PromptEncoder {
   }
 
   read(handle: RequestHandle): EncodedPrompt {
-    return this.#records.read(handle);
+    const encoded = this.#records.read(handle);
+    const { noMatchReason, promptTokens, blockSize, match } = encoded;
+    if (noMatchReason === null) {
+      // An engine computes the last token anew, and with it the last block of an even prompt.
+      const limit = Math.floor((promptTokens - 1) / blockSize);
+      const keys = this.#records.keys(handle);
+      this.#expected.match(keys, limit, match.usableBlocks, match.speculativeBlocks);
+    }
+    return encoded;
   }
 
   async tokenize(modelIndex: number, route: Route, body: string): Promise<Uint32Array> {

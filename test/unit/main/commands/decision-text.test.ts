@@ -41,11 +41,11 @@ test('a prompt that was not matched says why', () => {
 });
 
 test('the outcome has prediction, report, attempts and times', () => {
-  assert.deepEqual(outcomeLines(DECISION, decisionResult()), [
+  assert.deepEqual(outcomeLines(DECISION, decisionResult({ lastByteMs: 173.9741 })), [
     'ended    200 completed by 10.0.0.0:8000, 1 attempt',
     'cached   predicted 144 of 170 prompt tokens; the engine reported 144 of 170, as predicted',
     'router   403 µs in all: parse 10 µs, render 20 µs, tokenize 300 µs, hash 4 µs, match 6 µs, filter 1 µs, score 7 µs, pick 2 µs',
-    'answer   first byte 12.25 ms, last byte 90 ms',
+    'answer   first byte 12.3 ms, last byte 174 ms',
   ]);
 });
 

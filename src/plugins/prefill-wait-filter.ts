@@ -1,0 +1,84 @@
+// Keeps a prompt from waiting for prefills of others when it need not. A prefix in demand goes on to
+// an endpoint that has nothing to compute, once its holders have so much that computing it anew is
+// sooner done; endpoints with prompts of their own are no such place, because all that wait there would
+// wait longer. Among equals it goes where it is done before the other has begun.
+
+import { z } from 'zod';
+import type { FilterDefinition } from '#contracts/plugin.js';
+import { defineFilter } from '#contracts/plugin.js';
+import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
+import { candidateState } from '#contracts/scheduling.js';
+import { matchedBlocks } from './prefix-match.js';
+
+const parameters = z.strictObject({
+  margin: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(0.02)
+    .describe(
+      'Share by which waiting must be longer than computing it anew, which takes the time of an ' +
+        'engine and room in its cache.',
+    ),
+});
+
+/** Warmpath's own. */
+export const prefillWaitFilter: FilterDefinition = defineFilter({
+  type: 'prefill-wait-filter',
+  summary:
+    'With w prompt tokens in flight at an endpoint and u tokens of this prompt still to compute there, ' +
+    'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0, or where w is ' +
+    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing).',
+  parameters,
+  consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
+  create: ({ margin }) => ({
+    filter: (context, candidates) => {
+      // Without a count of the prompt's tokens there is nothing to compare.
+      if (context.promptTokens === 0) return;
+      const least = leastTokens(context, candidates);
+      const bound = (1 + margin) * least.free;
+      for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+        const waiting = waitingTokens(context, slot);
+        if (waiting === 0) continue;
+        const uncached = uncachedTokens(context, slot);
+        const done = uncached === context.promptTokens ? least.done : least.doneByHolder;
+        if (done <= waiting || bound < waiting + uncached) candidates.remove(slot);
+      }
+    },
+  }),
+});
+
+/** Tokens until the prompt is computed where that is soonest. */
+interface LeastTokens {
+  /** On an endpoint without prompt tokens in flight. */
+  free: number;
+  /** On one that holds as much of it as anybody. */
+  doneByHolder: number;
+  /** On any. */
+  done: number;
+}
+
+function leastTokens(context: SchedulingContext, candidates: CandidateSet): LeastTokens {
+  const never = Number.POSITIVE_INFINITY;
+  const least: LeastTokens = { free: never, doneByHolder: never, done: never };
+  let leastUncached = never;
+  for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+    const waiting = waitingTokens(context, slot);
+    const uncached = uncachedTokens(context, slot);
+    const done = waiting + uncached;
+    least.done = Math.min(least.done, done);
+    if (waiting === 0) least.free = Math.min(least.free, uncached);
+    if (uncached > leastUncached) continue;
+    least.doneByHolder = uncached < leastUncached ? done : Math.min(least.doneByHolder, done);
+    leastUncached = uncached;
+  }
+  return least;
+}
+
+function waitingTokens(context: SchedulingContext, slot: number): number {
+  return candidateState(context, slot).inFlight.uncachedPromptTokens;
+}
+
+function uncachedTokens(context: SchedulingContext, slot: number): number {
+  return context.promptTokens - matchedBlocks(context, slot) * context.blockSize;
+}
