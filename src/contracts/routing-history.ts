@@ -31,11 +31,11 @@ export interface HistoryShape {
   readonly alignmentBlocks: number;
 }
 
-/** Tokens of a request that has ended; −1 for what is not known. */
+/** Tokens of a request that has ended. */
 export interface HistoryTokens {
-  /** Tokens whose keys and values the engine computed: prompt and answer but its last one. */
+  /** Those the engine holds keys and values of: prompt and answer but its last one; 0 if unknown. */
   readonly computed: number;
-  /** Prompt tokens the engine says it found in its cache. */
+  /** Prompt tokens the engine says it found in its cache; −1 where it does not tell. */
   readonly cached: number;
 }
 
