@@ -31,6 +31,12 @@ export interface HistoryShape {
   readonly alignmentBlocks: number;
 }
 
+/** A history that an endpoint is to have. */
+export interface HistoryPlan extends HistoryShape {
+  /** Name of the endpoint: another one in the slot begins anew. */
+  readonly endpoint: string;
+}
+
 /** Tokens of a request that has ended. */
 export interface HistoryTokens {
   /** Those the engine holds keys and values of: prompt and answer but its last one; 0 if unknown. */

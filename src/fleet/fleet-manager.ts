@@ -7,10 +7,12 @@ import type { Endpoint, FleetSnapshot } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
+import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { EngineClient } from '#contracts/transport.js';
 import { type ConfiguredAddress, endpointName } from './addresses.js';
 import type { DiscoveredEngine } from './discover.js';
 import { FleetHealth, type HealthDetail } from './health.js';
+import { BLOCK_SIZE_DEFAULT, historyPlans } from './histories.js';
 import {
   canonicalBlockSize,
   type FleetModel,
@@ -32,6 +34,8 @@ export interface FleetListener {
   publisherGone(slot: number): void;
   /** An event source is known: follow it. */
   publisherFound(subscription: Subscription): void;
+  /** Endpoints without events, and the history each of them is to have. */
+  historiesChanged(plans: ReadonlyMap<number, HistoryPlan>): void;
   /** The canonical block size of a pool is known or another one: its publishers rebuild. */
   blockSizeChanged(pool: string, blockSize: number): void;
   /** The engine behind the slot is another process than before. */
@@ -48,7 +52,9 @@ export interface FleetManagerOptions {
   readonly logger: Logger;
   readonly timings: FleetTimings;
   readonly listener: FleetListener;
-  /** Configured block size of a pool, null to derive it from the publishers. */
+  /** Whether endpoints without events have histories: the policy looks at prefixes. */
+  readonly keepsHistories: boolean;
+  /** Configured block size of a pool, null to derive it from the engines. */
   readonly configuredBlockSize: (pool: string) => number | null;
 }
 
@@ -90,7 +96,7 @@ export class FleetManager {
       failuresMax: timings.probeFailures,
       onHealth: (slot, healthy) => options.listener.healthChanged(slot, healthy),
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
-      onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
+      onRecovered: (url) => this.#recovered(url),
     });
     options.client.onConnectionLost((origin) => this.#suspectOrigin(origin));
   }
@@ -234,6 +240,20 @@ export class FleetManager {
     }
   }
 
+  /**
+   * An outage has ended. An engine that does not tell when it began may be another process; events
+   * would show it, a history would not.
+   */
+  #recovered(url: string): void {
+    const monitor = this.#addresses.get(url)?.monitor;
+    monitor?.rediscover();
+    if (monitor?.tellsStartTime !== false) return;
+    for (const slot of this.registry.slotsOf(url)) {
+      const isHistory = this.registry.state(slot)?.publisher === 'history';
+      if (isHistory) this.#options.listener.engineRestarted(slot);
+    }
+  }
+
   /** Puts an address's endpoints into the registry; true when something changed. */
   #replace(address: ConfiguredAddress, drafts: readonly EndpointDraft[]): boolean {
     const change = this.registry.replaceAddress(address.url, drafts);
@@ -270,6 +290,7 @@ export class FleetManager {
       if (previousSizes.get(pool) !== blockSize) listener.blockSizeChanged(pool, blockSize);
     }
     this.#updatePublishers();
+    this.#updateHistories();
   }
 
   #updateModels(): readonly FleetModel[] {
@@ -285,14 +306,39 @@ export class FleetManager {
   #computeBlockSizes(): ReadonlyMap<string, number> {
     const sizes = new Map<string, number>();
     for (const [pool, endpoints] of this.#endpointsByPool()) {
-      const publishers = endpoints
-        .filter((endpoint) => endpoint.events !== null)
-        .map((endpoint) => this.#eventBlockSizes.get(endpoint.slot) ?? endpoint.blockSize)
-        .filter((size) => size !== null);
-      const size = canonicalBlockSize(publishers, this.#options.configuredBlockSize(pool));
+      const sizeOf = ({ slot, blockSize }: Endpoint): number | null =>
+        this.#eventBlockSizes.get(slot) ?? blockSize;
+      const told = this.#keyingEndpoints(endpoints).map(sizeOf);
+      const known = told.filter((size) => size !== null);
+      const configured = this.#options.configuredBlockSize(pool);
+      const size = canonicalBlockSize(known, configured) ?? this.#assumedBlockSize(endpoints);
       if (size !== null) sizes.set(pool, size);
     }
     return sizes;
+  }
+
+  /** Those whose block sizes count: publishers, else, in a pool without one, all that have histories. */
+  #keyingEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+    const publishers = endpoints.filter(({ events }) => events !== null);
+    return publishers.length > 0 || !this.#options.keepsHistories ? publishers : endpoints;
+  }
+
+  /** Events will tell it; where there are none, nobody would. */
+  #assumedBlockSize(endpoints: readonly Endpoint[]): number | null {
+    const silent = endpoints.every(({ events }) => events === null);
+    return silent && this.#options.keepsHistories ? BLOCK_SIZE_DEFAULT : null;
+  }
+
+  #updateHistories(): void {
+    const { listener, keepsHistories } = this.#options;
+    if (!keepsHistories) return;
+    const plans = historyPlans(this.#endpointsByPool(), this.#blockSizes);
+    for (const { endpoint, publisher } of this.registry.states()) {
+      const planned = plans.has(endpoint.slot);
+      if (planned === (publisher === 'history')) continue;
+      this.registry.setPublisherState(endpoint.slot, planned ? 'history' : 'cold');
+    }
+    listener.historiesChanged(plans);
   }
 
   #updatePublishers(): void {
@@ -353,6 +399,7 @@ function placeholder(address: ConfiguredAddress): EndpointDraft {
     models: [],
     blockSize: null,
     gpuBlocks: null,
+    cacheTokens: null,
     events: null,
   };
 }
@@ -366,6 +413,7 @@ function draftsOf(address: ConfiguredAddress, engine: DiscoveredEngine): readonl
     models: engine.models,
     blockSize: rank.blockSize,
     gpuBlocks: rank.gpuBlocks,
+    cacheTokens: rank.cacheTokens,
     events: rank.events,
   }));
 }

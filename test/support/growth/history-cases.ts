@@ -42,7 +42,7 @@ export function historyCases(addon: Addon): GrowthCases {
     ],
     close: () => {
       history.destroy();
-      store.close();
+      addon.storeClose(store.id);
     },
   };
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import { seededRandom } from '#contracts/random.js';
+import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { ConfiguredAddress } from '#fleet/addresses.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
 import { FLEET_TIMINGS, type FleetTimings } from '#fleet/monitor.js';
@@ -23,8 +24,9 @@ class Rig {
   readonly client = new MemoryEngineClient();
   readonly told: string[] = [];
   readonly manager: FleetManager;
+  plans: ReadonlyMap<number, HistoryPlan> = new Map();
 
-  constructor(timings: FleetTimings = FLEET_TIMINGS) {
+  constructor(timings: FleetTimings = FLEET_TIMINGS, keepsHistories = false) {
     this.manager = new FleetManager({
       capacity: 16,
       client: this.client,
@@ -32,6 +34,7 @@ class Rig {
       random: seededRandom(1),
       logger: SILENT,
       timings,
+      keepsHistories,
       configuredBlockSize: () => null,
       listener: {
         membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
@@ -42,6 +45,9 @@ class Rig {
         publisherGone: (slot) => this.told.push(`gone ${slot}`),
         publisherFound: (found) =>
           this.told.push(`found ${found.slot} ${found.source.address} ${found.blockSize}`),
+        historiesChanged: (plans) => {
+          this.plans = plans;
+        },
         blockSizeChanged: (pool, size) => this.told.push(`size ${pool} ${size}`),
         healthChanged: () => {},
         engineRestarted: (slot) => this.told.push(`restarted ${slot}`),

@@ -22,6 +22,7 @@ test('a real vLLM 0.32 body gives load, block size, blocks and start time', () =
       kvCacheUsage: 0,
       blockSize: 32,
       gpuBlocks: 65536,
+      cacheTokens: null,
     },
   ]);
 });
@@ -53,6 +54,7 @@ test('old vLLM: the old name of cache usage, no engine label', () => {
       kvCacheUsage: 0.5,
       blockSize: 16,
       gpuBlocks: null,
+      cacheTokens: null,
     },
   ]);
   assert.equal(metrics.startTimeSeconds, null);
@@ -88,6 +90,7 @@ test('SGLang names', () => {
       kvCacheUsage: 0.75,
       blockSize: 64,
       gpuBlocks: 100,
+      cacheTokens: null,
     },
   ]);
 });

@@ -60,7 +60,8 @@ export function createRoutingHistory(
     open: (slot, { capacityBlocks, blockSize, alignmentBlocks }) => {
       assert(blockSize >= 1 && alignmentBlocks >= 1, 'a block holds a token');
       const capacity = Math.min(Math.max(1, capacityBlocks), HISTORY_BLOCKS_MAX);
-      addon.historyOpen(history, slot, capacity, blockSize, alignmentBlocks);
+      const alignment = Math.min(alignmentBlocks, HISTORY_BLOCKS_MAX);
+      addon.historyOpen(history, slot, capacity, blockSize, alignment);
     },
     close: (slot) => addon.historyClose(history, slot),
     begin: ({ slot, generation }, endpoint, promptTokens) =>
