@@ -53,8 +53,9 @@ function chain(tokenIds: readonly number[]): Uint32Array {
   return keys;
 }
 
-export function portableWorld(): HistoryWorld {
-  const index = createBlockIndex({ blockCapacity: 20_000, endpointCapacity: ENDPOINTS });
+/** Over an index for `blockCapacity` blocks. */
+export function portableWorld(blockCapacity = 20_000): HistoryWorld {
+  const index = createBlockIndex({ blockCapacity, endpointCapacity: ENDPOINTS });
   const requests = createRequestMemory(ENDPOINTS);
   const store = openRequestStore(requests);
   const records = new RecordTable(requests);
@@ -76,8 +77,8 @@ export function portableWorld(): HistoryWorld {
 }
 
 /** Its prompts are encoded by the native encoder: keys never leave native memory. */
-export async function nativeWorld(): Promise<HistoryWorld> {
-  const index = createBlockIndex({ blockCapacity: 20_000, endpointCapacity: ENDPOINTS });
+export async function nativeWorld(blockCapacity = 20_000): Promise<HistoryWorld> {
+  const index = createBlockIndex({ blockCapacity, endpointCapacity: ENDPOINTS });
   const addon = nativeAddon();
   const store = createRequestStore(addon);
   const requests = createRequestMemory(ENDPOINTS);
