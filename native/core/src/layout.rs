@@ -118,6 +118,7 @@ pub mod index {
     pub const BUCKET_SLOTS: usize = 7;
     pub const DISPLACEMENT_MAX: usize = 255;
     pub const DISPLACEMENT_SHIFT: usize = 24;
+    pub const HISTORY_WRITER_ID: usize = 63;
     pub const INDEX_LAYOUT_VERSION: usize = 2;
     pub const INDEX_MAGIC: usize = 1_481_199_703;
     pub const INDEX_WRITERS_MAX: usize = 64;

@@ -396,3 +396,53 @@ test('a route that fails for a while takes no known rank away', async () => {
   assert.equal(rig.manager.problems().size, 0);
   rig.manager.stop();
 });
+
+test('an engine without events has a history of its own size until events appear', async () => {
+  const rig = new Rig(FLEET_TIMINGS, true);
+  const [engine] = rig.engines(1);
+  assert.ok(engine !== undefined);
+  await rig.pass(1500);
+  const plan = {
+    endpoint: '10.0.0.1:8000',
+    capacityBlocks: 99,
+    blockSize: 16,
+    alignmentBlocks: 1,
+  };
+  assert.deepEqual([...rig.plans], [[0, plan]]);
+  assert.equal(rig.manager.registry.state(0)?.publisher, 'history');
+  // Nobody else tells the pool's block size.
+  assert.deepEqual(rig.manager.pools(), [{ pool: 'base', blockSize: 16, endpoints: 1 }]);
+  engine.answers = vllmAnswers({ startTime: 2000 });
+  await rig.pass(1500);
+  assert.equal(rig.told.at(-1), 'restarted 0');
+  engine.answers = vllmAnswers({ startTime: 3000, sources: SOURCES });
+  await rig.pass(3000);
+  assert.deepEqual([...rig.plans], []);
+  assert.equal(rig.manager.registry.state(0)?.publisher, 'cold');
+  rig.manager.stop();
+});
+
+test('an outage ends the history of an engine that does not tell when it began', async () => {
+  for (const [tells, expected] of [
+    [true, 0],
+    [false, 1],
+  ] as const) {
+    const rig = new Rig(FLEET_TIMINGS, true);
+    const [engine] = rig.engines(1);
+    assert.ok(engine !== undefined);
+    const metrics = String(engine.answers['/metrics']);
+    const silent = metrics.replace(/^process_start_time_seconds.*$/m, '');
+    if (!tells) engine.answers = { ...engine.answers, '/metrics': silent };
+    await rig.pass(1500);
+    assert.equal(rig.plans.size, 1);
+    engine.fault = 'refused';
+    await rig.pass(3000);
+    assert.deepEqual(rig.healthy(), []);
+    engine.fault = null;
+    await rig.pass(3000);
+    assert.deepEqual(rig.healthy(), [0]);
+    const restarts = rig.told.filter((line) => line === 'restarted 0').length;
+    assert.equal(restarts, expected, `tells: ${tells}`);
+    rig.manager.stop();
+  }
+});
