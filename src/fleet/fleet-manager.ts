@@ -10,17 +10,11 @@ import type { Random } from '#contracts/random.js';
 import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { EngineClient } from '#contracts/transport.js';
 import { type ConfiguredAddress, endpointName } from './addresses.js';
+import { poolBlockSizes } from './block-sizes.js';
 import type { DiscoveredEngine } from './discover.js';
 import { FleetHealth, type HealthDetail } from './health.js';
-import { BLOCK_SIZE_DEFAULT, historyPlans } from './histories.js';
-import {
-  canonicalBlockSize,
-  type FleetModel,
-  mergedModelList,
-  poolNames,
-  poolOf,
-  updateModels,
-} from './models.js';
+import { historyPlans } from './histories.js';
+import { type FleetModel, mergedModelList, poolNames, poolOf, updateModels } from './models.js';
 import { AddressMonitor, type FleetTimings, type MonitorSink } from './monitor.js';
 import { type EndpointDraft, FleetRegistry } from './registry.js';
 
@@ -279,7 +273,11 @@ export class FleetManager {
     const previousSizes = this.#blockSizes;
     const previousModels = this.#models;
     this.#models = this.#updateModels();
-    this.#blockSizes = this.#computeBlockSizes();
+    this.#blockSizes = poolBlockSizes(this.#endpointsByPool(), {
+      byEvents: this.#eventBlockSizes,
+      configured: this.#options.configuredBlockSize,
+      keepsHistories: this.#options.keepsHistories,
+    });
     if (
       JSON.stringify(previousModels) !== JSON.stringify(this.#models) ||
       JSON.stringify([...previousSizes]) !== JSON.stringify([...this.#blockSizes])
@@ -301,32 +299,6 @@ export class FleetManager {
     }
     this.#conflicts = conflicts;
     return directory.models;
-  }
-
-  #computeBlockSizes(): ReadonlyMap<string, number> {
-    const sizes = new Map<string, number>();
-    for (const [pool, endpoints] of this.#endpointsByPool()) {
-      const sizeOf = ({ slot, blockSize }: Endpoint): number | null =>
-        this.#eventBlockSizes.get(slot) ?? blockSize;
-      const told = this.#keyingEndpoints(endpoints).map(sizeOf);
-      const known = told.filter((size) => size !== null);
-      const configured = this.#options.configuredBlockSize(pool);
-      const size = canonicalBlockSize(known, configured) ?? this.#assumedBlockSize(endpoints);
-      if (size !== null) sizes.set(pool, size);
-    }
-    return sizes;
-  }
-
-  /** Those whose block sizes count: publishers, else, in a pool without one, all that have histories. */
-  #keyingEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-    const publishers = endpoints.filter(({ events }) => events !== null);
-    return publishers.length > 0 || !this.#options.keepsHistories ? publishers : endpoints;
-  }
-
-  /** Events will tell it; where there are none, nobody would. */
-  #assumedBlockSize(endpoints: readonly Endpoint[]): number | null {
-    const silent = endpoints.every(({ events }) => events === null);
-    return silent && this.#options.keepsHistories ? BLOCK_SIZE_DEFAULT : null;
   }
 
   #updateHistories(): void {

@@ -6,9 +6,6 @@ import { HISTORY_TOKENS_DEFAULT } from '#contracts/limits.js';
 import type { HistoryPlan } from '#contracts/routing-history.js';
 import { greatestCommonDivisor } from './models.js';
 
-/** Block size of a pool of which no engine tells one: vLLM's own default, tokens. */
-export const BLOCK_SIZE_DEFAULT = 16;
-
 /** Histories by slot for endpoints by pool. */
 export function historyPlans(
   pools: ReadonlyMap<string, readonly Endpoint[]>,

@@ -104,12 +104,14 @@ const REFUSED: Refused = {
 };
 
 const CLOSES = /(?:Close|Destroy)$/;
+/** They close a slot of an object that must be open. */
+const CLOSES_SLOT: readonly string[] = ['eventsClose', 'historyClose'];
 
 export function refusedCases(addon: Addon): GrowthCases {
   const refused = Object.entries(REFUSED).flatMap(([name, given]) => {
     if (given === 'cannot be refused') return [];
     const call = addon[name as keyof Addon] as (...given: readonly unknown[]) => unknown;
-    const isSilent = CLOSES.test(name) && name !== 'eventsClose';
+    const isSilent = CLOSES.test(name) && !CLOSES_SLOT.includes(name);
     return [{ name, isSilent, call: () => call(...given) }];
   });
   return {
