@@ -12,11 +12,17 @@ import type {
 /** What is known of a prompt that was encoded. */
 export type SentPrompt = Pick<EncodedPrompt, 'promptTokens' | 'blockSize'>;
 
+/** How a request ended, by what is known of its tokens. */
+export interface AnsweredRequest extends HistoryTokens {
+  /** Whether the answer carried usage. */
+  readonly hasUsage: boolean;
+}
+
 /** What the stages call. */
 export interface SentRequests {
   /** True when the endpoint has a history, which counts the prompt as held there from now on. */
   begin(handle: RequestHandle, slot: number, prompt: SentPrompt): boolean;
-  end(handle: RequestHandle, tokens: HistoryTokens): void;
+  end(handle: RequestHandle, slot: number, answered: AnsweredRequest): void;
   withdraw(handle: RequestHandle): void;
 }
 
@@ -31,6 +37,8 @@ export interface HistoriesOptions {
 export class Histories implements SentRequests {
   readonly #options: HistoriesOptions;
   readonly #plans = new Map<number, HistoryPlan>();
+  /** Slots whose engines report cached tokens. vLLM leaves the figure out where it is 0. */
+  readonly #telling = new Set<number>();
   #isAdvancing = false;
 
   constructor(options: HistoriesOptions) {
@@ -43,6 +51,7 @@ export class Histories implements SentRequests {
       const next = plans.get(slot);
       if (next !== undefined && samePlan(plan, next)) continue;
       this.#plans.delete(slot);
+      this.#telling.delete(slot);
       this.#options.history.close(slot);
     }
     for (const [slot, plan] of plans) {
@@ -67,8 +76,11 @@ export class Histories implements SentRequests {
     return true;
   }
 
-  end(handle: RequestHandle, tokens: HistoryTokens): void {
-    this.#note(this.#options.history.end(handle, tokens));
+  end(handle: RequestHandle, slot: number, answered: AnsweredRequest): void {
+    const { computed, cached, hasUsage } = answered;
+    if (cached >= 0) this.#telling.add(slot);
+    const found = cached < 0 && hasUsage && this.#telling.has(slot) ? 0 : cached;
+    this.#note(this.#options.history.end(handle, { computed, cached: found }));
   }
 
   withdraw(handle: RequestHandle): void {

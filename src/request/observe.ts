@@ -5,8 +5,8 @@
 import type { ForwardProgress } from '#contracts/core.js';
 import type { AttemptOutcome } from '#contracts/endpoint.js';
 import type { FinishedRequest } from '#contracts/observer.js';
-import type { HistoryTokens } from '#contracts/routing-history.js';
 import type { ActiveRequest, PlannedTarget, RequestPorts } from './active-request.js';
+import type { AnsweredRequest } from './histories.js';
 
 type AttemptFailed = Extract<ForwardProgress, { kind: 'attempt-failed' }>;
 type FirstByte = Extract<ForwardProgress, { kind: 'first-byte' }>;
@@ -92,8 +92,8 @@ export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Do
     ports.fleet.report(progress.slot, outcomeOfCut(progress));
   }
   if (progress.outcome !== 'completed' && progress.firstByteMs < 0) withdraw(ports, request);
-  else if (request.expected === 'history') {
-    ports.histories.end(request.head.handle, historyTokens(request, progress));
+  else if (request.expected === 'history' && request.target !== null) {
+    ports.histories.end(request.head.handle, request.target.slot, answered(request, progress));
   }
   const finished = finishedRequest(request, progress);
   ports.observer.finished(finished);
@@ -112,11 +112,15 @@ function withdraw(ports: RequestPorts, request: ActiveRequest): void {
 }
 
 /** Tokens the engine holds after the answer; its last one was never put in. */
-function historyTokens({ encoded }: ActiveRequest, { usage, chunks }: Done): HistoryTokens {
+function answered({ encoded }: ActiveRequest, { usage, chunks }: Done): AnsweredRequest {
   const prompt = Math.max(encoded?.promptTokens ?? 0, usage.promptTokens);
   // Without usage, a token for each event of a stream.
   const answer = usage.completionTokens >= 0 ? usage.completionTokens : chunks;
-  return { computed: prompt + Math.max(0, answer - 1), cached: usage.cachedTokens };
+  return {
+    computed: prompt + Math.max(0, answer - 1),
+    cached: usage.cachedTokens,
+    hasUsage: usage.promptTokens >= 0,
+  };
 }
 
 /** 4xx is the client's affair; 429 and 503 mean busy, not broken. */

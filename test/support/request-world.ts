@@ -311,8 +311,8 @@ function historiesOf(world: Parts): SentRequests {
       world.histories.push(`begin ${handle.slot} ${slot} ${promptTokens}`);
       return true;
     },
-    end: (handle, { computed, cached }) => {
-      world.histories.push(`end ${handle.slot} ${computed} ${cached}`);
+    end: (handle, slot, { computed, cached }) => {
+      world.histories.push(`end ${handle.slot} ${slot} ${computed} ${cached}`);
     },
     withdraw: (handle) => {
       world.histories.push(`withdraw ${handle.slot}`);

@@ -81,9 +81,32 @@ test('only endpoints with a history are told; another block size means nothing t
   assert.equal(histories.begin(HANDLE, 2, { promptTokens: 90, blockSize: 16 }), false);
   assert.equal(histories.begin(HANDLE, 1, { promptTokens: 90, blockSize: 16 }), true);
   assert.equal(histories.begin(HANDLE, 1, { promptTokens: 90, blockSize: 32 }), true);
-  histories.end(HANDLE, { computed: 100, cached: 48 });
+  histories.end(HANDLE, 1, { computed: 100, cached: 48, hasUsage: true });
   histories.withdraw(HANDLE);
   assert.deepEqual(told, ['begin 7 1 90', 'begin 7 1 0', 'end 7 100 48', 'withdraw 7']);
+});
+
+test('an engine that reports cached tokens found none where it reports none', () => {
+  const { histories, told } = rig();
+  histories.update(new Map([[1, PLAN]]));
+  told.length = 0;
+  const end = (cached: number, hasUsage: boolean): void =>
+    histories.end(HANDLE, 1, { computed: 100, cached, hasUsage });
+  end(-1, true);
+  end(32, true);
+  end(-1, true);
+  end(-1, false);
+  histories.update(new Map());
+  histories.update(new Map([[1, PLAN]]));
+  end(-1, true);
+  const ends = told.filter((call) => call.startsWith('end'));
+  assert.deepEqual(ends, [
+    'end 7 100 -1',
+    'end 7 100 32',
+    'end 7 100 0',
+    'end 7 100 -1',
+    'end 7 100 -1',
+  ]);
 });
 
 test('slices follow one for each turn, however many requests ask for them', () => {

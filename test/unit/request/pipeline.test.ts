@@ -335,11 +335,11 @@ test('an endpoint with a history is told what was sent and how it ended', async 
   world.done(unmatched);
   assert.deepEqual(world.histories, [
     'begin 1 0 160',
-    'end 1 170 144',
+    'end 1 0 170 144',
     'begin 2 0 160',
-    'end 2 171 -1',
+    'end 2 0 171 -1',
     'begin 3 0 0',
-    'end 3 170 144',
+    'end 3 0 170 144',
   ]);
   assert.deepEqual(world.speculations, []);
 });
