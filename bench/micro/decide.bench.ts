@@ -108,6 +108,7 @@ function createPipeline(
     ports: {
       plane: idlePlane,
       encoder: readyEncoder(encoded(usable)),
+      histories: { begin: () => false, end: () => {}, withdraw: () => {} },
       fleet: registry,
       observer,
       decisions: new DecisionRing(DECISIONS_KEPT),
@@ -134,6 +135,7 @@ function fleet(endpoints: number): FleetRegistry {
         models: [servedModel('model-a')],
         blockSize: 16,
         gpuBlocks: 1000,
+        cacheTokens: null,
         events: null,
       },
     ]);

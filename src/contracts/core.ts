@@ -1,5 +1,6 @@
 // What must be fast, and therefore exists twice (native, portable) behind one contract each:
-// RequestStore, DataPlane, PromptEncoder, BlockIndex (block-index.ts) and EventApplier.
+// RequestStore, DataPlane, PromptEncoder, BlockIndex (block-index.ts), RoutingHistory
+// (routing-history.ts) and EventApplier.
 
 import type { BlockIndexStats } from './block-index.js';
 import type { Clock } from './clock.js';
@@ -14,6 +15,7 @@ import type {
   RequestHead,
   Route,
 } from './request.js';
+import type { RoutingHistory } from './routing-history.js';
 import type { ClosableEngineWatcher, WantedLines } from './transport.js';
 
 /** Holds request bodies from the first byte until the request has ended. */
@@ -295,6 +297,7 @@ export interface CoreParts {
   readonly store: RequestStore;
   readonly encoder: PromptEncoder;
   readonly plane: DataPlane;
+  readonly history: RoutingHistory;
 }
 
 /** One implementation of everything that must be fast. */

@@ -55,11 +55,24 @@ export interface Endpoint {
   readonly blockSize: number | null;
   /** GPU blocks of the engine, null until known. */
   readonly gpuBlocks: number | null;
+  /** Tokens the engine can hold for reuse, 0 where it reuses nothing, null until known. */
+  readonly cacheTokens: number | null;
   readonly events: EventSource | null;
 }
 
-/** Life of an event publisher, seen by scoring and in /status. */
-export const PUBLISHER_STATES = ['cold', 'replaying', 'live', 'gapped', 'stale', 'dead'] as const;
+/**
+ * Life of an event publisher, seen by scoring and in /status. `history`: the engine publishes no
+ * events, and what was sent there counts as held there (routing-history.ts).
+ */
+export const PUBLISHER_STATES = [
+  'cold',
+  'replaying',
+  'live',
+  'gapped',
+  'stale',
+  'dead',
+  'history',
+] as const;
 export type PublisherState = (typeof PUBLISHER_STATES)[number];
 
 /** Load of one endpoint as last reported by the engine. */

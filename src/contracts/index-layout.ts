@@ -85,6 +85,8 @@ export const STATE = {
 export const WRITER = { blocks: 0, rejected: 1, words: 32 } as const;
 /** Event workers and tools writing at once. */
 export const INDEX_WRITERS_MAX = 64;
+/** Writer id of main's routing history; event workers have the ids below it. */
+export const HISTORY_WRITER_ID: number = INDEX_WRITERS_MAX - 1;
 
 /**
  * One virtual endpoint. Owner: bits 0-10 its slot + 1 (0 = not open), bits 11-30 how often the id

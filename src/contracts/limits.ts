@@ -77,3 +77,9 @@ export const SPECULATIVE_ENTRIES: number = 256 * 1024;
 export const ENGINE_BODY_BYTES_MAX: number = 8 * 1024 * 1024;
 /** Models and adapters of the whole fleet; each has an index and a tokenizer reference for good. */
 export const FLEET_MODELS_MAX = 4096;
+/** Blocks of one endpoint's routing history: 67 M tokens; 45 bytes each, as they come into use. */
+export const HISTORY_BLOCKS_MAX: number = 4 * 1024 * 1024;
+/** Blocks of a prompt that a routing history takes in at once, so that the main thread stays free. */
+export const HISTORY_SLICE_BLOCKS = 1024;
+/** Tokens that an engine is taken to hold while it does not tell: an 80 GB card with a middling model. */
+export const HISTORY_TOKENS_DEFAULT: number = 256 * 1024;

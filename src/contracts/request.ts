@@ -63,7 +63,7 @@ export const NO_MATCH_REASONS = [
   'below-one-block',
   'encoder-failed',
   'not-a-prompt',
-  /** No endpoint serving the model is followed live yet. */
+  /** No endpoint serving the model is followed live yet, and none has a history. */
   'index-cold',
   'no-match',
   /** No plugin of the policy looks at prefixes. */

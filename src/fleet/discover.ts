@@ -21,6 +21,7 @@ export interface DiscoveredRank {
   readonly dpRank: number | null;
   readonly blockSize: number | null;
   readonly gpuBlocks: number | null;
+  readonly cacheTokens: number | null;
   readonly events: EventSource | null;
 }
 
@@ -155,6 +156,7 @@ function joinRanks(
         dpRank: single ? null : rank,
         blockSize: measured?.blockSize ?? announcedBlockSize(serverInfo),
         gpuBlocks: measured?.gpuBlocks ?? null,
+        cacheTokens: measured?.cacheTokens ?? null,
         events:
           eventsOf(forRank(configured, single ? 0 : rank), announced.get(rank) ?? null) ??
           forRank(assumed, single ? 0 : rank),
@@ -226,7 +228,7 @@ function notesOn(
     notes.push(
       engine === 'vllm' && sourcesBody === null
         ? 'This vLLM has no /kv_event_sources: configure its event and replay sockets.'
-        : 'The engine publishes no KV events: it is routed to by load.',
+        : 'The engine publishes no KV events: what was sent to it counts as held there.',
     );
   }
   return notes;

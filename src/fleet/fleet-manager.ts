@@ -7,21 +7,18 @@ import type { Endpoint, FleetSnapshot } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
+import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { EngineWatcher } from '#contracts/transport.js';
-import { type LoadableAdapters, runsUnlisted, withLoadable } from './adapters.js';
-import { type ConfiguredAddress, endpointName } from './addresses.js';
+import { type LoadableAdapters, runsUnlisted } from './adapters.js';
+import type { ConfiguredAddress } from './addresses.js';
+import { poolBlockSizes } from './block-sizes.js';
 import { CoarseClock } from './coarse-clock.js';
 import type { DiscoveredEngine } from './discover.js';
+import { draftsOf, placeholder } from './drafts.js';
 import { FleetHealth, type HealthDetail } from './health.js';
+import { historyPlans } from './histories.js';
 import type { EngineMetrics } from './metrics-text.js';
-import {
-  canonicalBlockSize,
-  type FleetModel,
-  mergedModelList,
-  poolNames,
-  poolOf,
-  updateModels,
-} from './models.js';
+import { type FleetModel, mergedModelList, poolNames, poolOf, updateModels } from './models.js';
 import { AddressMonitor, type FleetTimings, type MonitorSink } from './monitor.js';
 import { type EndpointDraft, FleetRegistry } from './registry.js';
 
@@ -35,6 +32,8 @@ export interface FleetListener {
   publisherGone(slot: number): void;
   /** An event source is known: follow it. */
   publisherFound(subscription: Subscription): void;
+  /** Endpoints without events, and the history each of them is to have. */
+  historiesChanged(plans: ReadonlyMap<number, HistoryPlan>): void;
   /** The canonical block size of a pool is known or another one: its publishers rebuild. */
   blockSizeChanged(pool: string, blockSize: number): void;
   /** The engine behind the slot is another process than before. */
@@ -51,7 +50,9 @@ export interface FleetManagerOptions {
   readonly logger: Logger;
   readonly timings: FleetTimings;
   readonly listener: FleetListener;
-  /** Configured block size of a pool, null to derive it from the publishers. */
+  /** Whether endpoints without events have histories: the policy looks at prefixes. */
+  readonly keepsHistories: boolean;
+  /** Configured block size of a pool, null to derive it from the engines. */
   readonly configuredBlockSize: (pool: string) => number | null;
   /** Adapters that engines load by name. */
   readonly adapters: LoadableAdapters;
@@ -99,7 +100,7 @@ export class FleetManager {
       failuresMax: timings.probeFailures,
       onHealth: (slot, healthy) => options.listener.healthChanged(slot, healthy),
       onSuspect: (url) => this.#addresses.get(url)?.monitor.suspect(),
-      onRecovered: (url) => this.#addresses.get(url)?.monitor.rediscover(),
+      onRecovered: (url) => this.#recovered(url),
     });
   }
 
@@ -246,6 +247,20 @@ export class FleetManager {
     }
   }
 
+  /**
+   * An outage has ended. An engine that does not tell when it began may be another process; events
+   * would show it, a history would not.
+   */
+  #recovered(url: string): void {
+    const monitor = this.#addresses.get(url)?.monitor;
+    monitor?.rediscover();
+    if (monitor?.tellsStartTime !== false) return;
+    for (const slot of this.registry.slotsOf(url)) {
+      const isHistory = this.registry.state(slot)?.publisher === 'history';
+      if (isHistory) this.#options.listener.engineRestarted(slot);
+    }
+  }
+
   /** Puts an address's endpoints into the registry; true when something changed. */
   #replace(address: ConfiguredAddress, drafts: readonly EndpointDraft[]): boolean {
     const change = this.registry.replaceAddress(address.url, drafts);
@@ -271,7 +286,11 @@ export class FleetManager {
     const previousSizes = this.#blockSizes;
     const previousModels = this.#models;
     this.#models = this.#updateModels();
-    this.#blockSizes = this.#computeBlockSizes();
+    this.#blockSizes = poolBlockSizes(this.#endpointsByPool(), {
+      byEvents: this.#eventBlockSizes,
+      configured: this.#options.configuredBlockSize,
+      keepsHistories: this.#options.keepsHistories,
+    });
     if (
       JSON.stringify(previousModels) !== JSON.stringify(this.#models) ||
       JSON.stringify([...previousSizes]) !== JSON.stringify([...this.#blockSizes])
@@ -282,6 +301,7 @@ export class FleetManager {
       if (previousSizes.get(pool) !== blockSize) listener.blockSizeChanged(pool, blockSize);
     }
     this.#updatePublishers();
+    this.#updateHistories();
   }
 
   #updateModels(): readonly FleetModel[] {
@@ -294,17 +314,16 @@ export class FleetManager {
     return directory.models;
   }
 
-  #computeBlockSizes(): ReadonlyMap<string, number> {
-    const sizes = new Map<string, number>();
-    for (const [pool, endpoints] of this.#endpointsByPool()) {
-      const publishers = endpoints
-        .filter((endpoint) => endpoint.events !== null)
-        .map((endpoint) => this.#eventBlockSizes.get(endpoint.slot) ?? endpoint.blockSize)
-        .filter((size) => size !== null);
-      const size = canonicalBlockSize(publishers, this.#options.configuredBlockSize(pool));
-      if (size !== null) sizes.set(pool, size);
+  #updateHistories(): void {
+    const { listener, keepsHistories } = this.#options;
+    if (!keepsHistories) return;
+    const plans = historyPlans(this.#endpointsByPool(), this.#blockSizes);
+    for (const { endpoint, publisher } of this.registry.states()) {
+      const planned = plans.has(endpoint.slot);
+      if (planned === (publisher === 'history')) continue;
+      this.registry.setPublisherState(endpoint.slot, planned ? 'history' : 'cold');
     }
-    return sizes;
+    listener.historiesChanged(plans);
   }
 
   #updatePublishers(): void {
@@ -351,40 +370,6 @@ export class FleetManager {
   #endpoints(): readonly Endpoint[] {
     return this.registry.states().map((state) => state.endpoint);
   }
-}
-
-/** Stands for an address until the engine has answered, so that /status can show it. */
-function placeholder(address: ConfiguredAddress): EndpointDraft {
-  return {
-    name: endpointName(address.url, null),
-    url: address.url,
-    dpRank: null,
-    engine: 'unknown',
-    labels: address.labels,
-    security: address.security,
-    models: [],
-    blockSize: null,
-    gpuBlocks: null,
-    events: null,
-  };
-}
-
-function draftsOf(
-  address: ConfiguredAddress,
-  engine: DiscoveredEngine,
-  adapters: LoadableAdapters,
-): readonly EndpointDraft[] {
-  const models = withLoadable(engine.models, address.labels, adapters);
-  return engine.ranks.map((rank) => ({
-    ...placeholder(address),
-    name: endpointName(address.url, rank.dpRank),
-    dpRank: rank.dpRank,
-    engine: engine.engine,
-    models,
-    blockSize: rank.blockSize,
-    gpuBlocks: rank.gpuBlocks,
-    events: rank.events,
-  }));
 }
 
 /** The block size is told to followers on its own, so it does not make another publisher. */

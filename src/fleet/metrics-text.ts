@@ -15,6 +15,8 @@ export interface RankMetrics {
   kvCacheUsage: number;
   blockSize: number | null;
   gpuBlocks: number | null;
+  /** Tokens it can hold for reuse, in whichever tier is largest; 0 where it reuses nothing. */
+  cacheTokens: number | null;
 }
 
 /** LoRA adapters of the whole address: vLLM does not tell them apart by rank. */
@@ -36,7 +38,7 @@ export interface EngineMetrics {
   readonly startTimeSeconds: number | null;
 }
 
-type Field = 'waiting' | 'running' | 'usage' | 'pages' | 'tokens' | 'pageSize';
+type Field = 'waiting' | 'running' | 'usage' | 'pages' | 'tokens' | 'hostTokens' | 'pageSize';
 
 /** Old and new names; where both exist (vLLM 0.9.2 … 0.11.0) they agree, and usage is a maximum. */
 const VLLM_SERIES: readonly (readonly [string, Field])[] = [
@@ -52,6 +54,8 @@ const SGLANG_SERIES: readonly (readonly [string, Field])[] = [
   ['sglang:page_size', 'pageSize'],
   ['sglang:num_pages', 'pages'],
   ['sglang:max_total_num_tokens', 'tokens'],
+  // The host's copies outlive those on the GPU, of which they are a superset.
+  ['sglang:hicache_host_total_tokens', 'hostTokens'],
 ];
 const CACHE_CONFIG = 'vllm:cache_config_info';
 const LORA_REQUESTS = 'vllm:lora_requests_info';
@@ -115,8 +119,12 @@ function record(entry: RankMetrics, field: Field, value: number): void {
     entry.kvCacheUsage = Math.max(entry.kvCacheUsage, Math.min(1, Math.max(0, value)));
   else if (field === 'pageSize') entry.blockSize = positive(value);
   else if (field === 'pages') entry.gpuBlocks = positive(value);
-  else if (entry.gpuBlocks === null && entry.blockSize !== null)
-    entry.gpuBlocks = positive(Math.floor(value / entry.blockSize));
+  else {
+    entry.cacheTokens = Math.max(entry.cacheTokens ?? 0, Math.floor(value)) || null;
+    if (field === 'tokens' && entry.gpuBlocks === null && entry.blockSize !== null) {
+      entry.gpuBlocks = positive(Math.floor(value / entry.blockSize));
+    }
+  }
 }
 
 /** Block size and count from `vllm:cache_config_info`, whose values are all labels. */
@@ -130,7 +138,18 @@ function readCacheConfig(body: string, ranks: Map<number, RankMetrics>): void {
       positive(Number(labelOf(labels, 'hash_block_size'))) ??
       positive(Number(labelOf(labels, 'block_size')));
     entry.gpuBlocks = positive(Number(labelOf(labels, 'num_gpu_blocks')));
+    entry.cacheTokens = vllmCacheTokens(labels, entry.gpuBlocks);
   });
+}
+
+/** One block is the null block, which nothing is stored in. Offloaded blocks are not told of. */
+function vllmCacheTokens(labels: string, gpuBlocks: number | null): number | null {
+  if (labelOf(labels, 'enable_prefix_caching') === 'False') return 0;
+  const blockSize = positive(Number(labelOf(labels, 'block_size')));
+  if (blockSize === null) return null;
+  const told = positive(Number(labelOf(labels, 'kv_cache_size_tokens')));
+  if (told === null && gpuBlocks === null) return null;
+  return Math.max(0, (told ?? (gpuBlocks ?? 0) * blockSize) - blockSize);
 }
 
 /**
@@ -235,6 +254,7 @@ function rankEntry(ranks: Map<number, RankMetrics>, rank: number): RankMetrics {
       kvCacheUsage: 0,
       blockSize: null,
       gpuBlocks: null,
+      cacheTokens: null,
     };
     ranks.set(rank, entry);
   }

@@ -199,7 +199,8 @@ function shorter(known: unknown, other: number | null): number | null {
   return other === null ? known : Math.min(known, other);
 }
 
-function greatestCommonDivisor(a: number, b: number): number {
+/** Of two whole numbers from 1. */
+export function greatestCommonDivisor(a: number, b: number): number {
   let [larger, smaller] = [a, b];
   while (smaller > 0) [larger, smaller] = [smaller, larger % smaller];
   return larger;

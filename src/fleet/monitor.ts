@@ -129,6 +129,11 @@ export class AddressMonitor {
     this.#watch.close();
   }
 
+  /** Whether the engine says when it began, so that a restart is noticed by that. */
+  get tellsStartTime(): boolean {
+    return this.#startTimeSeconds !== null;
+  }
+
   /** Probes at once: something speaks for an outage. */
   suspect(): void {
     this.#probing.hurry();

@@ -15,6 +15,7 @@ import type {
 import { DECISIONS_KEPT } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
+import type { HistoryUsage } from '#contracts/routing-history.js';
 import { SharedState } from '#contracts/scheduling.js';
 import { publisherMemoryBytes } from '#contracts/shared-layout.js';
 import type { EngineClient } from '#contracts/transport.js';
@@ -26,6 +27,7 @@ import type { RouterMetrics } from '#observability/metrics.js';
 import { PublisherStats } from '#observability/publisher-stats.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import { Histories } from '#request/histories.js';
 import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { PromptScorer } from '#request/score-prompt.js';
@@ -64,6 +66,7 @@ export interface Assembly {
   readonly pipeline: RequestPipeline;
   readonly encoder: PromptEncoder;
   readonly eventWorkers: EventWorkers;
+  readonly histories: Histories;
   readonly models: ModelCoordinator;
   readonly admin: AdminServer;
 }
@@ -74,15 +77,29 @@ export function assemble(input: AssemblyInput): Assembly {
   const memory = allocate(input);
   const hashSecret = configuration.index.hashSecret ?? randomBytes(8).readBigUInt64LE();
   const index = core.openIndexOwner(memory.index);
-  const { store, encoder, plane } = createParts(input, memory, hashSecret);
+  const { store, encoder, plane, history } = createParts(input, memory, hashSecret);
   const eventWorkers = createEventWorkers(input, memory, index, hashSecret);
+  const histories = new Histories({
+    history,
+    defer: setImmediate,
+    onStuck: () => eventWorkers.recover(),
+  });
   const models = createModelCoordinator(input, encoder);
   const publishers = new PublisherStats(memory.publishers);
   const parts = { fleet, models, encoder, eventWorkers, index, publishers, store, plane, metrics };
-  const reports = routerReports({ ...parts, chosen: input.chosen, draining });
+  const usage = (slot: number): HistoryUsage | null => history.usage(slot);
+  const reports = routerReports({ ...parts, history: usage, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
   const decider = createDecider(input);
-  const pipeline = createPipeline(input, { store, plane, encoder, decisions, reports, decider });
+  const pipeline = createPipeline(input, {
+    store,
+    plane,
+    encoder,
+    histories,
+    decisions,
+    reports,
+    decider,
+  });
   const scorer = new PromptScorer({
     store,
     encoder,
@@ -96,6 +113,7 @@ export function assemble(input: AssemblyInput): Assembly {
     pipeline,
     encoder,
     eventWorkers,
+    histories,
     models,
     admin: new AdminServer({ reports, decisions, scorer }),
   };
@@ -188,6 +206,7 @@ interface PipelineParts {
   readonly store: RequestStore;
   readonly plane: DataPlane;
   readonly encoder: PromptEncoder;
+  readonly histories: Histories;
   readonly decisions: DecisionRing;
   readonly reports: RouterReports;
   readonly decider: Decider;
@@ -213,13 +232,14 @@ function createDecider(input: AssemblyInput): Decider {
 
 function createPipeline(
   { configuration, fleet, metrics, random, logger }: AssemblyInput,
-  { store, plane, encoder, decisions, reports, decider }: PipelineParts,
+  { store, plane, encoder, histories, decisions, reports, decider }: PipelineParts,
 ): RequestPipeline {
   const { modelRewrites: rules } = configuration;
   return new RequestPipeline({
     ports: {
       plane,
       encoder,
+      histories,
       fleet: fleet.registry,
       observer: metrics,
       decisions,

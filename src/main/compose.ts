@@ -4,6 +4,7 @@
 // until a model's is loaded and proven, its requests go by load, and their decisions say so.
 
 import { randomBytes } from 'node:crypto';
+import { looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration } from '#config/configuration.js';
 import type { Logger } from '#contracts/logger.js';
 import { type Random, seededRandom } from '#contracts/random.js';
@@ -73,6 +74,7 @@ export class ComposedRouter {
       },
       listener: this.#relay,
       adapters: configuration.adapters,
+      keepsHistories: looksAtPrompts(configuration.policy),
       configuredBlockSize: (pool) => configuration.models[pool]?.blockSize ?? null,
     });
     this.#endpointsWatch = new EndpointsWatch({
@@ -144,7 +146,7 @@ export class ComposedRouter {
     this.#logger.info({ eventWorkersStopped: stopped }, 'warmpath has stopped');
   }
 
-  #attach({ plane, models, eventWorkers }: Assembly): void {
+  #attach({ plane, models, eventWorkers, histories }: Assembly): void {
     this.#relay.attach({
       setEndpoints: (bySlot) => plane.setEndpoints(bySlot),
       setUsable: (slot, usable) => plane.setUsable(slot, usable),
@@ -152,7 +154,11 @@ export class ComposedRouter {
       subscribe: (subscription) => eventWorkers.subscribe(subscription),
       unsubscribe: (slot) => eventWorkers.unsubscribe(slot),
       setBlockSize: (pool, blockSize) => eventWorkers.setBlockSize(pool, blockSize),
-      engineRestarted: (slot) => eventWorkers.engineRestarted(slot),
+      setHistories: (plans) => histories.update(plans),
+      engineRestarted: (slot) => {
+        eventWorkers.engineRestarted(slot);
+        histories.restarted(slot);
+      },
     });
   }
 }

@@ -5,13 +5,11 @@
 import type { Clock } from '#contracts/clock.js';
 import type { BlockIndexOwner, CoreName, SharedMemory } from '#contracts/core.js';
 import type { PublisherState } from '#contracts/endpoint.js';
+import { HISTORY_WRITER_ID } from '#contracts/index-layout.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EventStage, EventWorkerData, Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
 import { EventWorkerShard, type ShardState } from './event-worker-shard.js';
-
-/** Writer ids of the index there are; a dead worker's id is used again last. */
-const WRITER_IDS = 64;
 
 export interface EventWorkersOptions {
   readonly shards: number;
@@ -45,7 +43,8 @@ export function eventWorkerUrl(core: CoreName): URL {
 export class EventWorkers {
   readonly #options: EventWorkersOptions;
   readonly #shards: EventWorkerShard[] = [];
-  readonly #writerIds: number[] = Array.from({ length: WRITER_IDS }, (_, id) => id);
+  /** Those of the index that are free; a dead worker's id is used again last. */
+  readonly #writerIds: number[] = Array.from({ length: HISTORY_WRITER_ID }, (_, id) => id);
   readonly #shardOfSlot = new Map<number, EventWorkerShard>();
   #recovery: Promise<void> | null = null;
   #recoveries = 0;
@@ -89,6 +88,16 @@ export class EventWorkers {
     this.#shardOfSlot.get(slot)?.notify({ type: 'engine-restarted', slot });
   }
 
+  /** Clears the index, because a lock in it stayed taken; publishers replay. */
+  recover(): void {
+    if (this.#recovery !== null) return;
+    this.#options.logger.error({}, 'block index is cleared because a writer died in it');
+    // Readers must not see a half-written index, and find nothing until publishers have replayed.
+    this.#options.index.suspend();
+    this.#recovery = this.#recoverNow();
+    void this.#recovery;
+  }
+
   /** Tests only: makes the worker of `slot` fail at its next frame. */
   failAt(slot: number, stage: EventStage): void {
     this.#shardOfSlot.get(slot)?.notify({ type: 'fail-at', stage });
@@ -113,9 +122,9 @@ export class EventWorkers {
       onEnded: (data, clean) => {
         this.#writerIds.push(data.writerId);
         // Nobody knows what a thread was doing that ended without a word.
-        if (!clean) this.#recover();
+        if (!clean) this.recover();
       },
-      onIndexStuck: () => this.#recover(),
+      onIndexStuck: () => this.recover(),
       onPublisher,
       onBlockSize,
     });
@@ -139,15 +148,6 @@ export class EventWorkers {
     const shard = this.#shards[slot % this.#shards.length];
     if (shard === undefined) throw new Error('assertion failed: subscribed before start');
     return shard;
-  }
-
-  #recover(): void {
-    if (this.#recovery !== null) return;
-    this.#options.logger.error({}, 'block index is cleared because a writer died in it');
-    // Readers must not see a half-written index, and find nothing until publishers have replayed.
-    this.#options.index.suspend();
-    this.#recovery = this.#recoverNow();
-    void this.#recovery;
   }
 
   async #recoverNow(): Promise<void> {

@@ -4,6 +4,7 @@
 
 import type { Endpoint, FleetSnapshot } from '#contracts/endpoint.js';
 import type { Subscription } from '#contracts/messages.js';
+import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { FleetListener } from '#fleet/fleet-manager.js';
 import type { FleetModel } from '#fleet/models.js';
 
@@ -17,6 +18,7 @@ export interface FleetSinks {
   ): void;
   subscribe(subscription: Subscription): void;
   unsubscribe(slot: number): void;
+  setHistories(plans: ReadonlyMap<number, HistoryPlan>): void;
   setBlockSize(pool: string, blockSize: number): void;
   engineRestarted(slot: number): void;
   setUsable(slot: number, usable: boolean): void;
@@ -29,6 +31,7 @@ export class FleetRelay implements FleetListener {
   #endpoints: readonly (Endpoint | null)[] = [];
   #models: readonly FleetModel[] = [];
   #blockSizes: ReadonlyMap<string, number> = new Map();
+  #histories: ReadonlyMap<number, HistoryPlan> = new Map();
   #sinks: FleetSinks | null = null;
 
   attach(sinks: FleetSinks): void {
@@ -36,6 +39,7 @@ export class FleetRelay implements FleetListener {
     this.#passEndpoints(sinks);
     sinks.setModels(this.#models, this.#blockSizes, this.#endpoints);
     for (const subscription of this.#publishers.values()) sinks.subscribe(subscription);
+    sinks.setHistories(this.#histories);
   }
 
   membershipChanged(snapshot: FleetSnapshot): void {
@@ -58,6 +62,11 @@ export class FleetRelay implements FleetListener {
   publisherGone(slot: number): void {
     this.#publishers.delete(slot);
     this.#sinks?.unsubscribe(slot);
+  }
+
+  historiesChanged(plans: ReadonlyMap<number, HistoryPlan>): void {
+    this.#histories = plans;
+    this.#sinks?.setHistories(plans);
   }
 
   blockSizeChanged(pool: string, blockSize: number): void {

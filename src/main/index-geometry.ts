@@ -22,15 +22,16 @@ export function indexGeometry(
   let blocks = 0;
   for (const state of fleet.bySlot) {
     if (state === null) continue;
-    const { gpuBlocks, blockSize } = state.endpoint;
+    const { gpuBlocks, blockSize, cacheTokens } = state.endpoint;
     // Keys are per canonical block, which may be a part of an engine's block.
     const parts = Math.max(1, Math.ceil((blockSize ?? 16) / 16));
-    blocks +=
-      (gpuBlocks === null ? BLOCKS_PER_UNKNOWN_ENGINE : gpuBlocks * parts) * LOWER_TIERS_FACTOR;
+    const onGpu = gpuBlocks === null ? BLOCKS_PER_UNKNOWN_ENGINE : gpuBlocks * parts;
+    // An engine that tells its lower tiers may have more in them; a routing history holds all of it.
+    blocks += Math.max(onGpu * LOWER_TIERS_FACTOR, (cacheTokens ?? 0) / 16);
   }
   // Engines may be added later: twice the room, bounded.
   return {
-    blockCapacity: Math.min(BLOCKS_MAX, Math.max(BLOCKS_MIN, blocks * 2)),
+    blockCapacity: Math.min(BLOCKS_MAX, Math.max(BLOCKS_MIN, Math.ceil(blocks * 2))),
     endpointCapacity,
   };
 }

@@ -1,6 +1,7 @@
 // What the router tells about itself on both ports: gathers the figures of all modules when asked.
 
 import type { BlockIndexOwner, DataPlane, PromptEncoder, RequestStore } from '#contracts/core.js';
+import type { HistoryUsage } from '#contracts/routing-history.js';
 import { packageVersion } from '#core/package-version.js';
 import type { FleetManager } from '#fleet/fleet-manager.js';
 import type { EventWorkerStats } from '#observability/collected-metrics.js';
@@ -33,6 +34,8 @@ export interface ReportedParts {
   readonly eventWorkers: EventWorkers;
   readonly index: BlockIndexOwner;
   readonly publishers: PublisherStats;
+  /** Of the slot's routing history, null where there is none. */
+  readonly history: (slot: number) => HistoryUsage | null;
   readonly store: RequestStore;
   readonly plane: DataPlane;
   readonly metrics: RouterMetrics;
@@ -47,6 +50,7 @@ export function routerReports(parts: ReportedParts): RouterReports {
     nowMs: () => processClock.nowMs(),
     fleet: () => parts.fleet.registry.snapshot(),
     publishers: parts.publishers,
+    history: parts.history,
     index: () => parts.index.stats(),
     encoder: () => parts.encoder.stats(),
     eventWorkers: () => eventWorkerStats(parts.eventWorkers),
@@ -74,6 +78,7 @@ function statusInput(parts: ReportedParts, startedAtMs: number): StatusInput {
     models: modelStatuses(parts),
     pools: parts.fleet.pools(),
     publishers: parts.publishers,
+    history: parts.history,
     index: parts.index.stats(),
     encoder: parts.encoder.stats(),
     eventWorkers: eventWorkerStats(parts.eventWorkers),

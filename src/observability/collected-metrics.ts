@@ -5,6 +5,7 @@ import type { Gauge } from 'prom-client';
 import type { BlockIndexStats } from '#contracts/block-index.js';
 import type { PromptEncoderStats } from '#contracts/core.js';
 import { type EndpointState, type FleetSnapshot, PUBLISHER_STATES } from '#contracts/endpoint.js';
+import type { HistoryUsage } from '#contracts/routing-history.js';
 import type { PublisherField } from '#contracts/shared-layout.js';
 import type { CounterName, GaugeName } from './metrics-table.js';
 import type { PublisherStats } from './publisher-stats.js';
@@ -23,6 +24,8 @@ export interface CollectedSources {
   readonly nowMs: () => number;
   readonly fleet: () => FleetSnapshot;
   readonly publishers: PublisherStats;
+  /** Of an endpoint's routing history, by slot; null where it has none. */
+  readonly history: (slot: number) => HistoryUsage | null;
   readonly index: () => BlockIndexStats;
   readonly encoder: () => PromptEncoderStats;
   readonly eventWorkers: () => EventWorkerStats;
@@ -67,6 +70,8 @@ const ENDPOINT_GAUGES: readonly GaugeName[] = [
   'endpoint_metrics_age_seconds',
   'publisher_state',
   'event_queue_frames',
+  'history_blocks',
+  'history_blocks_max',
 ];
 
 /** Sets every collected metric to what its owner says now. */
@@ -95,6 +100,7 @@ function collectEndpoints(target: CollectTarget, sources: CollectedSources): voi
     if (state === null) continue;
     collectEndpoint(target, state, sources.nowMs());
     collectPublisher(target, state, sources.publishers);
+    collectHistory(target, state, sources.history(state.endpoint.slot));
   }
 }
 
@@ -120,10 +126,7 @@ function collectPublisher(
 ): void {
   if (state.endpoint.events === null) return;
   const { slot, name: endpoint } = state.endpoint;
-  for (const known of PUBLISHER_STATES) {
-    const value = state.publisher === known ? 1 : 0;
-    target.gauge('publisher_state').set({ endpoint, state: known }, value);
-  }
+  collectState(target, state);
   target.gauge('event_queue_frames').set({ endpoint }, publishers.field(slot, 'queuedFrames'));
   for (const [key, field] of BY_ENDPOINT) {
     target.counter(key).inc(publishers.field(slot, field), endpoint);
@@ -131,6 +134,26 @@ function collectPublisher(
   for (const [key, value, field] of BY_REASON) {
     target.counter(key).inc(publishers.field(slot, field), endpoint, value);
   }
+}
+
+function collectState(target: CollectTarget, state: EndpointState): void {
+  const endpoint = state.endpoint.name;
+  for (const known of PUBLISHER_STATES) {
+    const value = state.publisher === known ? 1 : 0;
+    target.gauge('publisher_state').set({ endpoint, state: known }, value);
+  }
+}
+
+function collectHistory(
+  target: CollectTarget,
+  state: EndpointState,
+  usage: HistoryUsage | null,
+): void {
+  if (usage === null) return;
+  const endpoint = state.endpoint.name;
+  collectState(target, state);
+  target.gauge('history_blocks').set({ endpoint }, usage.blocks);
+  target.gauge('history_blocks_max').set({ endpoint }, usage.capacityBlocks);
 }
 
 function collectIndex(target: CollectTarget, stats: BlockIndexStats): void {

@@ -203,7 +203,19 @@ export const METRICS = [
     kind: 'gauge',
     name: 'publisher_state',
     labels: ['endpoint', 'state'],
-    help: '1 for the state the event publisher is in, 0 for the others.',
+    help: '1 for the state the event publisher is in, 0 for the others; history without a publisher.',
+  },
+  {
+    kind: 'gauge',
+    name: 'history_blocks',
+    labels: ['endpoint'],
+    help: 'Blocks an engine without events is believed to hold, by its routing history.',
+  },
+  {
+    kind: 'gauge',
+    name: 'history_blocks_max',
+    labels: ['endpoint'],
+    help: 'Blocks an engine without events can hold.',
   },
   {
     kind: 'counter',

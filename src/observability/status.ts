@@ -4,6 +4,7 @@
 import type { BlockIndexStats } from '#contracts/block-index.js';
 import type { PromptEncoderStats } from '#contracts/core.js';
 import type { EndpointState, FleetSnapshot, ServedModel } from '#contracts/endpoint.js';
+import type { HistoryUsage } from '#contracts/routing-history.js';
 import type { EventWorkerStats } from './collected-metrics.js';
 import type { PublisherCounters, PublisherStats } from './publisher-stats.js';
 
@@ -47,6 +48,8 @@ export interface StatusInput {
   readonly models: readonly ModelStatus[];
   readonly pools: readonly PoolStatus[];
   readonly publishers: PublisherStats;
+  /** Of an endpoint's routing history, by slot; null where it has none. */
+  readonly history: (slot: number) => HistoryUsage | null;
   readonly index: BlockIndexStats;
   readonly encoder: PromptEncoderStats;
   readonly eventWorkers: EventWorkerStats;
@@ -124,6 +127,7 @@ function endpointStatus(
     draining: state.draining,
     blockSize: endpoint.blockSize,
     gpuBlocks: endpoint.gpuBlocks,
+    cacheTokens: endpoint.cacheTokens,
     inFlight: { ...state.inFlight },
     load: scraped
       ? {
@@ -135,6 +139,8 @@ function endpointStatus(
       : null,
     loadAgeSeconds: scraped ? seconds(input.nowMs - state.scrapedAtMs) : null,
     events: eventsStatus(state, input),
+    // What is believed of an engine without events.
+    history: input.history(endpoint.slot),
   };
 }
 

@@ -1,7 +1,8 @@
 // How plugins treat old knowledge, in one place. Scraped load: as long as one candidate's figures
 // are fresh, stale candidates are not compared by theirs and score 0; when all are stale the last
 // known figures count as if they were fresh (a monitoring outage must not stop routing).
-// Event streams: blocks of a publisher that is not `live` are discounted by `publisherTrust`.
+// Event streams: blocks of a publisher that is not `live` are discounted by `publisherTrust`; those of
+// an endpoint's routing history are not.
 
 import type { EndpointState, PublisherState } from '#contracts/endpoint.js';
 import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
@@ -32,6 +33,8 @@ export function staleLoses(
 export function publisherTrust(state: PublisherState): number {
   switch (state) {
     case 'live':
+    // A history is led through the engine's own rule: it is as good as what it is told of.
+    case 'history':
       return 1;
     case 'replaying':
     case 'gapped':

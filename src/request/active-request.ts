@@ -8,11 +8,13 @@ import type { Logger } from '#contracts/logger.js';
 import type { RequestObserver } from '#contracts/observer.js';
 import type { EncodedPrompt, RequestHead, Route } from '#contracts/request.js';
 import type { DecisionRing } from './decision-ring.js';
+import type { SentRequests } from './histories.js';
 
 /** Everything the request path needs of other modules. */
 export interface RequestPorts {
   readonly plane: DataPlane;
   readonly encoder: PromptEncoder;
+  readonly histories: SentRequests;
   readonly fleet: Fleet;
   readonly observer: RequestObserver;
   readonly decisions: DecisionRing;
@@ -55,7 +57,8 @@ export interface ActiveRequest {
   /** Set by observe: the load counted now, and where. */
   token: InFlightToken | null;
   target: PlannedTarget | null;
-  speculated: boolean;
+  /** Where the prompt counts as held before the engine has said so, null when nowhere. */
+  expected: 'history' | 'speculative' | null;
   attempts: number;
 }
 
@@ -74,7 +77,7 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     outputTokens: 0,
     token: null,
     target: null,
-    speculated: false,
+    expected: null,
     attempts: 0,
   };
 }

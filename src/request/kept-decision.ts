@@ -200,10 +200,11 @@ export class KeptDecision {
 /** Why a match found nothing; null when some endpoint holds a part of the prompt. */
 function emptyMatchReason(context: SchedulingContext, model: ResolvedModel): NoMatchReason | null {
   const { match, fleet } = context;
-  let live = false;
+  let known = false;
   for (let slot = model.serving.next(0); slot >= 0; slot = model.serving.next(slot + 1)) {
     if ((match?.usableBlocks[slot] ?? 0) > 0) return null;
-    live ||= fleet.bySlot[slot]?.publisher === 'live';
+    const publisher = fleet.bySlot[slot]?.publisher;
+    known ||= publisher === 'live' || publisher === 'history';
   }
-  return live ? 'no-match' : 'index-cold';
+  return known ? 'no-match' : 'index-cold';
 }

@@ -6,6 +6,7 @@ import type { ForwardProgress } from '#contracts/core.js';
 import type { AttemptOutcome } from '#contracts/endpoint.js';
 import type { FinishedRequest } from '#contracts/observer.js';
 import type { ActiveRequest, PlannedTarget, RequestPorts } from './active-request.js';
+import type { AnsweredRequest } from './histories.js';
 
 type AttemptFailed = Extract<ForwardProgress, { kind: 'attempt-failed' }>;
 type FirstByte = Extract<ForwardProgress, { kind: 'first-byte' }>;
@@ -25,10 +26,23 @@ export function beginAttempt(
   });
   request.target = target;
   request.attempts += 1;
-  if (request.encoded?.noMatchReason === null) {
-    ports.encoder.speculate(request.head.handle, target.slot);
-    request.speculated = true;
-  }
+  request.expected = expectPrompt(ports, request, target.slot);
+}
+
+/**
+ * The endpoint's history, where it has one, counts every request that was sent: one that could not
+ * be matched takes room there too.
+ */
+function expectPrompt(
+  ports: RequestPorts,
+  { head, encoded, route }: ActiveRequest,
+  slot: number,
+): ActiveRequest['expected'] {
+  if (encoded === null || route === 'passthrough' || route === 'local') return null;
+  if (ports.histories.begin(head.handle, slot, encoded)) return 'history';
+  if (encoded.noMatchReason !== null) return null;
+  ports.encoder.speculate(head.handle, slot);
+  return 'speculative';
 }
 
 /** Releases what is counted, if anything. */
@@ -78,6 +92,9 @@ export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Do
     ports.fleet.report(progress.slot, outcomeOfCut(progress));
   }
   if (progress.outcome !== 'completed' && progress.firstByteMs < 0) withdraw(ports, request);
+  else if (request.expected === 'history' && request.target !== null) {
+    ports.histories.end(request.head.handle, request.target.slot, answered(request, progress));
+  }
   const finished = finishedRequest(request, progress);
   ports.observer.finished(finished);
   if (request.decisionNumber !== null) {
@@ -86,9 +103,24 @@ export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Do
 }
 
 function withdraw(ports: RequestPorts, request: ActiveRequest): void {
-  if (!request.speculated || request.target === null) return;
-  request.speculated = false;
-  ports.encoder.withdraw(request.head.handle, request.target.slot);
+  const { expected, target, head } = request;
+  request.expected = null;
+  if (expected === 'history') ports.histories.withdraw(head.handle);
+  else if (expected === 'speculative' && target !== null) {
+    ports.encoder.withdraw(head.handle, target.slot);
+  }
+}
+
+/** Tokens the engine holds after the answer; its last one was never put in. */
+function answered({ encoded }: ActiveRequest, { usage, chunks }: Done): AnsweredRequest {
+  const prompt = Math.max(encoded?.promptTokens ?? 0, usage.promptTokens);
+  // Without usage, a token for each event of a stream.
+  const answer = usage.completionTokens >= 0 ? usage.completionTokens : chunks;
+  return {
+    computed: prompt + Math.max(0, answer - 1),
+    cached: usage.cachedTokens,
+    hasUsage: usage.promptTokens >= 0,
+  };
 }
 
 /** 4xx is the client's affair; 429 and 503 mean busy, not broken. */

@@ -104,6 +104,7 @@ function stateOf(candidate: DecisionCandidate, nowMs: number): EndpointState {
       models: candidate.models.map((model) => ({ ...model, root: null, raw: { id: model.id } })),
       blockSize: candidate.blockSize,
       gpuBlocks: candidate.gpuBlocks,
+      cacheTokens: null,
       events: null,
     },
     reported: {

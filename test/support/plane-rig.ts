@@ -131,6 +131,7 @@ export function endpoint(slot: number, url: string, changes: Partial<Endpoint> =
     models: [],
     blockSize: null,
     gpuBlocks: null,
+    cacheTokens: null,
     events: null,
     ...changes,
   };

@@ -19,6 +19,7 @@ import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/reque
 import type { LocalHandlers } from '#request/admit.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import type { SentRequests } from '#request/histories.js';
 import type { Objectives } from '#request/objective.js';
 import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
@@ -52,6 +53,9 @@ export interface World {
   readonly reports: string[];
   /** `speculate slot` and `withdraw slot` in order. */
   readonly speculations: string[];
+  /** Slots whose endpoints have a history, and what those were told, in order. */
+  readonly historySlots: Set<number>;
+  readonly histories: string[];
   readonly counts: {
     admitted: number;
     stripped: number;
@@ -139,6 +143,8 @@ export function createWorld(
     log: [],
     reports: [],
     speculations: [],
+    historySlots: new Set(),
+    histories: [],
     counts: {
       admitted: 0,
       stripped: 0,
@@ -193,6 +199,7 @@ export function createWorld(
     ports: {
       plane: planeOf(world),
       encoder: encoderOf(world),
+      histories: historiesOf(world),
       fleet,
       observer,
       decisions: ring,
@@ -300,6 +307,22 @@ function encoderOf(world: Parts): PromptEncoder {
       prefixCacheLookups: 0,
     }),
     stop: async () => {},
+  };
+}
+
+function historiesOf(world: Parts): SentRequests {
+  return {
+    begin: (handle, slot, { promptTokens }) => {
+      if (!world.historySlots.has(slot)) return false;
+      world.histories.push(`begin ${handle.slot} ${slot} ${promptTokens}`);
+      return true;
+    },
+    end: (handle, slot, { computed, cached }) => {
+      world.histories.push(`end ${handle.slot} ${slot} ${computed} ${cached}`);
+    },
+    withdraw: (handle) => {
+      world.histories.push(`withdraw ${handle.slot}`);
+    },
   };
 }
 

@@ -45,6 +45,7 @@ export function endpointState(slot: number, sketch: EndpointSketch = {}): Endpoi
     models: sketch.models ?? [servedModel('model-a')],
     blockSize: 16,
     gpuBlocks: 1000,
+    cacheTokens: null,
     events: null,
   };
   return {

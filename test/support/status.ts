@@ -14,8 +14,11 @@ export interface RouterStatus {
     readonly events: {
       readonly state: string;
       readonly lastSeq: number;
+      readonly blocksStored: number;
       readonly blocksRemoved: number;
     } | null;
+    /** Of an endpoint without events. */
+    readonly history: { readonly blocks: number; readonly capacityBlocks: number } | null;
   }[];
   readonly models: readonly {
     readonly id: string;
@@ -33,7 +36,10 @@ export async function readStatus(adminUrl: string): Promise<RouterStatus> {
   return (await (await fetch(`${adminUrl}/status`)).json()) as RouterStatus;
 }
 
-/** Waits until every served model's tokenizer is proven and every publisher is live. */
+/**
+ * Waits until every served model's tokenizer is proven and every endpoint's publisher is live, or its
+ * history open.
+ */
 export function untilProven(adminUrl: string): Promise<void> {
   return untilStatus(adminUrl, 'tokenizers are proven', ({ proof }) => proof === 'proven');
 }
@@ -55,7 +61,7 @@ function untilStatus(
     return (
       models.length > 0 &&
       models.every(isReady) &&
-      endpoints.every((endpoint) => endpoint.events?.state === 'live')
+      endpoints.every(({ events, history }) => events?.state === 'live' || history !== null)
     );
   });
 }

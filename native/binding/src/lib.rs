@@ -4,6 +4,7 @@
 mod common;
 mod data_plane;
 mod events;
+mod history;
 mod index;
 mod prompt;
 mod registry;

@@ -23,6 +23,9 @@ pub mod limits {
     pub const HEADERS_TIMEOUT_MS: usize = 10_000;
     pub const HEADER_BYTES_MAX: usize = 16_384;
     pub const HEADER_COUNT_MAX: usize = 100;
+    pub const HISTORY_BLOCKS_MAX: usize = 4_194_304;
+    pub const HISTORY_SLICE_BLOCKS: usize = 1024;
+    pub const HISTORY_TOKENS_DEFAULT: usize = 262_144;
     pub const JSON_DEPTH_MAX: usize = 64;
     pub const JSON_KEYS_MAX: usize = 10_000;
     pub const KV_GROUPS_MAX: usize = 8;
@@ -119,6 +122,7 @@ pub mod index {
     pub const BUCKET_SLOTS: usize = 7;
     pub const DISPLACEMENT_MAX: usize = 255;
     pub const DISPLACEMENT_SHIFT: usize = 24;
+    pub const HISTORY_WRITER_ID: usize = 63;
     pub const INDEX_LAYOUT_VERSION: usize = 2;
     pub const INDEX_MAGIC: usize = 1_481_199_703;
     pub const INDEX_WRITERS_MAX: usize = 64;

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod data_plane;
 pub mod events;
+pub mod history;
 pub mod index;
 pub mod keys;
 pub mod layout;

@@ -7,6 +7,7 @@ import { packageVersion } from '#core/package-version.js';
 import type { PlaneAddon } from './data-plane/plane-addon.js';
 import type { WatcherAddon } from './engine-watcher.js';
 import type { EventAddon } from './events/applier.js';
+import type { HistoryAddon } from './history/routing-history.js';
 import type { IndexOwnerAddon } from './index/owner.js';
 import type { IndexReaderAddon } from './index/reader.js';
 import type { SpeculativeAddon } from './index/speculative.js';
@@ -17,6 +18,7 @@ import type { StoreAddon } from './request-store.js';
 /** Everything the addon exports. Free functions over numbers and typed arrays. */
 export interface Addon
   extends EventAddon,
+    HistoryAddon,
     IndexOwnerAddon,
     IndexReaderAddon,
     IndexWriterAddon,

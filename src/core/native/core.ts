@@ -2,9 +2,11 @@
 // native threads before the main thread hears of their requests.
 
 import type { Core } from '#contracts/core.js';
+import { HISTORY_WRITER_ID } from '#contracts/index-layout.js';
 import type { Addon } from './addon.js';
 import { createDataPlane } from './data-plane/data-plane.js';
 import { createEngineWatcher } from './engine-watcher.js';
+import { createRoutingHistory } from './history/routing-history.js';
 import { openIndexOwner } from './index/owner.js';
 import { createPromptEncoder } from './prompt-encoder.js';
 import { createRequestStore } from './request-store.js';
@@ -34,7 +36,12 @@ export function nativeCore(addon: Addon): Core {
         timeouts: options.timeouts,
       });
       addon.planeAttachEncoder(plane.id, encoder.id);
-      return { store, encoder, plane };
+      const history = createRoutingHistory(addon, {
+        store: store.id,
+        index: memory.index,
+        writerId: HISTORY_WRITER_ID,
+      });
+      return { store, encoder, plane, history };
     },
   };
 }

@@ -70,10 +70,16 @@ function cells(
     endpoint,
     scored ? shortFigure(total) : '-',
     ...(scored ? shown : new Array<string>(termCount).fill('-')),
-    `${candidate.usableBlocks}/${decision.totalBlocks}`,
+    blocksText(candidate, decision.totalBlocks),
     String(candidate.inFlightRequests),
     excludedBy ?? '',
   ];
+}
+
+/** `9/10`, with a word where no events have told of them. */
+function blocksText({ usableBlocks, publisher }: DecisionCandidate, totalBlocks: number): string {
+  const blocks = `${usableBlocks}/${totalBlocks}`;
+  return publisher === 'history' ? `${blocks} by history` : blocks;
 }
 
 function predictionText(decision: Decision, result: DecisionResult): string {

@@ -85,7 +85,8 @@ export function checkEvents(status: DoctorStatus, asked: ReadonlySet<string>): r
         engine === 'sglang'
           ? `--kv-events-config '{"publisher":"zmq","endpoint":"tcp://*:5557"}'`
           : EVENTS_FLAG;
-      return [fail('events', `${endpoint} names no event socket`, `${flag}; ${OLDER_ENGINES}`)];
+      const finding = `${endpoint} names no event socket, so what it holds is guessed by history`;
+      return [fail('events', finding, `${flag}; ${OLDER_ENGINES}`)];
     }
     return [checkArriving(events, asked.has(endpoint)), checkReplay(endpoint, events)];
   });

@@ -40,6 +40,7 @@ for (const { name, make, skip } of WATCHERS) {
       random: seededRandom(7),
       logger: SILENT,
       timings: { ...FLEET_TIMINGS, scrapeIntervalMs: 50, probeIntervalMs: 50, probeFastMs: 20 },
+      keepsHistories: false,
       configuredBlockSize: () => null,
       adapters: {},
       listener: {
@@ -47,6 +48,7 @@ for (const { name, make, skip } of WATCHERS) {
         modelsChanged() {},
         publisherGone() {},
         publisherFound() {},
+        historiesChanged() {},
         blockSizeChanged() {},
         healthChanged() {},
         engineRestarted: (slot) => restarted.push(slot),

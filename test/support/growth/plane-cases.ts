@@ -39,7 +39,13 @@ function makePlane(addon: Addon, store: NativeRequestStore, manualClock = false)
 }
 
 function endpoint(slot: number, port: number): Endpoint {
-  const unknown = { dpRank: null, blockSize: null, gpuBlocks: null, events: null } as const;
+  const unknown = {
+    dpRank: null,
+    blockSize: null,
+    gpuBlocks: null,
+    cacheTokens: null,
+    events: null,
+  } as const;
   const security = { apiKey: 'secret', caPem: null };
   const name = `127.0.0.1:${port}`;
   const kind = { engine: 'vllm', labels: {}, models: [] } as const;

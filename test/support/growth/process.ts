@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import type { Addon } from '#core/native/addon.js';
 import { nativeAddon } from '#test/support/native-addon.js';
 import { eventCases } from './event-cases.js';
+import { historyCases } from './history-cases.js';
 import { indexCases } from './index-cases.js';
 import { type Growth, type GrowthCase, type GrowthCases, measureGrowth } from './measure.js';
 import { planeCases } from './plane-cases.js';
@@ -43,6 +44,7 @@ const groups: readonly ((addon: Addon) => GrowthCases | Promise<GrowthCases>)[] 
   indexCases,
   speculativeCases,
   eventCases,
+  historyCases,
   promptCases,
   planeCases,
   watcherCases,

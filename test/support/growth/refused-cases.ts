@@ -51,6 +51,15 @@ const REFUSED: Refused = {
   eventsSweep: [NOT_OPEN, 1],
   eventsUsage: [NOT_OPEN],
   eventsDestroy: [NOT_OPEN],
+  historyCreate: [STORE, BYTES, 0],
+  historyOpen: [NOT_OPEN, 0, 8, 16, 1],
+  historyClose: [NOT_OPEN, 0],
+  historyBegin: [NOT_OPEN, 0, 1, 0, 16],
+  historyEnd: [NOT_OPEN, 0, 1, 16, -1],
+  historyWithdraw: [NOT_OPEN, 0, 1],
+  historyAdvance: [NOT_OPEN],
+  historyUsage: [NOT_OPEN, 0],
+  historyDestroy: [NOT_OPEN],
   storeCreate: 'cannot be refused',
   storeOpen: [STORE, 100],
   storeAppend: [STORE, 0, 1, BYTES],
@@ -104,12 +113,14 @@ const REFUSED: Refused = {
 };
 
 const CLOSES = /(?:Close|Destroy)$/;
+/** They close a slot of an object that must be open. */
+const CLOSES_SLOT: readonly string[] = ['eventsClose', 'historyClose'];
 
 export function refusedCases(addon: Addon): GrowthCases {
   const refused = Object.entries(REFUSED).flatMap(([name, given]) => {
     if (given === 'cannot be refused') return [];
     const call = addon[name as keyof Addon] as (...given: readonly unknown[]) => unknown;
-    const isSilent = CLOSES.test(name) && name !== 'eventsClose';
+    const isSilent = CLOSES.test(name) && !CLOSES_SLOT.includes(name);
     return [{ name, isSilent, call: () => call(...given) }];
   });
   return {

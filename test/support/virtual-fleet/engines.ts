@@ -109,6 +109,7 @@ export class VirtualEngines {
         models: [servedModel(MODEL)],
         blockSize: BLOCK_SIZE,
         gpuBlocks: null,
+        cacheTokens: null,
         events: null,
       },
     ]);
@@ -133,6 +134,7 @@ export class VirtualEngines {
       gpuBlocks: 19_209,
       batchedTokensMax: 8192,
       runningMax: 256,
+      lorasMax: 0,
       coefficients: DEFAULT_COEFFICIENTS,
       seed: slot,
       outputVocabulary: [900, 901, 902],
@@ -174,6 +176,7 @@ export class VirtualEngines {
       kvCacheUsage: cacheUsage,
       blockSize: null,
       gpuBlocks: null,
+      cacheTokens: null,
     };
     const metrics = {
       engine: 'vllm',

@@ -11,6 +11,7 @@ import type { Random } from '#contracts/random.js';
 import type { RequestHandle } from '#contracts/request.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
+import type { SentRequests } from '#request/histories.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import type { EngineModelOptions, GeneratedToken } from '#simulation/engine-model.js';
 import { noObjectives } from '#test/support/request-world.js';
@@ -133,6 +134,7 @@ export class VirtualFleet {
         policy,
         priorities: noObjectives,
         endpointCapacity: CAPACITY,
+        readsSubset: false,
         fleet: registry,
         clock,
       }),
@@ -149,6 +151,7 @@ export class VirtualFleet {
         plane: this.#plane(),
         encoder: this.#prompts,
         fleet: registry,
+        histories: NO_HISTORIES,
         observer: OBSERVER,
         decisions: new DecisionRing(10),
         logger: {
@@ -255,6 +258,13 @@ export class VirtualFleet {
   }
 }
 
+/** Every engine publishes events. */
+const NO_HISTORIES: SentRequests = {
+  begin: () => false,
+  end: () => {},
+  withdraw: () => {},
+};
+
 const OBSERVER: RequestObserver = {
   admitted: () => {},
   stage: () => {},
@@ -264,6 +274,7 @@ const OBSERVER: RequestObserver = {
     throw new Error(`${scorer} broke its range`);
   },
   rewritten: () => {},
+  mediaLeftOut: () => {},
   objectiveUnknown: () => {},
   policyFailed: (profile) => {
     throw new Error(`${profile} failed`);

@@ -92,6 +92,8 @@ export class VirtualPrompts implements PromptEncoder {
       match,
       patches: [],
       indexEpoch,
+      media: [],
+      mediaLeftOut: 0,
       micros: { parse: 0, render: 0, tokenize: 0, hash: 0, match: 0 },
     };
   }

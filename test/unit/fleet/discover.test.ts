@@ -49,6 +49,7 @@ test('vLLM ≥ 0.31: wildcard sockets are dialled at the host of the URL', async
       dpRank: null,
       blockSize: 32,
       gpuBlocks: 100,
+      cacheTokens: 99 * 32,
       events: {
         address: 'tcp://10.0.0.5:5557',
         mode: 'dial',

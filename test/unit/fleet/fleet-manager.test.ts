@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import { seededRandom } from '#contracts/random.js';
+import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { ConfiguredAddress } from '#fleet/addresses.js';
 import { FleetManager } from '#fleet/fleet-manager.js';
 import { FLEET_TIMINGS, type FleetTimings } from '#fleet/monitor.js';
@@ -23,8 +24,9 @@ class Rig {
   readonly client = new MemoryEngineClient();
   readonly told: string[] = [];
   readonly manager: FleetManager;
+  plans: ReadonlyMap<number, HistoryPlan> = new Map();
 
-  constructor(timings: FleetTimings = FLEET_TIMINGS) {
+  constructor(timings: FleetTimings = FLEET_TIMINGS, keepsHistories = false) {
     this.manager = new FleetManager({
       capacity: 16,
       watcher: this.client,
@@ -32,6 +34,7 @@ class Rig {
       random: seededRandom(1),
       logger: SILENT,
       timings,
+      keepsHistories,
       configuredBlockSize: () => null,
       adapters: { law: { parent: 'base', labels: { lora: 'yes' } } },
       listener: {
@@ -43,6 +46,9 @@ class Rig {
         publisherGone: (slot) => this.told.push(`gone ${slot}`),
         publisherFound: (found) =>
           this.told.push(`found ${found.slot} ${found.source.address} ${found.blockSize}`),
+        historiesChanged: (plans) => {
+          this.plans = plans;
+        },
         blockSizeChanged: (pool, size) => this.told.push(`size ${pool} ${size}`),
         healthChanged: () => {},
         engineRestarted: (slot) => this.told.push(`restarted ${slot}`),
@@ -416,4 +422,54 @@ test('a route that fails for a while takes no known rank away', async () => {
   await rig.pass(5000);
   assert.equal(rig.manager.problems().size, 0);
   rig.manager.stop();
+});
+
+test('an engine without events has a history of its own size until events appear', async () => {
+  const rig = new Rig(FLEET_TIMINGS, true);
+  const [engine] = rig.engines(1);
+  assert.ok(engine !== undefined);
+  await rig.pass(1500);
+  const plan = {
+    endpoint: '10.0.0.1:8000',
+    capacityBlocks: 99,
+    blockSize: 16,
+    alignmentBlocks: 1,
+  };
+  assert.deepEqual([...rig.plans], [[0, plan]]);
+  assert.equal(rig.manager.registry.state(0)?.publisher, 'history');
+  // Nobody else tells the pool's block size.
+  assert.deepEqual(rig.manager.pools(), [{ pool: 'base', blockSize: 16, endpoints: 1 }]);
+  engine.answers = vllmAnswers({ startTime: 2000 });
+  await rig.pass(1500);
+  assert.equal(rig.told.at(-1), 'restarted 0');
+  engine.answers = vllmAnswers({ startTime: 3000, sources: SOURCES });
+  await rig.pass(3000);
+  assert.deepEqual([...rig.plans], []);
+  assert.equal(rig.manager.registry.state(0)?.publisher, 'cold');
+  rig.manager.stop();
+});
+
+test('an outage ends the history of an engine that does not tell when it began', async () => {
+  for (const [tells, expected] of [
+    [true, 0],
+    [false, 1],
+  ] as const) {
+    const rig = new Rig(FLEET_TIMINGS, true);
+    const [engine] = rig.engines(1);
+    assert.ok(engine !== undefined);
+    const metrics = String(engine.answers['/metrics']);
+    const silent = metrics.replace(/^process_start_time_seconds.*$/m, '');
+    if (!tells) engine.answers = { ...engine.answers, '/metrics': silent };
+    await rig.pass(1500);
+    assert.equal(rig.plans.size, 1);
+    engine.fault = 'refused';
+    await rig.pass(3000);
+    assert.deepEqual(rig.healthy(), []);
+    engine.fault = null;
+    await rig.pass(3000);
+    assert.deepEqual(rig.healthy(), [0]);
+    const restarts = rig.told.filter((line) => line === 'restarted 0').length;
+    assert.equal(restarts, expected, `tells: ${tells}`);
+    rig.manager.stop();
+  }
 });

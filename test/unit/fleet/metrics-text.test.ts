@@ -22,6 +22,7 @@ test('a real vLLM 0.32 body gives load, block size, blocks and start time', () =
       kvCacheUsage: 0,
       blockSize: 32,
       gpuBlocks: 65536,
+      cacheTokens: 65535 * 32,
     },
   ]);
 });
@@ -53,6 +54,7 @@ test('old vLLM: the old name of cache usage, no engine label', () => {
       kvCacheUsage: 0.5,
       blockSize: 16,
       gpuBlocks: null,
+      cacheTokens: null,
     },
   ]);
   assert.equal(metrics.startTimeSeconds, null);
@@ -88,8 +90,27 @@ test('SGLang names', () => {
       kvCacheUsage: 0.75,
       blockSize: 64,
       gpuBlocks: 100,
+      cacheTokens: 6400,
     },
   ]);
+});
+
+test('what an engine can hold for reuse: its whole cache, the host tier, or nothing', () => {
+  const vllm = (labels: string): number | null | undefined =>
+    parseEngineMetrics(`vllm:cache_config_info{engine="0",${labels}} 1.0\n`).ranks[0]?.cacheTokens;
+  assert.equal(vllm('block_size="16",num_gpu_blocks="1000"'), 999 * 16);
+  // Where groups of layers share the blocks, only the engine knows how many tokens fit.
+  const hybrid = 'block_size="16",hash_block_size="64",num_gpu_blocks="1000"';
+  assert.equal(vllm(`${hybrid},kv_cache_size_tokens="50000"`), 50_000 - 16);
+  const off = 'enable_prefix_caching="False"';
+  assert.equal(vllm(`block_size="16",${off},num_gpu_blocks="1000"`), 0);
+  assert.equal(vllm('block_size="16",num_gpu_blocks="None"'), null);
+  const sglang = (lines: string): number | null | undefined =>
+    parseEngineMetrics(`sglang:num_running_reqs 0\n${lines}`).ranks[0]?.cacheTokens;
+  const gpu = 'sglang:max_total_num_tokens{dp_rank="0"} 1000.0\n';
+  assert.equal(sglang(`${gpu}sglang:hicache_host_total_tokens{dp_rank="0"} 5000.0\n`), 5000);
+  assert.equal(sglang(`${gpu}sglang:hicache_host_total_tokens{dp_rank="0"} 0\n`), 1000);
+  assert.equal(sglang(''), null);
 });
 
 test('adapters: the newest series counts, absent ones are null', () => {

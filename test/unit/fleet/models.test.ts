@@ -28,6 +28,7 @@ function endpoint(slot: number, models: readonly ServedModel[]): Endpoint {
     models,
     blockSize: 16,
     gpuBlocks: 10,
+    cacheTokens: null,
     events: null,
   };
 }

@@ -14,6 +14,7 @@ function draft(name: string, url = `http://${name}`): EndpointDraft {
     models: [],
     blockSize: 16,
     gpuBlocks: 10,
+    cacheTokens: null,
     events: null,
   };
 }
@@ -142,7 +143,7 @@ test('a decision about a free slot is a bug; a late report about one is not', ()
 
 test('scraped load goes to its rank, or is summed up for a single one', () => {
   const fleet = registry();
-  const figures = { kvCacheUsage: 0.5, blockSize: 16, gpuBlocks: 10 };
+  const figures = { kvCacheUsage: 0.5, blockSize: 16, gpuBlocks: 10, cacheTokens: 160 };
   const metrics = {
     engine: 'vllm',
     startTimeSeconds: null,

@@ -25,6 +25,7 @@ function endpoint(slot: number, host: string): Endpoint {
     models: [],
     blockSize: 16,
     gpuBlocks: 100,
+    cacheTokens: null,
     events: null,
   };
 }

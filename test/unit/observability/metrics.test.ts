@@ -132,6 +132,7 @@ test('figures of other owners are read at every scrape; endpoints that left are 
     nowMs: () => 3000,
     fleet: () => ({ epoch: 1, bySlot: states }),
     publishers: new PublisherStats(memory),
+    history: (slot) => (slot === 1 ? { blocks: 3, capacityBlocks: 9, requests: 1 } : null),
     index: () => ({
       epoch: 1,
       blocks: 5,
@@ -189,6 +190,7 @@ function endpointState(): EndpointState {
       models: [],
       blockSize: 16,
       gpuBlocks: 10,
+      cacheTokens: null,
       events: { address: 'tcp://a:2', mode: 'dial', replayAddress: null, topic: null },
     },
     reported: {

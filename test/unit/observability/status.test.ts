@@ -18,6 +18,7 @@ function endpoint(options: { healthy: boolean; scrapedAtMs?: number }): Endpoint
       models: [{ id: 'm', parent: null, root: null, maxModelLen: null, loaded: true, raw: {} }],
       blockSize: 16,
       gpuBlocks: 10,
+      cacheTokens: null,
       events: { address: 'tcp://*:9', mode: 'bind', replayAddress: null, topic: 'kv@a:1@m' },
     },
     reported: {
@@ -42,6 +43,7 @@ function input(states: readonly EndpointState[], draining = false): StatusInput 
   counters[publisherField(0, 'gaps')] = 2;
   counters[publisherField(0, 'lastFrameAtMs')] = 4000;
   return {
+    history: () => null,
     core: { name: 'portable', reason: 'no addon' },
     version: '1.0.0',
     uptimeMs: 12_345,

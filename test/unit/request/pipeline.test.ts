@@ -351,6 +351,64 @@ test('the last attempt failed: nothing stays counted', async () => {
   assert.deepEqual(world.speculations, ['speculate 0', 'withdraw 0']);
 });
 
+test('an endpoint with a history is told what was sent and how it ended', async () => {
+  const world = createWorld(precise, fleetSnapshot([{}]));
+  world.historySlots.add(0);
+  world.encoded = encodedPrompt([4]);
+  const answered = await sendOne(world);
+  world.progress({ kind: 'first-byte', handle: answered, slot: 0, status: 200 });
+  world.done(answered);
+  // Without usage, the events of the stream are its tokens.
+  const silent = await sendOne(world);
+  const usage = { promptTokens: -1, completionTokens: -1, cachedTokens: -1 };
+  world.done(silent, { usage, outcome: 'client-gone' });
+  world.encoded = encodedPrompt([], { noMatchReason: 'no-tokenizer', promptTokens: 0 });
+  const unmatched = await sendOne(world);
+  world.done(unmatched);
+  assert.deepEqual(world.histories, [
+    'begin 1 0 160',
+    'end 1 0 170 144',
+    'begin 2 0 160',
+    'end 2 0 171 -1',
+    'begin 3 0 0',
+    'end 3 0 170 144',
+  ]);
+  assert.deepEqual(world.speculations, []);
+});
+
+test('a history forgets what was not computed, and follows to the next endpoint', async () => {
+  const world = createWorld(precise, fleetSnapshot([{}, {}]));
+  world.historySlots.add(1);
+  world.encoded = encodedPrompt([4, 8]);
+  const moved = await sendOne(world);
+  world.progress({
+    kind: 'attempt-failed',
+    handle: moved,
+    slot: 1,
+    outcome: 'unreachable',
+    nextSlot: 0,
+  });
+  world.done(moved);
+  assert.deepEqual(world.speculations, ['speculate 0']);
+  const refused = await sendOne(world);
+  world.progress({ kind: 'first-byte', handle: refused, slot: 1, status: 400 });
+  world.done(refused, { status: 400 });
+  const gone = await sendOne(world);
+  world.done(gone, { outcome: 'client-gone', firstByteMs: -1 });
+  world.clientsThere = false;
+  await sendOne(world);
+  assert.deepEqual(world.histories, [
+    'begin 1 1 160',
+    'withdraw 1',
+    'begin 2 1 160',
+    'withdraw 2',
+    'begin 3 1 160',
+    'withdraw 3',
+    'begin 4 1 160',
+    'withdraw 4',
+  ]);
+});
+
 test('what the first byte and a cut stream say about an endpoint', async () => {
   const world = createWorld(precise, fleetSnapshot([{}]));
   for (const status of [200, 404, 429, 500, 503]) {

@@ -81,6 +81,11 @@ impl<W: Words> IndexWriter<W> {
         endpoints::drop_generation(&self.memory, virtual_id);
     }
 
+    /// Whether that generation is open: not dropped, by whatever writer.
+    pub fn is_open(&self, virtual_id: VirtualId) -> bool {
+        endpoints::is_open(&self.memory, virtual_id)
+    }
+
     /// Drops every generation of `slot`, whoever opened it.
     pub fn drop_slot(&self, slot: u32) {
         assert!((slot as usize) < ENDPOINTS_MAX, "the endpoint slot exists");
