@@ -86,9 +86,9 @@ impl Rig {
             told,
         };
         let models = r#"[
-            {"index":0,"id":"m","pool":"p","adapter":"","tokenizer":null,"proven":false,"matched":true,"blockSize":4,"maxModelLen":100},
-            {"index":1,"id":"asked","pool":"p","adapter":"","tokenizer":{"kind":"engine"},"proven":true,"matched":true,"blockSize":4,"maxModelLen":null},
-            {"index":2,"id":"broken","pool":"p","adapter":"","tokenizer":{"kind":"configured","directory":"/nowhere"},"proven":true,"matched":true,"blockSize":4,"maxModelLen":null}]"#;
+            {"index":0,"id":"m","pool":"p","adapter":"","implied":false,"tokenizer":null,"proven":false,"matched":true,"blockSize":4,"maxModelLen":100},
+            {"index":1,"id":"asked","pool":"p","adapter":"","implied":false,"tokenizer":{"kind":"engine"},"proven":true,"matched":true,"blockSize":4,"maxModelLen":null},
+            {"index":2,"id":"broken","pool":"p","adapter":"","implied":false,"tokenizer":{"kind":"configured","directory":"/nowhere"},"proven":true,"matched":true,"blockSize":4,"maxModelLen":null}]"#;
         let (done, wait) = mpsc::channel();
         let ready = Box::new(move || done.send(()).unwrap());
         rig.encoder.set_models(parse_models(models).unwrap(), ready);
