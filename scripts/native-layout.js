@@ -54,13 +54,14 @@ function names(name, what, list) {
 
 function errorTable() {
   const lines = errors.ERROR_CODES.map((code) => {
-    const { status, source, type } = errors.ERRORS[code];
+    const { status, source, type, dropped } = errors.ERRORS[code];
     return [
       '    ErrorDefinition {',
       `        code: ${JSON.stringify(code)},`,
       `        status: ${status},`,
       `        source: ${JSON.stringify(source)},`,
       `        kind: ${JSON.stringify(type)},`,
+      `        dropped: ${dropped === null ? 'None' : `Some(${JSON.stringify(dropped)})`},`,
       '    },',
     ].join('\n');
   });
@@ -71,6 +72,7 @@ function errorTable() {
     '    pub status: u16,',
     "    pub source: &'static str,",
     "    pub kind: &'static str,",
+    "    pub dropped: Option<&'static str>,",
     '}',
     '',
     '/// Errors by their number.',

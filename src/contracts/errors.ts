@@ -6,6 +6,12 @@ export type ErrorSource = 'client' | 'router' | 'endpoint';
 /** When sending the same request again may help. */
 export type RetryRule = 'never' | 'reused-connection-only' | 'always';
 
+/** llm-d's words for why a request was not scheduled, in `x-llm-d-request-dropped-reason`. */
+export type DroppedReason =
+  | 'rejected-saturated'
+  | 'rejected-no-endpoints'
+  | 'rejected-shutting-down';
+
 export interface ErrorDefinition {
   readonly status: number;
   readonly source: ErrorSource;
@@ -13,6 +19,8 @@ export interface ErrorDefinition {
   /** OpenAI's `error.type`. */
   readonly type: string;
   readonly summary: string;
+  /** Null where the request was not kept from being scheduled. */
+  readonly dropped: DroppedReason | null;
 }
 
 /** All codes. The order is their number in shared memory; append only. */
@@ -56,13 +64,20 @@ const client = (
   retry: 'never',
   type,
   summary,
+  dropped: null,
 });
-const router = (status: number, summary: string, type = 'router_error'): ErrorDefinition => ({
+const router = (
+  status: number,
+  summary: string,
+  dropped: DroppedReason | null,
+  type = 'router_error',
+): ErrorDefinition => ({
   status,
   source: 'router',
   retry: 'always',
   type,
   summary,
+  dropped,
 });
 const endpoint = (status: number, retry: RetryRule, summary: string): ErrorDefinition => ({
   status,
@@ -70,6 +85,7 @@ const endpoint = (status: number, retry: RetryRule, summary: string): ErrorDefin
   retry,
   type: 'endpoint_error',
   summary,
+  dropped: null,
 });
 
 /** Code → definition. */
@@ -88,11 +104,20 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   body_too_large: client(413, 'The body is larger than the limit.'),
   unsupported_encoding: client(415, 'Compressed request bodies are not accepted.'),
   headers_too_large: client(431, 'The headers are larger than the limit.'),
-  overloaded: router(429, 'No candidate endpoint may take the request now.', 'rate_limit_error'),
-  internal_error: router(500, 'The router failed; the log has the cause.'),
-  no_endpoints: router(503, 'The pool has no healthy endpoint.'),
-  too_many_requests: router(503, 'The router holds as many requests as it may.'),
-  shutting_down: router(503, 'The router is shutting down.'),
+  overloaded: router(
+    429,
+    'No candidate endpoint may take the request now.',
+    'rejected-saturated',
+    'rate_limit_error',
+  ),
+  internal_error: router(500, 'The router failed; the log has the cause.', null),
+  no_endpoints: router(503, 'The pool has no healthy endpoint.', 'rejected-no-endpoints'),
+  too_many_requests: router(
+    503,
+    'The router holds as many requests as it may.',
+    'rejected-saturated',
+  ),
+  shutting_down: router(503, 'The router is shutting down.', 'rejected-shutting-down'),
   endpoint_unreachable: endpoint(502, 'always', 'No candidate endpoint could be reached.'),
   endpoint_bad_response: endpoint(
     502,
@@ -125,6 +150,10 @@ export class RouterError extends Error {
 
   get status(): number {
     return ERRORS[this.code].status;
+  }
+
+  get dropped(): DroppedReason | null {
+    return ERRORS[this.code].dropped;
   }
 
   get source(): ErrorSource {

@@ -98,6 +98,7 @@ function retries(name: string, make: MakePlane, skip: string | false): void {
     const answer = await call(rig.port, {}, '{}');
     assert.equal(answer.status, 502);
     assert.equal(answer.headers['x-warmpath-error-source'], 'endpoint');
+    assert.equal(answer.headers['x-llm-d-request-dropped-reason'], undefined);
     assert.equal(JSON.parse(answer.body.toString()).error.code, 'endpoint_unreachable');
     await rig.finished(1);
     assert.deepEqual(rig.story, [

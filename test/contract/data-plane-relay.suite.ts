@@ -261,6 +261,7 @@ export function relaySuite(name: string, make: MakePlane, skip: string | false =
     assert.equal(refused.status, 503);
     assert.equal(refused.headers['retry-after'], '1');
     assert.equal(refused.headers['x-warmpath-error-source'], 'router');
+    assert.equal(refused.headers['x-llm-d-request-dropped-reason'], 'rejected-no-endpoints');
     assert.equal(JSON.parse(refused.body.toString()).error.code, 'no_endpoints');
     await rig.finished(2);
     assert.deepEqual(rig.story, ['answered-locally', 'rejected no_endpoints']);

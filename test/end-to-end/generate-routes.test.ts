@@ -93,7 +93,7 @@ for (const core of ['native', 'portable'] as const) {
         reasons.push(decision.noMatchReason ?? '');
       }
       const unread = 'prompt-not-read';
-      assert.deepEqual(reasons, ['block-size-unknown', unread, unread, unread]);
+      assert.deepEqual(reasons, ['below-one-block', unread, unread, unread]);
       const refused = await post(`${router.url}/generate`, { input_ids: [] });
       assert.equal(refused.status, 400);
       assert.equal((await fetch(`${router.url}/generate`)).status, 405);

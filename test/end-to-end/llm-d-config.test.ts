@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { ConfigurationFiles, endpointPickerConfig } from '#test/support/configuration-files.js';
-import { post, startFastSims } from '#test/support/engine-sims.js';
+import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { repositoryRoot, sharedFile } from '#test/support/paths.js';
 import { startProcess, startRouterProcess } from '#test/support/processes.js';
@@ -126,7 +126,29 @@ test('what cannot be used ends with exit code 2 and its place', async () => {
   }
 });
 
-for (const name of ['epp-precise-prefix-cache-config.yaml', 'sim-epp-no-hit-lru.yaml']) {
+/** Scorers that a decision must name, by file of llm-d's repository. */
+const ROUTED: Readonly<Record<string, readonly string[]>> = {
+  'epp-config.yaml': ['prefix-cache-scorer'],
+  'epp-estimate-prefix-cache-config.yaml': ['prefix-cache-scorer', 'load-aware-scorer'],
+  'epp-mm-embeddings-cache-config.yaml': [
+    'prefix-cache-scorer',
+    'mm-embeddings-cache-scorer',
+    'queue-scorer',
+  ],
+  'epp-precise-prefix-cache-config.yaml': [
+    'prefix-cache-scorer',
+    'kv-cache-utilization-scorer',
+    'queue-scorer',
+  ],
+  'sim-epp-config.yaml': ['prefix-cache-scorer'],
+  'sim-epp-no-hit-lru.yaml': ['prefix-cache-scorer', 'no-hit-lru-scorer'],
+};
+const REFUSED: Readonly<Record<string, RegExp>> = {
+  'epp-burst-prefix-cache-config.yaml': /`burst-prefix-cache-producer` is not supported: /,
+  'pd-epp-config.yaml': /`disagg-profile-handler` is not supported: it belongs to disaggregated/,
+};
+
+for (const [name, scorers] of Object.entries(ROUTED)) {
   test(`llm-d's ${name} routes`, async (context) => {
     const file = sharedFile(`llm-d-configs/${name}`);
     if (file === null) return context.skip('the shared files are not beside this checkout');
@@ -136,11 +158,25 @@ for (const name of ['epp-precise-prefix-cache-config.yaml', 'sim-epp-no-hit-lru.
     );
     const router = await startRouterProcess(['--config', file, '--config', own]);
     try {
-      const body = { model: engines.engines[0]?.modelId, prompt: 'hello', max_tokens: 1 };
-      assert.equal((await post(`${router.url}/v1/completions`, body)).status, 200);
-      assert.ok(router.lines.some((line) => /^warning: \S+: plugins\[\d\]/.test(line)));
+      const { score } = await servedBy(router.url);
+      const named = score
+        .split(' ')
+        .slice(1)
+        .map((term) => term.split('=')[0]);
+      assert.deepEqual(named, scorers);
     } finally {
       await router.end();
     }
+  });
+}
+
+for (const [name, reason] of Object.entries(REFUSED)) {
+  test(`llm-d's ${name} does not start, and says why`, async (context) => {
+    const file = sharedFile(`llm-d-configs/${name}`);
+    if (file === null) return context.skip('the shared files are not beside this checkout');
+    const endpoint = `--endpoint=${engines.engines[0]?.url}`;
+    const ran = command('serve', `--config=${file}`, endpoint, '--listen=127.0.0.1:0');
+    assert.equal(await ran.exited, 2);
+    assert.match(ran.lines.join('\n'), reason);
   });
 }

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { LOAD_FACTOR } from '#contracts/index-layout.js';
 import { createBlockIndex } from '#core/index-memory.js';
 import { openIndexOwner } from '#core/portable/index/owner.js';
 import { openIndexWriter } from '#core/portable/index/writer.js';
@@ -48,7 +49,8 @@ const MIXED: Cores = {
 
 async function stress(cores: Cores, seed: number, operations: number, sabotage: Sabotage) {
   // 840 keys for 861 slots, about 690 in use: full buckets and long paths.
-  const index = createBlockIndex({ blockCapacity: 640, endpointCapacity: 64 });
+  const blockCapacity = Math.floor(861 * LOAD_FACTOR);
+  const index = createBlockIndex({ blockCapacity, endpointCapacity: 64 });
   const words = new SharedArrayBuffer(STRESS_WORDS.count * 4);
   new Int32Array(words)[STRESS_WORDS.working] = STRESS.writers;
   const { chain, permanent } = stressChains(seed);

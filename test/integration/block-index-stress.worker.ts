@@ -4,6 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { TierNumber } from '#contracts/block.js';
 import type { BlockIndexWriter } from '#contracts/block-index.js';
+import { PREAMBLE, STATE } from '#contracts/index-layout.js';
 import { seededRandom } from '#contracts/random.js';
 import { openIndexReader as openNativeReader } from '#core/native/index/reader.js';
 import { openIndexWriter as openNativeWriter } from '#core/native/index/writer.js';
@@ -73,6 +74,8 @@ export function stressChains(seed: number): StressChains {
   };
 }
 
+/** Times a match is begun anew before it reports nothing (`reader.ts`, `reader.rs`). */
+const MATCH_ATTEMPTS = 3;
 /** Milliseconds a writer keeps trying; a table that leaks slots stays full. */
 const FULL_ROUNDS_MAX = 3000;
 const BLOCKS = STRESS.chainBlocks;
@@ -209,12 +212,18 @@ function read(task: StressTask): StressReport {
   };
   const counts = (): number[] =>
     Array.from({ length: STRESS.writers }, (_, writer) => Atomics.load(words, writer));
+  const indexWords = new Int32Array(task.index);
+  const generationAt = (indexWords[PREAMBLE.state] ?? 0) + STATE.setsGeneration;
   let checked = 0;
   for (; ; checked++) {
     const before = counts();
+    const generation = Atomics.load(indexWords, generationAt);
     const matches = matchAll(reader, chain, PERMANENT_SLOT + 1);
+    const generations = Atomics.load(indexWords, generationAt) - generation;
     const after = counts();
     if (Atomics.load(words, STRESS_WORDS.working) < STRESS.writers) break;
+    // A reader that was held up in every attempt while sets were freed reports nothing, as it may.
+    if (generations >= MATCH_ATTEMPTS && matches.every(({ raw }) => raw === 0)) continue;
     for (const [slot, { usable, raw, tiers }] of matches.entries()) {
       const [least, most] =
         slot === PERMANENT_SLOT ? [BLOCKS, BLOCKS] : bounds(before[slot] ?? 0, after[slot] ?? 0);

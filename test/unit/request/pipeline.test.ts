@@ -141,21 +141,27 @@ test('a gateway may say who answers, where that is configured', async () => {
   const header = 'x-gateway-destination-endpoint-subset';
   const named = (...names: readonly string[]) => ({ headers: { [header]: names.join(', ') } });
   const fleet = fleetSnapshot([{}, { dpRank: 0 }, {}]);
-  const trusting = createWorld(precise, fleet, { readsSubset: true });
-  trusting.encoded = encodedPrompt([9, 0, 0]);
+  // Each asks an idle fleet, with a policy that has no filters: those would decide as well.
+  const byLoad = buildProfile(POLICY_PROFILES['load-aware'], pluginHost(8));
+  const idle = (): World => {
+    const world = createWorld(byLoad, fleet, { readsSubset: true });
+    world.encoded = encodedPrompt([9, 0, 0]);
+    return world;
+  };
   const slots = async (world: World, sketch: HeadSketch): Promise<readonly number[]> => {
     const [handle] = await world.send(sketch);
     assert.ok(handle);
     return orderOf(world, handle).targets.map(({ slot }) => slot);
   };
-  assert.deepEqual(await slots(trusting, named('10.0.0.1:8000')), [1]);
+  assert.deepEqual(await slots(idle(), named('10.0.0.1:8000')), [1]);
+  const trusting = idle();
   assert.deepEqual(
     [...(await slots(trusting, named('10.0.0.2:8000', 'x:1', '10.0.0.1:8000')))].sort(),
     [1, 2],
   );
-  const left = trusting.decisions()[1]?.decision.candidates.map(({ excludedBy }) => excludedBy);
+  const left = trusting.decisions()[0]?.decision.candidates.map(({ excludedBy }) => excludedBy);
   assert.deepEqual(left, ['endpoint-subset', null, null]);
-  assert.equal((await slots(trusting, {})).length, 3);
+  assert.equal((await slots(idle(), {})).length, 3);
   for (const nobody of ['10.9.9.9:8000', '', '10.0.0.1']) {
     const [handle] = await trusting.send(named(nobody));
     assert.ok(handle);

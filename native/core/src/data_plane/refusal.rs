@@ -68,6 +68,9 @@ impl Refusal {
         if row.status == 429 || row.status == 503 {
             headers.push(("retry-after", RETRY_AFTER));
         }
+        if let Some(dropped) = row.dropped {
+            headers.push(("x-llm-d-request-dropped-reason", dropped));
+        }
         Headers::of(&headers)
     }
 

@@ -78,6 +78,7 @@ export function errorHeaders(error: RouterError): readonly HeaderPair[] {
   if (error.status === 429 || error.status === 503) {
     headers.push(['retry-after', RETRY_AFTER_SECONDS]);
   }
+  if (error.dropped !== null) headers.push(['x-llm-d-request-dropped-reason', error.dropped]);
   return headers;
 }
 
