@@ -2,6 +2,8 @@
 // time, and when it is drained under load.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
 import { BODY_BYTES_MAX, HEADER_COUNT_MAX } from '#contracts/limits.js';
@@ -178,7 +180,7 @@ function draining(name: string, make: MakePlane, skip: string | false): void {
     await eventually('first event', () => client.text.includes('data: 1'));
     const drained = rig.plane.drain(30_000);
     await eventually('idle closed', () => idle.closed);
-    await assert.rejects(call(rig.port, {}, '{}'), /ECONNREFUSED/);
+    await eventually('nobody listens', () => isRefused(rig.port));
     engine.requests[0]?.socket.write(chunk('data: [DONE]\n\n'));
     engine.requests[0]?.socket.write(LAST_CHUNK);
     await drained;
@@ -186,6 +188,26 @@ function draining(name: string, make: MakePlane, skip: string | false): void {
     await eventually('closed', () => client.closed);
     assert.ok(client.text.endsWith(LAST_CHUNK));
     assert.match(client.text, /DONE/);
+    await rig.stop();
+    await engine.stop();
+  });
+
+  test(`${name}: who has connected and sent a request before draining is answered`, {
+    skip,
+  }, async () => {
+    const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'ok')));
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const kept = new RawClient(rig.port).send(post('{}'));
+    await eventually('first answer', () => kept.text.endsWith('ok'));
+    const sent = Array.from({ length: 20 }, () => new RawClient(rig.port).send(post('{}')));
+    kept.send(post('{}'));
+    // Connected by the system; nobody need have accepted them yet.
+    await Promise.all(sent.map(({ socket }) => once(socket, 'connect')));
+    await rig.plane.drain(30_000);
+    await eventually('all closed', () => [kept, ...sent].every((client) => client.closed));
+    for (const client of sent) assert.deepEqual(client.statuses, [200]);
+    assert.deepEqual(kept.statuses, [200, 200]);
+    assert.equal(await isRefused(rig.port), true);
     await rig.stop();
     await engine.stop();
   });
@@ -225,5 +247,19 @@ function draining(name: string, make: MakePlane, skip: string | false): void {
     await eventually('engine freed', () => engine.connections === 0);
     await rig.stop();
     await engine.stop();
+  });
+}
+
+/** Whether nobody listens on the port. */
+function isRefused(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ECONNREFUSED');
+    });
   });
 }

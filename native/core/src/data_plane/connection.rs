@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -300,6 +301,16 @@ impl Connection {
             self.deadline.start(limit, self.shard.now_ms());
         }
         self.wake_reader();
+    }
+
+    /// Whether the client has sent what nobody has read.
+    pub fn has_unread(&self) -> bool {
+        let stream = self.stream.borrow();
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = stream
+            .as_ref()
+            .map(|stream| socket2::SockRef::from(stream).peek(&mut byte));
+        matches!(peeked, Some(Ok(1)))
     }
 
     /// No further answer is sent; the reader closes the connection in an orderly way.

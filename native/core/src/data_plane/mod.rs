@@ -119,12 +119,14 @@ impl DataPlane {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, listener) in listeners.into_iter().enumerate() {
             let shared = Arc::clone(&self.shared);
+            let listens = usize::from(listener.is_some());
             let builder = std::thread::Builder::new().name(format!("data-plane-{number}"));
             let thread = builder.spawn(move || {
                 // A runtime that cannot be made leaves a thread that takes no connection.
                 let _ = shard::run(shared, number, listener);
             });
             threads.push(thread.map_err(|error| error.to_string())?);
+            self.shared.listening.fetch_add(listens, Ordering::AcqRel);
         }
         Ok(address)
     }
@@ -212,10 +214,10 @@ impl DataPlane {
         self.shared.send_all(|| Command::TimeChanged);
     }
 
-    /// Stops listening and closes idle connections; answers close theirs from now on.
+    /// Stops listening and closes idle connections; answers close theirs from now on. Who has
+    /// connected before is served.
     pub fn drain(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
-        self.shared.send_all(|| Command::Drain);
+        self.shared.drain();
     }
 
     /// Ends every request with an error.

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::connection::Connection;
@@ -34,6 +35,8 @@ const PROGRESS_DELAY: Duration = Duration::from_millis(2);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a connection could not be accepted, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time for what clients have sent on their last connections to be read, before nothing is open.
+const FIRST_READ: Duration = Duration::from_millis(5);
 
 pub struct Shard {
     pub shared: Arc<Shared>,
@@ -48,6 +51,8 @@ pub struct Shard {
     frame: RefCell<Vec<u8>>,
     pub stamps: Stamps,
     progress_due: Cell<bool>,
+    /// Told once, when the thread is to stop listening.
+    draining: Notify,
     /// The thread ends: nothing may be spawned any more.
     stopped: Cell<bool>,
 }
@@ -85,6 +90,7 @@ impl Shard {
             frame: RefCell::default(),
             stamps: Stamps::default(),
             progress_due: Cell::new(false),
+            draining: Notify::new(),
             stopped: Cell::new(false),
         })
     }
@@ -106,8 +112,9 @@ impl Shard {
         let listening =
             listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok());
         let accepting = Rc::clone(&self);
-        let accept =
-            listening.map(|listener| spawn_local(async move { accepting.accept(listener).await }));
+        if let Some(listener) = listening {
+            spawn_local(async move { accepting.accept(listener).await });
+        }
         loop {
             self.inbox().notify.notified().await;
             for command in self.inbox().take() {
@@ -117,9 +124,7 @@ impl Shard {
                         return;
                     }
                     Command::Drain => {
-                        if let Some(accept) = &accept {
-                            accept.abort();
-                        }
+                        self.draining.notify_one();
                         self.close_idle();
                     }
                     other => self.obey(other),
@@ -145,13 +150,31 @@ impl Shard {
         }
     }
 
+    /// Accepts until draining begins.
     async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener) {
         loop {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.draining.notified() => break,
+            };
+            match accepted {
                 Ok((stream, _)) => self.hand_out(stream),
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
+        // The system resets what it has connected and nobody has accepted.
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).map(|()| stream);
+            if let Ok(stream) = stream.and_then(TcpStream::from_std) {
+                self.hand_out(stream);
+            }
+        }
+        drop(listener);
+        tokio::time::sleep(FIRST_READ).await;
+        self.shared.stopped_listening();
     }
 
     /// Keeps the connection, or gives it to the thread with the least to do.
@@ -300,7 +323,8 @@ impl Shard {
     /// Closes connections without a request: those between two, and those that never sent a byte.
     fn close_idle(&self) {
         for connection in self.all_connections() {
-            if connection.open_count() == 0 && connection.is_between.get() {
+            let is_free = connection.open_count() == 0 && connection.is_between.get();
+            if is_free && !connection.has_unread() {
                 connection.end();
             }
         }

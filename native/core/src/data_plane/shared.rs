@@ -184,7 +184,9 @@ pub struct Shared {
     pub budget: RetryBudget,
     pub counters: Counters,
     pub inboxes: Box<[Inbox]>,
-    pub draining: AtomicBool,
+    draining: AtomicBool,
+    /// Threads that accept connections.
+    pub listening: AtomicUsize,
     pub prepare: RwLock<Option<Arc<dyn Prepare>>>,
     endpoints: RwLock<Arc<Vec<Option<Arc<Endpoint>>>>>,
     /// Requests in flight by endpoint slot, for the native pick.
@@ -212,6 +214,7 @@ impl Shared {
             counters: Counters::default(),
             inboxes: (0..options.threads).map(|_| Inbox::default()).collect(),
             draining: AtomicBool::new(false),
+            listening: AtomicUsize::new(0),
             prepare: RwLock::new(None),
             endpoints: RwLock::default(),
             in_flight: (0..endpoints).map(|_| AtomicU32::new(0)).collect(),
@@ -220,6 +223,20 @@ impl Shared {
             in_batch: AtomicBool::new(false),
             options,
         }
+    }
+
+    /// Has every thread stop listening; nothing is idle before all that listen have.
+    pub fn drain(&self) {
+        let listening = self.listening.load(Ordering::Acquire);
+        self.counters.open.fetch_add(listening, Ordering::AcqRel);
+        self.draining.store(true, Ordering::Relaxed);
+        self.send_all(|| Command::Drain);
+    }
+
+    /// A thread has stopped listening, and read what had come.
+    pub fn stopped_listening(&self) {
+        self.counters.open.fetch_sub(1, Ordering::AcqRel);
+        self.outbox.arm();
     }
 
     pub fn is_draining(&self) -> bool {

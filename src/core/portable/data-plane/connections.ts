@@ -18,6 +18,8 @@ export interface Connection {
 export class Connections {
   readonly #clock: Clock;
   readonly #bySocket = new Map<Socket, Connection>();
+  /** How many there have been. */
+  accepted = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -30,6 +32,7 @@ export class Connections {
   add(socket: Socket): void {
     const connection: Connection = { socket, exchanges: new Set() };
     this.#bySocket.set(socket, connection);
+    this.accepted += 1;
     socket.once('end', () => this.#onHalfClosed(connection, PROBE_FIRST_MS));
     socket.once('close', () => {
       this.#bySocket.delete(socket);

@@ -4,6 +4,7 @@
 
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { assert } from '#contracts/assert.js';
 import type { DataPlane, DataPlaneHandler, ForwardOrder, RequestStore } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
@@ -20,6 +21,8 @@ import { RetryBudget } from './retry-budget.js';
 import type { DataPlaneOptions, DataPlaneStats } from './settings.js';
 import { Upstream } from './upstream.js';
 
+/** Time for clients that have connected to be accepted, and for what they sent to be read. */
+const FIRST_READ_MS = 5;
 /** How long ended streams may take to reach their clients when draining is over. */
 const FLUSH_MS = 500;
 
@@ -209,8 +212,7 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
   }
 
   async #drain(timeoutMs: number): Promise<void> {
-    // The promise must be set before answers ask whether the plane is draining.
-    await Promise.resolve();
+    await this.#acceptAll();
     if (this.#server.listening) this.#server.close();
     for (const { socket, exchanges } of this.connections.all()) {
       // A connection that never sent a byte is no request's.
@@ -223,6 +225,15 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     this.setEndpoints([]);
     // Requests just cut still have their `done` to be delivered.
     await this.#idleWithin(FLUSH_MS);
+  }
+
+  /** Who has connected is served; Node accepts one a turn, and closing drops the others. */
+  async #acceptAll(): Promise<void> {
+    let before: number;
+    do {
+      before = this.connections.accepted;
+      await setTimeout(FIRST_READ_MS);
+    } while (this.connections.accepted > before);
   }
 
   /** Waits until no request is open and every `done` was seen, at most `timeoutMs`. */
