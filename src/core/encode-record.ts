@@ -171,7 +171,9 @@ export class RecordReader {
   }
 
   #readPatches(at: number): EncodedPrompt['patches'] {
-    return Array.from({ length: this.#word(at + RECORD.patchCount) }, (_, patch) => ({
+    const count = this.#word(at + RECORD.patchCount);
+    if (count === 0) return NO_PATCHES;
+    return Array.from({ length: count }, (_, patch) => ({
       offset: this.#word(at + RECORD.patches + 2 * patch),
       length: this.#word(at + RECORD.patches + 2 * patch + 1),
       text: '',
@@ -179,7 +181,8 @@ export class RecordReader {
   }
 }
 
-const NO_MEDIA: readonly string[] = [];
+const NO_MEDIA: EncodedPrompt['media'] = [];
+const NO_PATCHES: EncodedPrompt['patches'] = [];
 
 function hexadecimal(word: number): string {
   return (word >>> 0).toString(16).padStart(8, '0');

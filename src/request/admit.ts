@@ -24,14 +24,15 @@ export type Admission =
   | { readonly kind: 'local'; readonly path: LocalPath }
   | { readonly kind: 'reject'; readonly error: RouterError };
 
-const PROMPT_ROUTES: Readonly<Record<string, Route>> = {
-  '/v1/chat/completions': 'chat-completions',
-  '/v1/completions': 'completions',
-  '/inference/v1/generate': 'vllm-generate',
-  '/generate': 'sglang-generate',
-  '/v1/messages': 'unread-prompt',
-  '/v1/responses': 'unread-prompt',
-};
+const PROMPT_ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['/v1/chat/completions', 'chat-completions'],
+  ['/v1/completions', 'completions'],
+  ['/inference/v1/generate', 'vllm-generate'],
+  ['/generate', 'sglang-generate'],
+  ['/v1/messages', 'unread-prompt'],
+  ['/v1/responses', 'unread-prompt'],
+]);
+const PROMPT_METHODS: readonly string[] = ['POST'];
 const LOCAL_METHODS: readonly string[] = ['GET', 'HEAD'];
 const PASSTHROUGH_METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 /** Plain segments only: letters, digits and `_ - . :`, none beginning with a dot. */
@@ -50,9 +51,9 @@ export function admit(method: string, target: string, draining: boolean): Admiss
     if (!LOCAL_METHODS.includes(method)) return wrongMethod(method, path, LOCAL_METHODS);
     return { kind: 'local', path };
   }
-  const promptRoute = Object.hasOwn(PROMPT_ROUTES, path) ? PROMPT_ROUTES[path] : undefined;
+  const promptRoute = PROMPT_ROUTES.get(path);
   if (promptRoute === undefined && !passesThrough(path)) return unknownRoute(path);
-  const methods = promptRoute === undefined ? PASSTHROUGH_METHODS : ['POST'];
+  const methods = promptRoute === undefined ? PASSTHROUGH_METHODS : PROMPT_METHODS;
   if (!methods.includes(method)) return wrongMethod(method, path, methods);
   if (draining) return reject('shutting_down', 'the router is shutting down; send it again');
   return { kind: 'route', route: promptRoute ?? 'passthrough' };

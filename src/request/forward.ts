@@ -6,8 +6,8 @@ import type { HeaderPair } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { candidateState } from '#contracts/scheduling.js';
 import type { ActiveRequest, PlannedTarget } from './active-request.js';
-import { shortFigure } from './ranking.js';
 import type { ScheduleCycle } from './schedule.js';
+import { shortFigure } from './short-figure.js';
 
 /** Names the picked endpoints and how much of the prompt each is predicted to reuse. */
 export function planTargets(cycle: ScheduleCycle, context: SchedulingContext): PlannedTarget[] {

@@ -143,7 +143,7 @@ export class KeptDecision {
   }
 
   #keepContext(context: SchedulingContext): void {
-    this.#requestIdLength = this.#requestId.write(context.requestId, 'latin1');
+    this.#keepRequestId(context.requestId);
     this.model = context.model;
     this.priority = context.priority;
     this.#pool = context.pool;
@@ -154,6 +154,13 @@ export class KeptDecision {
     this.#media = context.media;
     this.#nowMs = context.nowMs;
     this.#fleet = context.fleet;
+  }
+
+  /** By hand: so few bytes cost less than a call of the buffer's own. */
+  #keepRequestId(id: string): void {
+    const length = Math.min(id.length, this.#requestId.length);
+    for (let at = 0; at < length; at += 1) this.#requestId[at] = id.charCodeAt(at);
+    this.#requestIdLength = length;
   }
 
   #keepHead({ keptHeaders: { reads, identities }, context }: Decided): void {

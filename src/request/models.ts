@@ -70,14 +70,13 @@ export function resolveModel(
   if (models.size === 0) {
     return new RouterError('no_endpoints', 'no endpoint has told yet which models it serves');
   }
+  const found = model === '' ? onlyPool : models.get(model);
+  if (found !== undefined && found !== null) return found;
   const served = listNames([...models.keys()]);
   if (model === '') {
-    if (onlyPool !== null) return onlyPool;
     const text = `several models are served here, so the body must name one: ${served}`;
     return new RouterError('invalid_body', text, { param: 'model' });
   }
-  const found = models.get(model);
-  if (found !== undefined) return found;
   const text = `the model \`${shorten(model)}\` is not served here; served: ${served}`;
   return new RouterError('model_not_found', text, { param: 'model' });
 }

@@ -14,11 +14,13 @@ export function pick(
   picked: Uint32Array,
 ): number {
   const count = picker.pick(context, candidates, totals, picked);
-  assert(Number.isInteger(count) && count > 0 && count <= picked.length, `picked ${count}`);
+  assert(Number.isInteger(count) && count > 0 && count <= picked.length, () => `picked ${count}`);
   for (let position = 0; position < count; position += 1) {
     const slot = picked[position] ?? -1;
-    assert(candidates.has(slot), `slot ${slot} was picked but is no candidate`);
-    assert(picked.indexOf(slot) === position, `slot ${slot} was picked twice`);
+    assert(candidates.has(slot), () => `slot ${slot} was picked but is no candidate`);
+    for (let before = 0; before < position; before += 1) {
+      assert(picked[before] !== slot, () => `slot ${slot} was picked twice`);
+    }
   }
   return count;
 }

@@ -216,9 +216,11 @@ export class RequestPipeline implements DataPlaneHandler {
     const { observer } = this.#ports;
     observer.stage('encode', (nowMs - request.queuedAtMs) * 1000);
     const { micros } = encoded;
-    for (const stage of ['parse', 'render', 'tokenize', 'hash', 'match'] as const) {
-      if (micros[stage] > 0) observer.stage(stage, micros[stage]);
-    }
+    if (micros.parse > 0) observer.stage('parse', micros.parse);
+    if (micros.render > 0) observer.stage('render', micros.render);
+    if (micros.tokenize > 0) observer.stage('tokenize', micros.tokenize);
+    if (micros.hash > 0) observer.stage('hash', micros.hash);
+    if (micros.match > 0) observer.stage('match', micros.match);
     if (encoded.patches.length > 0) observer.stripped(encoded.patches.length);
     if (encoded.mediaLeftOut > 0) observer.mediaLeftOut(encoded.mediaLeftOut);
   }
@@ -263,7 +265,7 @@ export class RequestPipeline implements DataPlaneHandler {
     this.#finished += 1;
     assert(
       this.#admitted === this.#finished + this.#inFlight,
-      `${this.#admitted} admitted, ${this.#finished} finished, ${this.#inFlight} in flight`,
+      () => `${this.#admitted} admitted, ${this.#finished} finished, ${this.#inFlight} in flight`,
     );
   }
 

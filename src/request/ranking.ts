@@ -2,6 +2,7 @@
 // on the record alone, so that it says the same of a decision just made and of one that was kept.
 
 import type { Decision, DecisionCandidate } from '#contracts/decision.js';
+import { shortFigure } from './short-figure.js';
 
 /** One line of a ranking. */
 export interface RankedEndpoint {
@@ -118,9 +119,4 @@ function exclusions(left: readonly DecisionCandidate[]): string {
   }
   const parts = [...counts].map(([reason, count]) => `${count} ${reason}`);
   return `left out were ${parts.join(', ')}`;
-}
-
-/** At most four decimals, without trailing zeros. */
-export function shortFigure(value: number): string {
-  return String(Math.round(value * 10_000) / 10_000);
 }

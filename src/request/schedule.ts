@@ -73,7 +73,7 @@ export function schedule(
 ): ScheduleOutcome {
   assert(
     context.fleet.bySlot.length <= cycle.endpointCapacity,
-    `${context.fleet.bySlot.length} slots in a cycle for ${cycle.endpointCapacity}`,
+    () => `${context.fleet.bySlot.length} slots in a cycle for ${cycle.endpointCapacity}`,
   );
   cycle.pickedCount = 0;
   cycle.failure = null;

@@ -27,14 +27,21 @@ export function score(
   candidates: CandidateSet,
   board: ScoreBoard,
 ): void {
-  board.totals.fill(0);
+  const { totals } = board;
+  for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) totals[slot] = 0;
   for (const [position, { plugin, weight }] of profile.scorers.entries()) {
     const raw = board.raw[position];
     if (raw === undefined) throw new Error(`the board has no row for scorer ${position}`);
     // A scorer that forgets a candidate must not leave the previous request's rating there.
-    raw.fill(Number.NaN);
+    forget(raw, candidates);
     plugin.score(context, candidates, raw);
-    board.violations[position] = addWeighted(raw, weight, candidates, board.totals);
+    board.violations[position] = addWeighted(raw, weight, candidates, totals);
+  }
+}
+
+function forget(raw: Float64Array, candidates: CandidateSet): void {
+  for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+    raw[slot] = Number.NaN;
   }
 }
 

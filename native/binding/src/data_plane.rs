@@ -1,5 +1,5 @@
 //! The data plane for JavaScript. Records and orders cross in memory that is registered once;
-//! strings cross in one piece, their parts separated by NUL, which no header and no JSON text has.
+//! strings cross in one piece with NUL behind each part, which no header and no JSON text has.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -282,7 +282,7 @@ pub fn plane_close(plane: u32) {
 
 fn read_order(numbers: &[u32], text: String) -> Option<Order> {
     let mut numbers = numbers.iter().map(|&number| number as usize);
-    let mut parts = Parts(Some(Bytes::from(text)));
+    let mut parts = Parts(Bytes::from(text));
     let mut order = Order::default();
     for _ in 0..numbers.next()? {
         let slot = u32::try_from(numbers.next()?).ok()?;
@@ -298,14 +298,14 @@ fn read_order(numbers: &[u32], text: String) -> Option<Order> {
         order.patches.push(Patch {
             offset,
             length,
-            text: parts.take(1)?,
+            text: parts.take_one()?,
         });
     }
     Some(order)
 }
 
-/// What is left of a text of parts with NUL between them; none after the last part.
-struct Parts(Option<Bytes>);
+/// What is left of a text of parts, NUL behind each.
+struct Parts(Bytes);
 
 impl Parts {
     /// The next `count` parts, as they stand in the text.
@@ -313,21 +313,15 @@ impl Parts {
         let Some(last) = count.checked_sub(1) else {
             return Some(Bytes::new());
         };
-        let mut text = self.0.take()?;
-        let mut separators = 0;
-        for (at, byte) in text.iter().enumerate() {
-            if *byte != 0 {
-                continue;
-            }
-            if separators == last {
-                let taken = text.split_to(at);
-                self.0 = Some(text.slice(1..));
-                return Some(taken);
-            }
-            separators += 1;
-        }
-        // The last part of all has no separator after it.
-        (separators == last).then_some(text)
+        let end = memchr::memchr_iter(0, &self.0).nth(last)?;
+        Some(self.0.split_to(end + 1))
+    }
+
+    /// The next part alone.
+    fn take_one(&mut self) -> Option<Bytes> {
+        let mut part = self.take(1)?;
+        part.truncate(part.len() - 1);
+        Some(part)
     }
 }
 

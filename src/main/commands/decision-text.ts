@@ -2,7 +2,8 @@
 // has ended, what was predicted, what the engine reported and where the time went.
 
 import type { Decision, DecisionCandidate, DecisionResult } from '#contracts/decision.js';
-import { rankCandidates, shortFigure, whyFirst } from '#request/ranking.js';
+import { rankCandidates, whyFirst } from '#request/ranking.js';
+import { shortFigure } from '#request/short-figure.js';
 
 /** The decision's lines: what was asked, the ranking, why. */
 export function decisionLines(decision: Decision): readonly string[] {

@@ -123,14 +123,34 @@ impl Outbox {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Announces requests that came together; others that are ready may join them, unless they are
-    /// `alone`.
-    pub fn announce(&self, records: impl IntoIterator<Item = Record>, alone: bool) {
+    /// Queues requests that came together; the number of records that wait, for `summon`.
+    pub fn announce(&self, records: impl IntoIterator<Item = Record>) -> usize {
         let mut queue = self.lock();
         queue.records.extend(records);
-        let waiting = queue.records.len();
-        drop(queue);
+        queue.records.len()
+    }
+
+    /// Has JavaScript come for announced requests; others that are ready may join them, unless they
+    /// are `alone`.
+    pub fn summon(&self, waiting: usize, alone: bool) {
         if alone || waiting >= WORTH_A_CALL || !summons::later() {
+            self.arm();
+        }
+    }
+
+    /// Makes JavaScript come once nothing joins what waits for it.
+    pub async fn arm_when_gathered(&self) {
+        let mut before = 0;
+        loop {
+            let waiting = self.lock().records.len();
+            if waiting == before {
+                break;
+            }
+            before = waiting;
+            // Comes back when the sockets have been looked at, and what was ready has had its turn.
+            tokio::task::yield_now().await;
+        }
+        if before > 0 {
             self.arm();
         }
     }
@@ -287,7 +307,8 @@ mod tests {
                 handle,
                 event: request.clone(),
             };
-            outbox.announce([record], false);
+            let waiting = outbox.announce([record]);
+            outbox.summon(waiting, false);
         }
         assert_eq!(calls.load(Ordering::Relaxed), 1);
         let first_byte = Event::FirstByte {

@@ -348,7 +348,8 @@ impl Shared {
             entry.and_then(|entry| entry.with(record.handle, |kept| kept.phase = Phase::Announced));
         }
         if !records.is_empty() {
-            self.outbox.announce(records, self.is_one_open());
+            let waiting = self.outbox.announce(records);
+            self.outbox.summon(waiting, self.is_one_open());
         }
     }
 
@@ -357,13 +358,17 @@ impl Shared {
         let Some(entry) = self.entry(record.handle) else {
             return;
         };
-        entry.with(record.handle, |kept| {
-            if kept.phase == Phase::Waiting {
+        let announced = entry.with(record.handle, |kept| {
+            (kept.phase == Phase::Waiting).then(|| {
                 kept.phase = Phase::Announced;
                 // Under the entry's lock, so that its `Done` comes after it.
-                self.outbox.announce([record.clone()], self.is_one_open());
-            }
+                self.outbox.announce([record.clone()])
+            })
         });
+        // Not under it: JavaScript reads the head first of all.
+        if let Some(waiting) = announced.flatten() {
+            self.outbox.summon(waiting, self.is_one_open());
+        }
     }
 
     pub fn is_announced(&self, handle: Handle) -> bool {

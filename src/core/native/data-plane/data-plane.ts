@@ -13,7 +13,7 @@ import type { Endpoint } from '#contracts/endpoint.js';
 import { ERROR_CODES, type RouterError } from '#contracts/errors.js';
 import { REQUESTS_IN_FLIGHT_MAX } from '#contracts/limits.js';
 import type { HeaderPair, RequestHandle } from '#contracts/request.js';
-import { packEndpoints, packHeaders, packOrder } from './orders.js';
+import { headerTexts, packEndpoints, packOrder } from './orders.js';
 import {
   DRAIN_STEP,
   ORDER_NUMBERS,
@@ -121,7 +121,7 @@ class FacedDataPlane implements NativeDataPlane {
   ): boolean {
     if (this.#ended !== null) return false;
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-    const packed = packHeaders(headers);
+    const packed = headerTexts(headers);
     return this.#addon.planeRespond(this.id, slot, generation, status, packed, bytes);
   }
 

@@ -1,5 +1,5 @@
 // Packs what crosses to the native side when a request has been decided: numbers into registered
-// memory, strings into one, separated by NUL, which neither headers nor JSON text can contain.
+// memory, strings into one with NUL behind each, which neither headers nor JSON text can contain.
 
 import { assert } from '#contracts/assert.js';
 import type { ForwardOrder } from '#contracts/core.js';
@@ -13,7 +13,7 @@ export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
   // More are never tried.
   const count = Math.min(order.targets.length, ATTEMPTS_MAX);
   assert(2 + 3 * count + 2 * order.patches.length <= numbers.length, 'an order has few patches');
-  const texts: string[] = [];
+  let texts = '';
   let at = 0;
   numbers[at++] = count;
   for (let position = 0; position < count; position += 1) {
@@ -22,20 +22,22 @@ export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
     numbers[at++] = target.slot;
     numbers[at++] = target.requestHeaders.length;
     numbers[at++] = target.responseHeaders.length;
-    for (const [name, value] of target.requestHeaders) texts.push(name, value);
-    for (const [name, value] of target.responseHeaders) texts.push(name, value);
+    texts += headerTexts(target.requestHeaders) + headerTexts(target.responseHeaders);
   }
   numbers[at++] = order.patches.length;
   for (const patch of order.patches) {
     numbers[at++] = patch.offset;
     numbers[at++] = patch.length;
-    texts.push(patch.text);
+    texts += `${patch.text}\0`;
   }
-  return texts.join('\0');
+  return texts;
 }
 
-export function packHeaders(headers: readonly HeaderPair[]): string {
-  return headers.flat().join('\0');
+/** Names and values in turn, each with NUL behind it. */
+export function headerTexts(headers: readonly HeaderPair[]): string {
+  let texts = '';
+  for (const [name, value] of headers) texts += `${name}\0${value}\0`;
+  return texts;
 }
 
 /** The endpoints as the native side reads them. */
