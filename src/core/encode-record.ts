@@ -105,8 +105,10 @@ export class RecordReader {
   /** Reads an encoded record. */
   read(handle: RequestHandle): EncodedPrompt {
     const at = this.at(handle.slot);
-    assert(this.isCurrent(handle), 'the handle of a record being read is current');
+    // Read before all else: what was written before it is seen from here on.
     const state = Atomics.load(this.#words, at + RECORD.state);
+    const generation = this.#word(at + RECORD.generation) >>> 0;
+    assert(generation === handle.generation, 'the handle of a record being read is current');
     assert(state !== RECORD_STATE.waiting, 'a record is read after it was encoded');
     const reason = this.#word(at + RECORD.noMatchReason);
     const modelIndex = this.#word(at + RECORD.model) - 1;

@@ -4,143 +4,170 @@
 
 import { TIER_COUNT } from '#contracts/block.js';
 import type { DecisionCandidate } from '#contracts/decision.js';
-import type {
-  Endpoint,
-  EndpointState,
-  FleetSnapshot,
-  PublisherState,
-  ReportedLoad,
+import {
+  type Endpoint,
+  type EndpointState,
+  type FleetSnapshot,
+  PUBLISHER_STATES,
 } from '#contracts/endpoint.js';
 import type { Profile } from '#contracts/plugin.js';
+import type { PromptMatch } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { exclusionName } from './filter.js';
 import type { ScheduleCycle } from './schedule.js';
 
-/** Columns kept per endpoint; one per scorer follows. */
-const COLUMN = {
-  total: 0,
-  usable: 1,
-  raw: 2,
-  speculative: 3,
-  tiers: 4,
-  inFlight: 8,
-  waiting: 9,
-  running: 10,
-  kvCacheUsage: 11,
-  metricsAgeMs: 12,
-  excludedBy: 13,
-  inFlightPromptTokens: 14,
-  inFlightOutputTokens: 15,
-  maxAdapters: 16,
-  healthy: 17,
-  draining: 18,
-  terms: 19,
+/** Places in an endpoint's row. One per scorer follows, then its blocks where there was a match. */
+const FIGURE = {
+  flags: 0,
+  total: 1,
+  inFlight: 2,
+  inFlightPromptTokens: 3,
+  inFlightOutputTokens: 4,
+  waiting: 5,
+  running: 6,
+  kvCacheUsage: 7,
+  maxAdapters: 8,
+  metricsAgeMs: 9,
+  terms: 10,
 } as const;
 
-type Adapters = Pick<ReportedLoad, 'runningAdapters' | 'waitingAdapters'>;
+/** Places among the blocks. */
+const BLOCKS = { usable: 0, raw: 1, speculative: 2, tiers: 3, count: 3 + TIER_COUNT } as const;
+
+/** Bits of the flags: by what it was left out, how its events stand, and what is true of it. */
+const FLAG = {
+  excludedByMask: 0xff,
+  publisherShift: 8,
+  publisherMask: 0xf,
+  healthy: 1 << 12,
+  draining: 1 << 13,
+  hasAdapters: 1 << 14,
+} as const;
 
 const NO_ADAPTERS: ReadonlySet<string> = new Set();
 
-/** Rows of the decision kept last. */
+/** Rows of the decision kept last: few memory lines, because a place's were used long ago. */
 export class KeptCandidates {
-  #columns = new Float64Array(0);
-  /** By row: adapters that were running, and that were waited for, and the event stream's state. */
-  #running: ReadonlySet<string>[] = [];
-  #waiting: ReadonlySet<string>[] = [];
-  #publishers: PublisherState[] = [];
+  #rows = new Float64Array(0);
+  #isMatched = false;
+  /** Two by row, of endpoints that have any: adapters that were running, and waited for. */
+  readonly #adapters: ReadonlySet<string>[] = [];
 
   /** Keeps every endpoint of the cycle that has just run. */
   keep(context: SchedulingContext, cycle: ScheduleCycle): void {
     const { bySlot } = context.fleet;
-    const width = COLUMN.terms + cycle.profile.scorers.length;
+    const { match } = context;
+    this.#isMatched = match !== null;
+    const width = this.#width(cycle.profile);
     let row = 0;
     for (let slot = 0; slot < bySlot.length; slot += 1) {
       const state = bySlot[slot];
       if (state === null || state === undefined) continue;
-      if ((row + 1) * width > this.#columns.length) this.#grow(bySlot, width);
-      keepRow(this.#columns, row * width, state, context, cycle);
-      this.#running[row] = state.reported.runningAdapters;
-      this.#waiting[row] = state.reported.waitingAdapters;
-      this.#publishers[row] = state.publisher;
+      const at = row * width;
+      if (at + width > this.#rows.length) this.#grow(bySlot, width);
+      keepRow(this.#rows, at, state, context, cycle);
+      if (match !== null) keepBlocks(this.#rows, at + width - BLOCKS.count, match, slot);
+      if (hasAdapters(state)) {
+        this.#adapters[2 * row] = state.reported.runningAdapters;
+        this.#adapters[2 * row + 1] = state.reported.waitingAdapters;
+      }
       row += 1;
     }
   }
 
   /** The endpoints as objects of their own; fleet and profile are those that were kept. */
   candidates(fleet: FleetSnapshot, profile: Profile): readonly DecisionCandidate[] {
-    const width = COLUMN.terms + profile.scorers.length;
+    const width = this.#width(profile);
+    const blocksAt = FIGURE.terms + profile.scorers.length;
     const states = fleet.bySlot.filter((state) => state !== null);
     return states.map(({ endpoint }, row) => {
-      const figures = this.#columns.subarray(row * width, (row + 1) * width);
-      const adapters = {
-        runningAdapters: this.#running[row] ?? NO_ADAPTERS,
-        waitingAdapters: this.#waiting[row] ?? NO_ADAPTERS,
-      };
-      const publisher = this.#publishers[row] ?? 'cold';
-      return candidate(endpoint, figures, { ...adapters, publisher }, profile);
+      const figures = this.#rows.subarray(row * width, (row + 1) * width);
+      const had = ((figures[FIGURE.flags] ?? 0) & FLAG.hasAdapters) !== 0;
+      return candidate(endpoint, profile, {
+        figures,
+        blocks: figures.subarray(blocksAt),
+        runningAdapters: (had && this.#adapters[2 * row]) || NO_ADAPTERS,
+        waitingAdapters: (had && this.#adapters[2 * row + 1]) || NO_ADAPTERS,
+      });
     });
   }
 
-  /** Makes room for every endpoint; happens again only when the fleet has grown. */
+  #width(profile: Profile): number {
+    return FIGURE.terms + profile.scorers.length + (this.#isMatched ? BLOCKS.count : 0);
+  }
+
+  /** Makes room for every endpoint; happens again only when the fleet or the rows have grown. */
   #grow(bySlot: FleetSnapshot['bySlot'], width: number): void {
     const endpoints = bySlot.reduce((count, state) => (state === null ? count : count + 1), 0);
     const grown = new Float64Array(endpoints * width);
-    grown.set(this.#columns.subarray(0, Math.min(this.#columns.length, grown.length)));
-    this.#columns = grown;
+    grown.set(this.#rows.subarray(0, Math.min(this.#rows.length, grown.length)));
+    this.#rows = grown;
   }
 }
 
+function hasAdapters({ reported }: EndpointState): boolean {
+  return reported.runningAdapters.size + reported.waitingAdapters.size > 0;
+}
+
 function keepRow(
-  kept: Float64Array,
-  row: number,
+  rows: Float64Array,
+  at: number,
   state: EndpointState,
   context: SchedulingContext,
   cycle: ScheduleCycle,
 ): void {
-  const { match } = context;
   const { reported, inFlight } = state;
   const { slot } = state.endpoint;
-  kept[row + COLUMN.excludedBy] = cycle.excludedBy[slot] ?? 0;
-  kept[row + COLUMN.total] = cycle.board.totals[slot] ?? 0;
-  kept[row + COLUMN.inFlight] = inFlight.requests;
-  kept[row + COLUMN.inFlightPromptTokens] = inFlight.uncachedPromptTokens;
-  kept[row + COLUMN.inFlightOutputTokens] = inFlight.outputTokens;
-  kept[row + COLUMN.waiting] = reported.waitingRequests;
-  kept[row + COLUMN.running] = reported.runningRequests;
-  kept[row + COLUMN.kvCacheUsage] = reported.kvCacheUsage;
-  kept[row + COLUMN.maxAdapters] = reported.maxAdapters;
-  kept[row + COLUMN.metricsAgeMs] = context.nowMs - state.scrapedAtMs;
-  kept[row + COLUMN.healthy] = state.healthy ? 1 : 0;
-  kept[row + COLUMN.draining] = state.draining ? 1 : 0;
+  rows[at + FIGURE.flags] =
+    (cycle.excludedBy[slot] ?? 0) |
+    (PUBLISHER_STATES.indexOf(state.publisher) << FLAG.publisherShift) |
+    (state.healthy ? FLAG.healthy : 0) |
+    (state.draining ? FLAG.draining : 0) |
+    (hasAdapters(state) ? FLAG.hasAdapters : 0);
+  rows[at + FIGURE.total] = cycle.board.totals[slot] ?? 0;
+  rows[at + FIGURE.inFlight] = inFlight.requests;
+  rows[at + FIGURE.inFlightPromptTokens] = inFlight.uncachedPromptTokens;
+  rows[at + FIGURE.inFlightOutputTokens] = inFlight.outputTokens;
+  rows[at + FIGURE.waiting] = reported.waitingRequests;
+  rows[at + FIGURE.running] = reported.runningRequests;
+  rows[at + FIGURE.kvCacheUsage] = reported.kvCacheUsage;
+  rows[at + FIGURE.maxAdapters] = reported.maxAdapters;
+  rows[at + FIGURE.metricsAgeMs] = context.nowMs - state.scrapedAtMs;
   for (let term = 0; term < cycle.board.raw.length; term += 1) {
-    kept[row + COLUMN.terms + term] = cycle.board.raw[term]?.[slot] ?? 0;
-  }
-  if (match === null) {
-    for (let at = row + COLUMN.usable; at < row + COLUMN.tiers + TIER_COUNT; at += 1) kept[at] = 0;
-    return;
-  }
-  kept[row + COLUMN.usable] = match.usableBlocks[slot] ?? 0;
-  kept[row + COLUMN.raw] = match.rawBlocks[slot] ?? 0;
-  kept[row + COLUMN.speculative] = match.speculativeBlocks[slot] ?? 0;
-  for (let tier = 0; tier < TIER_COUNT; tier += 1) {
-    kept[row + COLUMN.tiers + tier] = match.tierBlocks[slot * TIER_COUNT + tier] ?? 0;
+    rows[at + FIGURE.terms + term] = cycle.board.raw[term]?.[slot] ?? 0;
   }
 }
 
-function candidate(
-  endpoint: Endpoint,
-  row: Float64Array,
-  kept: Adapters & Pick<EndpointState, 'publisher'>,
-  profile: Profile,
-): DecisionCandidate {
-  const at = (column: number): number => row[column] ?? 0;
-  const excludedBy = exclusionName(at(COLUMN.excludedBy), profile);
+function keepBlocks(rows: Float64Array, at: number, match: PromptMatch, slot: number): void {
+  rows[at + BLOCKS.usable] = match.usableBlocks[slot] ?? 0;
+  rows[at + BLOCKS.raw] = match.rawBlocks[slot] ?? 0;
+  rows[at + BLOCKS.speculative] = match.speculativeBlocks[slot] ?? 0;
+  for (let tier = 0; tier < TIER_COUNT; tier += 1) {
+    rows[at + BLOCKS.tiers + tier] = match.tierBlocks[slot * TIER_COUNT + tier] ?? 0;
+  }
+}
+
+/** A row, and the sets of adapters that stand for it. */
+interface KeptRow {
+  readonly figures: Float64Array;
+  /** Empty without a match. */
+  readonly blocks: Float64Array;
+  readonly runningAdapters: ReadonlySet<string>;
+  readonly waitingAdapters: ReadonlySet<string>;
+}
+
+function candidate(endpoint: Endpoint, profile: Profile, kept: KeptRow): DecisionCandidate {
+  const figure = (place: number): number => kept.figures[place] ?? 0;
+  const block = (place: number): number => kept.blocks[place] ?? 0;
+  const flags = figure(FIGURE.flags);
+  const excludedBy = exclusionName(flags & FLAG.excludedByMask, profile);
+  const publisher = (flags >> FLAG.publisherShift) & FLAG.publisherMask;
   const terms = profile.scorers.map(({ type, weight }, term) => ({
     scorer: type,
     weight,
-    raw: at(COLUMN.terms + term),
+    raw: figure(FIGURE.terms + term),
   }));
-  const ageMs = at(COLUMN.metricsAgeMs);
+  const ageMs = figure(FIGURE.metricsAgeMs);
   return {
     endpoint: endpoint.name,
     slot: endpoint.slot,
@@ -156,25 +183,25 @@ function candidate(
     })),
     blockSize: endpoint.blockSize,
     gpuBlocks: endpoint.gpuBlocks,
-    healthy: at(COLUMN.healthy) === 1,
-    draining: at(COLUMN.draining) === 1,
+    healthy: (flags & FLAG.healthy) !== 0,
+    draining: (flags & FLAG.draining) !== 0,
     excludedBy,
-    total: excludedBy === null ? at(COLUMN.total) : 0,
+    total: excludedBy === null ? figure(FIGURE.total) : 0,
     terms: excludedBy === null ? terms : [],
-    usableBlocks: at(COLUMN.usable),
-    rawBlocks: at(COLUMN.raw),
-    speculativeBlocks: at(COLUMN.speculative),
-    tierBlocks: [...row.subarray(COLUMN.tiers, COLUMN.tiers + TIER_COUNT)],
-    inFlightRequests: at(COLUMN.inFlight),
-    inFlightPromptTokens: at(COLUMN.inFlightPromptTokens),
-    inFlightOutputTokens: at(COLUMN.inFlightOutputTokens),
-    waitingRequests: at(COLUMN.waiting),
-    runningRequests: at(COLUMN.running),
-    kvCacheUsage: at(COLUMN.kvCacheUsage),
-    maxAdapters: at(COLUMN.maxAdapters),
+    usableBlocks: block(BLOCKS.usable),
+    rawBlocks: block(BLOCKS.raw),
+    speculativeBlocks: block(BLOCKS.speculative),
+    tierBlocks: Array.from({ length: TIER_COUNT }, (_, tier) => block(BLOCKS.tiers + tier)),
+    inFlightRequests: figure(FIGURE.inFlight),
+    inFlightPromptTokens: figure(FIGURE.inFlightPromptTokens),
+    inFlightOutputTokens: figure(FIGURE.inFlightOutputTokens),
+    waitingRequests: figure(FIGURE.waiting),
+    runningRequests: figure(FIGURE.running),
+    kvCacheUsage: figure(FIGURE.kvCacheUsage),
+    maxAdapters: figure(FIGURE.maxAdapters),
     runningAdapters: [...kept.runningAdapters],
     waitingAdapters: [...kept.waitingAdapters],
     metricsAgeMs: Number.isFinite(ageMs) ? ageMs : null,
-    publisher: kept.publisher,
+    publisher: PUBLISHER_STATES[publisher] ?? 'cold',
   };
 }

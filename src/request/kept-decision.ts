@@ -29,6 +29,21 @@ export interface Explained {
 
 const MICROS_PER_MS = 1000;
 
+/** Places of the figures that are no small integers, which would be objects as fields. */
+const FIGURE = {
+  parse: 0,
+  render: 1,
+  tokenize: 2,
+  hash: 3,
+  match: 4,
+  filter: 5,
+  score: 6,
+  pick: 7,
+  overhead: 8,
+  nowMs: 9,
+  count: 10,
+} as const;
+
 /** One place for a decision. Its fields are those of the decision kept last. */
 export class KeptDecision {
   /** Number of the decision among all; −1 before the first. */
@@ -37,7 +52,6 @@ export class KeptDecision {
   resolvedTargetModel = '';
   noMatchReason: NoMatchReason | null = null;
   priority = 0;
-  overheadMicros = 0;
   /** ASCII. As a string it would keep the whole head alive that it was cut from. */
   readonly #requestId = Buffer.alloc(REQUEST_ID_LENGTH_MAX);
   #requestIdLength = 0;
@@ -49,7 +63,6 @@ export class KeptDecision {
   #totalBlocks = 0;
   #blockSize = 0;
   #predictedCachedTokens = 0;
-  #nowMs = 0;
   #indexEpoch = 0;
   #profile: Profile | null = null;
   #failure: unknown = null;
@@ -60,7 +73,7 @@ export class KeptDecision {
   readonly #headers: string[] = [];
   readonly #signals = requestSignals();
   readonly #targets = new Int32Array(ATTEMPTS_MAX);
-  readonly #micros = new Float64Array(8);
+  readonly #figures = new Float64Array(FIGURE.count);
   readonly #candidates = new KeptCandidates();
 
   get requestId(): string {
@@ -76,7 +89,7 @@ export class KeptDecision {
   keep(sequence: number, { decided, asked, at, overheadMicros }: Explained): void {
     const { context, encoded, model, cycle, targets } = decided;
     this.sequence = sequence;
-    this.overheadMicros = overheadMicros;
+    this.#figures[FIGURE.overhead] = overheadMicros;
     this.#result.clear();
     this.noMatchReason = context.noMatchReason ?? emptyMatchReason(context, model);
     this.resolvedTargetModel = model.id;
@@ -131,14 +144,14 @@ export class KeptDecision {
       headers: headersOf(this.#reads, this.#headers),
       signals: { ...this.#signals },
       media: this.#media,
-      nowMs: this.#nowMs,
+      nowMs: this.#figure(FIGURE.nowMs),
       fleetEpoch: fleet?.epoch ?? 0,
       indexEpoch: this.#indexEpoch,
       candidates:
         profile === null || fleet === null ? [] : this.#candidates.candidates(fleet, profile),
       encodeMicros: this.#encodeMicros(),
       scheduleMicros: this.#scheduleMicros(),
-      overheadMicros: this.overheadMicros,
+      overheadMicros: this.#figure(FIGURE.overhead),
     };
   }
 
@@ -152,7 +165,7 @@ export class KeptDecision {
     this.#totalBlocks = context.totalBlocks;
     this.#blockSize = context.blockSize;
     this.#media = context.media;
-    this.#nowMs = context.nowMs;
+    this.#figures[FIGURE.nowMs] = context.nowMs;
     this.#fleet = context.fleet;
   }
 
@@ -173,14 +186,19 @@ export class KeptDecision {
   }
 
   #keepMicros({ micros }: EncodedPrompt, cycle: ScheduleCycle): void {
-    this.#micros[0] = micros.parse;
-    this.#micros[1] = micros.render;
-    this.#micros[2] = micros.tokenize;
-    this.#micros[3] = micros.hash;
-    this.#micros[4] = micros.match;
-    this.#micros[5] = cycle.filterMs * MICROS_PER_MS;
-    this.#micros[6] = cycle.scoreMs * MICROS_PER_MS;
-    this.#micros[7] = cycle.pickMs * MICROS_PER_MS;
+    const figures = this.#figures;
+    figures[FIGURE.parse] = micros.parse;
+    figures[FIGURE.render] = micros.render;
+    figures[FIGURE.tokenize] = micros.tokenize;
+    figures[FIGURE.hash] = micros.hash;
+    figures[FIGURE.match] = micros.match;
+    figures[FIGURE.filter] = cycle.filterMs * MICROS_PER_MS;
+    figures[FIGURE.score] = cycle.scoreMs * MICROS_PER_MS;
+    figures[FIGURE.pick] = cycle.pickMs * MICROS_PER_MS;
+  }
+
+  #figure(place: number): number {
+    return this.#figures[place] ?? 0;
   }
 
   #targetName(position: number): string {
@@ -194,13 +212,21 @@ export class KeptDecision {
   }
 
   #encodeMicros(): EncodeMicros {
-    const [parse = 0, render = 0, tokenize = 0, hash = 0, match = 0] = this.#micros;
-    return { parse, render, tokenize, hash, match };
+    return {
+      parse: this.#figure(FIGURE.parse),
+      render: this.#figure(FIGURE.render),
+      tokenize: this.#figure(FIGURE.tokenize),
+      hash: this.#figure(FIGURE.hash),
+      match: this.#figure(FIGURE.match),
+    };
   }
 
   #scheduleMicros(): ScheduleMicros {
-    const [filter = 0, score = 0, pick = 0] = this.#micros.subarray(5);
-    return { filter, score, pick };
+    return {
+      filter: this.#figure(FIGURE.filter),
+      score: this.#figure(FIGURE.score),
+      pick: this.#figure(FIGURE.pick),
+    };
   }
 }
 

@@ -4,10 +4,12 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use memchr::{memchr, memmem};
-use serde_json::Value;
+
+use crate::prompt::json_tape::{Kind as JsonKind, Tape};
 
 /// Usage the engine reported; −1 for what the answer did not carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,10 @@ static FIND_DONE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::F
 const CARRIED_BYTES: usize = 32;
 /// Memory kept for them: most chunks fit.
 const CARRIED_CAPACITY: usize = 1024;
+
+thread_local! {
+    static TAPE: RefCell<Tape> = RefCell::default();
+}
 
 /// What is scanned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,12 +221,18 @@ fn read_usage(rest: &[u8]) -> Option<Usage> {
         .strip_prefix(b":")?
         .trim_ascii_start();
     let end = object_end(rest)?;
-    let usage: Value = serde_json::from_slice(rest.get(..end)?).ok()?;
-    let details = usage.get("prompt_tokens_details");
-    Some(Usage {
-        prompt_tokens: count(usage.get("prompt_tokens")),
-        completion_tokens: count(usage.get("completion_tokens")),
-        cached_tokens: count(details.and_then(|details| details.get("cached_tokens"))),
+    let text = std::str::from_utf8(rest.get(..end)?).ok()?;
+    TAPE.with_borrow_mut(|tape| {
+        tape.read_value(text).ok()?;
+        let count_of = |object, name| count(tape, text, tape.get(text, object, name)?);
+        let details = tape.get(text, 0, "prompt_tokens_details");
+        Some(Usage {
+            prompt_tokens: count_of(0, "prompt_tokens").unwrap_or(-1),
+            completion_tokens: count_of(0, "completion_tokens").unwrap_or(-1),
+            cached_tokens: details
+                .and_then(|details| count_of(details, "cached_tokens"))
+                .unwrap_or(-1),
+        })
     })
 }
 
@@ -248,15 +260,14 @@ fn object_end(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// A whole number JavaScript holds exactly, −1 for anything else.
-fn count(value: Option<&Value>) -> i64 {
+/// A whole number that JavaScript holds exactly.
+fn count(tape: &Tape, text: &str, at: u32) -> Option<i64> {
     const SAFE_MAX: f64 = 9_007_199_254_740_991.0;
-    match value.and_then(Value::as_f64) {
-        Some(number) if (0.0..=SAFE_MAX).contains(&number) && number.fract() == 0.0 => {
-            number as i64
-        }
-        _ => -1,
+    if tape.node(at).kind != JsonKind::Number {
+        return None;
     }
+    let number: f64 = tape.raw(text, at).parse().ok()?;
+    ((0.0..=SAFE_MAX).contains(&number) && number.fract() == 0.0).then_some(number as i64)
 }
 
 #[cfg(test)]

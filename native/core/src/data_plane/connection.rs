@@ -211,7 +211,7 @@ impl Connection {
             return;
         }
         let limit = self.shard.shared.options.timeouts.client_stall_ms;
-        exchange.deadline.start(limit, self.shard.now_ms());
+        exchange.deadline.start(limit, self.shard.coarse_ms());
         let flushed = poll_fn(|context| {
             loop {
                 let mut unsent = self.unsent.borrow_mut();
@@ -224,7 +224,7 @@ impl Connection {
                 let rest = unsent.get(self.sent.get()..).unwrap_or_default();
                 match ready!(self.poll_write(context, rest)) {
                     Ok(taken) => {
-                        exchange.deadline.touch(self.shard.now_ms());
+                        exchange.deadline.touch(self.shard.coarse_ms());
                         self.took(&mut unsent, taken);
                     }
                     Err(_) => return Poll::Ready(false),
@@ -298,7 +298,7 @@ impl Connection {
             next.wake();
         } else if self.is_between.get() {
             let limit = self.shard.shared.options.timeouts.keep_alive_ms;
-            self.deadline.start(limit, self.shard.now_ms());
+            self.deadline.start(limit, self.shard.coarse_ms());
         }
         self.wake_reader();
     }

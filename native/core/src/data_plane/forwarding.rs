@@ -159,13 +159,13 @@ impl Forwarding<'_> {
         let limits = &exchange.shard.shared.options.timeouts;
         exchange
             .deadline
-            .start(limits.first_byte_ms, exchange.shard.now_ms());
+            .start(limits.first_byte_ms, exchange.shard.coarse_ms());
         let (mut connection, answer) = match within(exchange, pin!(self.ask(upstream))).await {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
             Some(Ok(asked)) => asked,
         };
-        exchange.deadline.touch(exchange.shard.now_ms());
+        exchange.deadline.touch(exchange.shard.coarse_ms());
         if answer.head.status == 503
             && let Some(next) = self.take_next()
         {
@@ -190,7 +190,7 @@ impl Forwarding<'_> {
             return Attempt::Answered;
         }
         if head.keeps && connection.is_clean() {
-            upstream.release(connection, exchange.shard.now_ms());
+            upstream.release(connection, exchange.shard.coarse_ms());
         }
         Attempt::Answered
     }
@@ -205,7 +205,8 @@ impl Forwarding<'_> {
         let limits = &shard.shared.options.timeouts;
         let head = self.request_head(upstream);
         let asked_head = self.exchange.head.method() == b"HEAD";
-        if let Some(mut kept) = upstream.take_idle(shard.now_ms() - limits.engine_keep_alive_ms) {
+        if let Some(mut kept) = upstream.take_idle(shard.coarse_ms() - limits.engine_keep_alive_ms)
+        {
             match kept.ask(head.clone(), self.body, asked_head).await {
                 Ok(answer) => return Ok((kept, answer)),
                 Err(Failure::Unreachable(_)) => count(&shard.shared.counters.reconnects),

@@ -136,7 +136,7 @@ async fn read_body(exchange: &Rc<Exchange>, mut body: Incoming) -> bool {
     };
     exchange
         .deadline
-        .start(shard.shared.options.timeouts.request_ms, shard.now_ms());
+        .start(shard.shared.options.timeouts.request_ms, shard.coarse_ms());
     loop {
         let frame = poll_fn(|context| {
             if exchange.deadline.poll_expired(context).is_ready() {

@@ -47,7 +47,7 @@ impl Stream {
 
     pub async fn flush(&self, exchange: &Exchange) {
         let limit = exchange.shard.shared.options.timeouts.client_stall_ms;
-        exchange.deadline.start(limit, exchange.shard.now_ms());
+        exchange.deadline.start(limit, exchange.shard.coarse_ms());
         let mut left = usize::MAX;
         poll_fn(|context| {
             if self.is_flushed() {
@@ -55,7 +55,7 @@ impl Stream {
             }
             let waiting = self.frames.borrow().len();
             if waiting < left {
-                exchange.deadline.touch(exchange.shard.now_ms());
+                exchange.deadline.touch(exchange.shard.coarse_ms());
                 left = waiting;
             }
             if exchange.deadline.poll_expired(context).is_ready() {

@@ -121,7 +121,7 @@ impl Reader {
             }
             if self.connection.is_between.get() && !self.buffer.is_empty() {
                 self.connection.is_between.set(false);
-                self.head_began_ms = self.connection.shard.now_ms();
+                self.head_began_ms = self.connection.shard.coarse_ms();
                 self.begin_limit(headers_ms);
             }
             if self.buffer.starts_with(http2::PREFACE) && self.connection.open_count() == 0 {
@@ -152,7 +152,7 @@ impl Reader {
     fn begin_limit(&self, limit_ms: f64) {
         self.connection
             .deadline
-            .start(limit_ms, self.connection.shard.now_ms());
+            .start(limit_ms, self.connection.shard.coarse_ms());
     }
 
     /// Reads into the buffer; the requests read so far are handed over first, in one batch.
@@ -235,7 +235,7 @@ impl Reader {
         let mut body = BodyReader::new(exchange, handle, framing);
         let mut used = body.take(&self.buffer)?;
         if used.is_none() {
-            let spent = self.connection.shard.now_ms() - self.head_began_ms;
+            let spent = self.connection.shard.coarse_ms() - self.head_began_ms;
             self.begin_limit(if limit > 0.0 {
                 (limit - spent).max(1.0)
             } else {

@@ -110,8 +110,11 @@ impl<'a> Relay<'a> {
         let mut ended = first.ended;
         drop(first);
         exchange.client.flush(exchange).await;
+        if ended {
+            return true;
+        }
         let idle_ms = exchange.shard.shared.options.timeouts.idle_ms;
-        exchange.deadline.start(idle_ms, exchange.shard.now_ms());
+        exchange.deadline.start(idle_ms, exchange.shard.coarse_ms());
         while !ended {
             let read = self.read(connection, |bytes, pieces, ended| {
                 relay_pieces(exchange, bytes, pieces, ended);
@@ -138,11 +141,11 @@ impl<'a> Relay<'a> {
                 return false;
             }
             if exchange.client.is_flushed() {
-                exchange.deadline.touch(exchange.shard.now_ms());
+                exchange.deadline.touch(exchange.shard.coarse_ms());
             } else {
                 // The engine is not late while it is the client that does not read.
                 exchange.client.flush(exchange).await;
-                exchange.deadline.start(idle_ms, exchange.shard.now_ms());
+                exchange.deadline.start(idle_ms, exchange.shard.coarse_ms());
             }
         }
         exchange.deadline.stop();

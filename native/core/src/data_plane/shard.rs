@@ -143,7 +143,7 @@ impl Shard {
                 }
             },
             Command::EndpointsChanged => self.set_upstreams(),
-            Command::TimeChanged => self.deadlines.check(self.now_ms()),
+            Command::TimeChanged => self.deadlines.check(self.coarse_ms()),
             Command::Terminate => self.terminate(),
             Command::Cut => self.cut(),
             Command::Drain | Command::Stop => {}
@@ -219,7 +219,7 @@ impl Shard {
     async fn prune(&self) {
         loop {
             tokio::time::sleep(PRUNE_INTERVAL).await;
-            let oldest = self.now_ms() - self.shared.options.timeouts.engine_keep_alive_ms;
+            let oldest = self.coarse_ms() - self.shared.options.timeouts.engine_keep_alive_ms;
             for upstream in self.upstreams.borrow().iter().flatten() {
                 upstream.prune(oldest);
             }
@@ -359,6 +359,11 @@ impl Shard {
 
     pub fn now_ms(&self) -> f64 {
         self.shared.clock.now_ms()
+    }
+
+    /// The time for limits.
+    pub fn coarse_ms(&self) -> f64 {
+        self.shared.clock.coarse_ms()
     }
 
     /// An empty buffer to frame bytes in.

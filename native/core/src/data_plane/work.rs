@@ -99,7 +99,7 @@ async fn work(exchange: &Exchange) {
 async fn decision(exchange: &Exchange) -> Decision {
     let limit = exchange.shard.shared.options.timeouts.decide_ms;
     if exchange.decision.borrow().is_none() {
-        exchange.deadline.start(limit, exchange.shard.now_ms());
+        exchange.deadline.start(limit, exchange.shard.coarse_ms());
     }
     poll_fn(|context| {
         if let Some(decision) = exchange.decision.borrow_mut().take() {
@@ -108,7 +108,7 @@ async fn decision(exchange: &Exchange) -> Decision {
         }
         if exchange.deadline.poll_expired(context).is_ready() {
             if !fallback::is_due(exchange) {
-                exchange.deadline.start(limit, exchange.shard.now_ms());
+                exchange.deadline.start(limit, exchange.shard.coarse_ms());
                 let _ = exchange.deadline.poll_expired(context);
             } else if let Some(order) = fallback::pick(exchange) {
                 exchange.deadline.stop();

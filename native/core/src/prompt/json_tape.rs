@@ -193,8 +193,25 @@ fn raw(text: &str, node: Node) -> &str {
         .unwrap_or_default()
 }
 
-/// Few members are compared in pairs, many by sorting.
+/// Members that are compared in pairs; more are sorted.
+const PAIRED_MAX: usize = 16;
+
 fn has_duplicates(text: &str, tape: &Tape, members: &[Member]) -> bool {
+    let escaped = |member: &Member| tape.node(member.name).escaped;
+    if members.len() <= PAIRED_MAX && !members.iter().any(escaped) {
+        let name = |member: &Member| raw(text, tape.node(member.name));
+        let mut later = members.iter();
+        while let Some(member) = later.next() {
+            if later
+                .as_slice()
+                .iter()
+                .any(|other| name(other) == name(member))
+            {
+                return true;
+            }
+        }
+        return false;
+    }
     let mut names: Vec<Cow<'_, str>> = members.iter().map(|m| tape.text(text, m.name)).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair.first() == pair.last())

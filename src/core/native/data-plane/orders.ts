@@ -8,6 +8,9 @@ import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { HeaderPair } from '#contracts/request.js';
 import { engineAddress } from '../engine-address.js';
 
+/** Behind each string. */
+const END = '\0';
+
 /** Writes the order's numbers into `numbers` and returns its strings. */
 export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
   // More are never tried.
@@ -28,7 +31,7 @@ export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
   for (const patch of order.patches) {
     numbers[at++] = patch.offset;
     numbers[at++] = patch.length;
-    texts += `${patch.text}\0`;
+    texts += patch.text + END;
   }
   return texts;
 }
@@ -36,7 +39,7 @@ export function packOrder(order: ForwardOrder, numbers: Uint32Array): string {
 /** Names and values in turn, each with NUL behind it. */
 export function headerTexts(headers: readonly HeaderPair[]): string {
   let texts = '';
-  for (const [name, value] of headers) texts += `${name}\0${value}\0`;
+  for (const [name, value] of headers) texts += name + END + value + END;
   return texts;
 }
 
