@@ -1,8 +1,10 @@
 //! What an HTTP/1.1 client gets around the bytes of an answer: status line and chunks.
 
+use super::fields::push_decimal;
+
 pub fn push_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.to_string().as_bytes());
+    push_decimal(out, status.into());
     out.push(b' ');
     if reason.is_empty() {
         let usual = hyper::StatusCode::from_u16(status).ok();

@@ -20,6 +20,7 @@ use super::answer_head::{ClientHead, push_line};
 use super::client_frame::{push_frame, push_status_line};
 use super::deadline::Deadline;
 use super::exchange::{Exchange, Interrupt};
+use super::fields::push_decimal;
 use super::shard::Shard;
 
 mod reading;
@@ -167,7 +168,7 @@ impl Connection {
         } else {
             out.extend_from_slice(b"Connection: keep-alive\r\nKeep-Alive: timeout=");
             let seconds = self.shard.shared.options.timeouts.keep_alive_ms as u64 / 1000;
-            out.extend_from_slice(seconds.to_string().as_bytes());
+            push_decimal(&mut out, seconds);
             out.extend_from_slice(b"\r\n");
         }
         if framing == ClientFraming::Chunked {

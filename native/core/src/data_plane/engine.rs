@@ -87,12 +87,12 @@ impl EngineConnection {
     }
 
     /// Sends a request and reads the head of its answer; an answer may come before all is sent.
-    pub async fn ask(
+    pub fn ask(
         &mut self,
         head: Bytes,
         body: &[Bytes],
         asked_head: bool,
-    ) -> Result<ReadAnswer, Failure> {
+    ) -> impl Future<Output = Result<ReadAnswer, Failure>> {
         let mut slices: Vec<Bytes> = Vec::with_capacity(1 + body.len());
         slices.push(head);
         slices.extend_from_slice(body);
@@ -100,7 +100,7 @@ impl EngineConnection {
         let mut first = 0;
         let mut broken = None;
         let mut seen = 0;
-        poll_fn(|context| {
+        poll_fn(move |context| {
             while !self.request_sent && broken.is_none() {
                 match self.poll_write(context, &mut slices, &mut first) {
                     Poll::Pending => break,
@@ -129,7 +129,6 @@ impl EngineConnection {
                 }
             }
         })
-        .await
     }
 
     /// Takes the next final answer's head from the buffer; 1xx answers are between the engine and

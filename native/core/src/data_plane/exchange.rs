@@ -210,8 +210,8 @@ impl Exchange {
         self.client.flush(self).await;
     }
 
-    /// Begins to relay an engine's answer.
-    pub async fn begin(&self, head: ClientHead, slot: u32) {
+    /// Begins to relay an engine's answer; its head may be sent afterwards.
+    pub async fn begin(&self, head: &ClientHead, slot: u32) {
         self.state.set(State::Relaying);
         self.slot.set(slot as i32);
         self.status.set(head.status);
@@ -229,7 +229,6 @@ impl Exchange {
             });
         }
         self.turn().await;
-        self.client.begin(self, head);
     }
 
     /// Relays bytes; `last` completes the answer. `flush` must be awaited before the next call.

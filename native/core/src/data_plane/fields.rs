@@ -157,6 +157,21 @@ const fn classes() -> [u8; 256] {
     table
 }
 
+/// Appends a number's decimal digits.
+pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut rest = digits.iter_mut();
+    while let Some(digit) = rest.next_back() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let unused = rest.len();
+    out.extend_from_slice(digits.get(unused..).unwrap_or_default());
+}
+
 /// A decimal length: digits only, at most 2^53.
 pub fn decimal(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 16 || !value.iter().all(u8::is_ascii_digit) {
@@ -171,6 +186,19 @@ pub fn decimal(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for number in [0, 7, 10, 200, 16_384, 1 << 53] {
+            let mut out = b"x".to_vec();
+            push_decimal(&mut out, number);
+            assert_eq!(out, format!("x{number}").into_bytes());
+            assert_eq!(decimal(&out[1..]), Some(number));
+        }
+        let mut out = Vec::new();
+        push_decimal(&mut out, u64::MAX);
+        assert_eq!(out, u64::MAX.to_string().into_bytes());
+    }
 
     fn lines(head: &str) -> Result<Vec<(String, String)>, Malformed> {
         let bytes = head.as_bytes();

@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::answer_head::{push_line, relayed_head};
+use super::answer_head::push_line;
 use super::body::patched;
-use super::engine::{BodyDecoder, EngineConnection, Failure, ReadAnswer};
+use super::engine::{EngineConnection, Failure, ReadAnswer};
 use super::exchange::{Exchange, State};
+use super::fields::push_decimal;
 use super::outbox::{AttemptOutcome, Event, Outcome, Record};
 use super::refusal::Refusal;
 use super::relay::{Relay, within};
@@ -31,13 +32,13 @@ struct Failed {
 enum Attempt {
     /// The client has its answer, whole or cut.
     Answered,
-    Failed(Failed),
+    Failed(Box<Failed>),
     /// The engine is busy and another target may be tried.
     Busy(u32),
 }
 
 /// Forwards until the request is answered, by an engine or with an error.
-pub async fn forward(exchange: &Exchange, mut order: Order) {
+pub async fn forward(exchange: &Exchange, order: &mut Order) {
     exchange.state.set(State::Forwarding);
     let shared = &exchange.shard.shared;
     shared.budget.deposit();
@@ -52,12 +53,8 @@ pub async fn forward(exchange: &Exchange, mut order: Order) {
             "patches do not fit the body",
         );
         let text = "The router could not send the request.";
-        exchange
-            .refuse(
-                &Refusal::new(error::INTERNAL_ERROR, text),
-                Outcome::Rejected,
-            )
-            .await;
+        let refusal = Refusal::new(error::INTERNAL_ERROR, text);
+        Box::pin(exchange.refuse(&refusal, Outcome::Rejected)).await;
         return;
     };
     drop(stored);
@@ -65,7 +62,7 @@ pub async fn forward(exchange: &Exchange, mut order: Order) {
     while let Some(target) = order.targets.get(position) {
         let forwarding = Forwarding {
             exchange,
-            order: &order,
+            order,
             position,
             target,
             body: &body,
@@ -90,9 +87,8 @@ pub async fn forward(exchange: &Exchange, mut order: Order) {
                 let next_slot = next.map_or(-1, |slot| slot as i32);
                 forwarding.report(failed.outcome, next_slot, name, &failed.cause);
                 if next.is_none() {
-                    exchange
-                        .refuse(&failed.refusal, Outcome::EndpointFailed)
-                        .await;
+                    let refusal = &failed.refusal;
+                    Box::pin(exchange.refuse(refusal, Outcome::EndpointFailed)).await;
                     return;
                 }
             }
@@ -102,28 +98,28 @@ pub async fn forward(exchange: &Exchange, mut order: Order) {
     }
 }
 
-fn left_the_fleet() -> Failed {
+fn left_the_fleet() -> Box<Failed> {
     let text = "The endpoint chosen for the request has left the fleet.";
-    Failed {
+    Box::new(Failed {
         outcome: AttemptOutcome::Unreachable,
         refusal: Refusal::new(error::ENDPOINT_UNREACHABLE, text),
         cause: text.to_owned(),
-    }
+    })
 }
 
-fn timed_out() -> Failed {
+fn timed_out() -> Box<Failed> {
     let text = "The endpoint did not begin to answer in time.";
-    Failed {
+    Box::new(Failed {
         outcome: AttemptOutcome::TimedOut,
         refusal: Refusal::new(error::ENDPOINT_TIMEOUT, text),
         cause: text.to_owned(),
-    }
+    })
 }
 
-impl From<Failure> for Failed {
+impl From<Failure> for Box<Failed> {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Unreachable(word) => Self {
+        Self::new(match failure {
+            Failure::Unreachable(word) => Failed {
                 outcome: AttemptOutcome::Unreachable,
                 refusal: Refusal::new(
                     error::ENDPOINT_UNREACHABLE,
@@ -131,7 +127,7 @@ impl From<Failure> for Failed {
                 ),
                 cause: word,
             },
-            Failure::BadResponse(text) => Self {
+            Failure::BadResponse(text) => Failed {
                 outcome: AttemptOutcome::ServerError,
                 refusal: Refusal::new(
                     error::ENDPOINT_BAD_RESPONSE,
@@ -139,7 +135,7 @@ impl From<Failure> for Failed {
                 ),
                 cause: text.to_owned(),
             },
-        }
+        })
     }
 }
 
@@ -156,43 +152,51 @@ impl Forwarding<'_> {
     async fn attempt(&self, upstream: &Rc<Upstream>) -> Attempt {
         let exchange = self.exchange;
         let _counted = InFlight::new(exchange, self.target.slot);
-        let limits = &exchange.shard.shared.options.timeouts;
-        exchange
-            .deadline
-            .start(limits.first_byte_ms, exchange.shard.coarse_ms());
-        let (mut connection, answer) = match within(exchange, pin!(self.ask(upstream))).await {
+        let mut answer = None;
+        if let Some(attempt) = self.answer(upstream, &mut answer).await {
+            return attempt;
+        }
+        let Some(relay) = &mut answer else {
+            return Attempt::Failed(timed_out());
+        };
+        match within(exchange, pin!(relay.first_bytes())).await {
             None => return Attempt::Failed(timed_out()),
             Some(Err(failure)) => return Attempt::Failed(failure.into()),
-            Some(Ok(asked)) => asked,
+            Some(Ok(())) => {}
+        }
+        relay.relay(&upstream.endpoint.name).await;
+        if let Some(connection) = answer.and_then(Relay::into_reusable) {
+            upstream.release(connection, exchange.shard.coarse_ms());
+        }
+        Attempt::Answered
+    }
+
+    /// Asks, and waits for the head of the answer, which goes where it stays: what is moved between
+    /// two waits takes its room twice in the memory of every request.
+    async fn answer<'r>(
+        &'r self,
+        upstream: &Rc<Upstream>,
+        place: &mut Option<Relay<'r>>,
+    ) -> Option<Attempt> {
+        let exchange = self.exchange;
+        let limit = exchange.shard.shared.options.timeouts.first_byte_ms;
+        exchange.deadline.start(limit, exchange.shard.coarse_ms());
+        let mut connection = None;
+        let asked = within(exchange, pin!(self.ask(upstream, &mut connection))).await;
+        let answer = match asked {
+            None => return Some(Attempt::Failed(timed_out())),
+            Some(Err(failure)) => return Some(Attempt::Failed(failure.into())),
+            Some(Ok(answer)) => answer,
         };
         exchange.deadline.touch(exchange.shard.coarse_ms());
         if answer.head.status == 503
             && let Some(next) = self.take_next()
         {
-            return Attempt::Busy(next);
+            return Some(Attempt::Busy(next));
         }
-        let ReadAnswer { head, bytes } = answer;
-        let id = exchange.request_id.as_bytes();
-        let held = relayed_head(&bytes, &head, &self.target.response_headers, id);
-        drop(bytes);
-        let decoder = BodyDecoder::new(head.framing);
-        let mut relay = Relay::new(exchange, decoder, held, self.target.slot);
-        let first = within(exchange, pin!(relay.first_bytes(&mut connection))).await;
-        let first = match first {
-            None => return Attempt::Failed(timed_out()),
-            Some(Err(failure)) => return Attempt::Failed(failure.into()),
-            Some(Ok(first)) => first,
-        };
-        let is_whole = relay
-            .relay(&mut connection, first, &upstream.endpoint.name)
-            .await;
-        if !is_whole {
-            return Attempt::Answered;
-        }
-        if head.keeps && connection.is_clean() {
-            upstream.release(connection, exchange.shard.coarse_ms());
-        }
-        Attempt::Answered
+        let relay = |connection| Relay::new(exchange, self.target, connection, answer);
+        *place = connection.map(relay);
+        None
     }
 
     /// Sends the request and reads the head of the answer. A kept connection that dies before any
@@ -200,22 +204,23 @@ impl Forwarding<'_> {
     async fn ask(
         &self,
         upstream: &Rc<Upstream>,
-    ) -> Result<(EngineConnection, ReadAnswer), Failure> {
+        place: &mut Option<EngineConnection>,
+    ) -> Result<ReadAnswer, Failure> {
         let shard = &self.exchange.shard;
         let limits = &shard.shared.options.timeouts;
         let head = self.request_head(upstream);
         let asked_head = self.exchange.head.method() == b"HEAD";
-        if let Some(mut kept) = upstream.take_idle(shard.coarse_ms() - limits.engine_keep_alive_ms)
-        {
+        *place = upstream.take_idle(shard.coarse_ms() - limits.engine_keep_alive_ms);
+        if let Some(kept) = place {
             match kept.ask(head.clone(), self.body, asked_head).await {
-                Ok(answer) => return Ok((kept, answer)),
                 Err(Failure::Unreachable(_)) => count(&shard.shared.counters.reconnects),
-                Err(failure) => return Err(failure),
+                asked => return asked,
             }
         }
-        let mut fresh = upstream.connect(shard, limits.connect_ms).await?;
-        let answer = fresh.ask(head, self.body, asked_head).await?;
-        Ok((fresh, answer))
+        // Boxed: a handshake's state is large, and most requests find a connection.
+        let fresh = Box::pin(upstream.connect(shard, limits.connect_ms)).await?;
+        let fresh = place.insert(fresh);
+        fresh.ask(head, self.body, asked_head).await
     }
 
     fn request_head(&self, upstream: &Upstream) -> Bytes {
@@ -256,7 +261,9 @@ impl Forwarding<'_> {
         }
         let bytes: usize = self.body.iter().map(Bytes::len).sum();
         if bytes > 0 || matches!(head.method(), b"POST" | b"PUT" | b"PATCH") {
-            push_line(&mut out, b"content-length", bytes.to_string().as_bytes());
+            out.extend_from_slice(b"content-length: ");
+            push_decimal(&mut out, bytes as u64);
+            out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
         Bytes::from(out)

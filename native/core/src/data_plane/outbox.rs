@@ -138,23 +138,6 @@ impl Outbox {
         }
     }
 
-    /// Makes JavaScript come once nothing joins what waits for it.
-    pub async fn arm_when_gathered(&self) {
-        let mut before = 0;
-        loop {
-            let waiting = self.lock().records.len();
-            if waiting == before {
-                break;
-            }
-            before = waiting;
-            // Comes back when the sockets have been looked at, and what was ready has had its turn.
-            tokio::task::yield_now().await;
-        }
-        if before > 0 {
-            self.arm();
-        }
-    }
-
     /// Queues a record that can wait for the next call; true when none is pending.
     pub fn push(&self, record: Record) -> bool {
         self.lock().records.push_back(record);

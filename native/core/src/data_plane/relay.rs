@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
-use super::answer_head::ClientHead;
-use super::engine::{BodyDecoder, Decoded, EngineConnection, Failure};
+use super::answer_head::{ClientHead, relayed_head};
+use super::engine::{BodyDecoder, Decoded, EngineConnection, Failure, ReadAnswer};
 use super::exchange::Exchange;
 use super::fields::Malformed;
 use super::outbox::Outcome;
 use super::refusal::Refusal;
+use super::shared::Target;
 use crate::layout::error;
 
 /// The outcome of `work`, `None` when the request's limit has passed first. Takes it pinned, so that
@@ -29,18 +30,20 @@ pub async fn within<T>(
     .await
 }
 
-/// The first bytes of a body, copied because they wait for the client's turn.
-pub struct First {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
+/// An answer on its way: where it comes from, and what is known of it.
 pub struct Relay<'a> {
     exchange: &'a Exchange,
+    slot: u32,
+    connection: EngineConnection,
+    /// The engine keeps its connection behind the answer.
+    keeps: bool,
     decoder: BodyDecoder,
     pieces: Vec<Range<usize>>,
     held: Option<ClientHead>,
-    slot: u32,
+    /// The first bytes of the body, copied because they wait for the client's turn.
+    first: Vec<u8>,
+    /// The answer was read to its end.
+    ended: bool,
     /// A fault behind payload that was relayed.
     broken: Option<Malformed>,
 }
@@ -54,75 +57,85 @@ enum Step {
 }
 
 impl<'a> Relay<'a> {
-    pub fn new(exchange: &'a Exchange, decoder: BodyDecoder, held: ClientHead, slot: u32) -> Self {
+    pub fn new(
+        exchange: &'a Exchange,
+        target: &Target,
+        connection: EngineConnection,
+        ReadAnswer { head, bytes }: ReadAnswer,
+    ) -> Self {
+        let id = exchange.request_id.as_bytes();
+        let decoder = BodyDecoder::new(head.framing);
         Self {
             exchange,
+            slot: target.slot,
+            connection,
+            keeps: head.keeps,
+            ended: decoder.is_empty(),
             decoder,
             pieces: Vec::new(),
-            held: Some(held),
-            slot,
+            held: Some(relayed_head(&bytes, &head, &target.response_headers, id)),
+            first: Vec::new(),
             broken: None,
         }
     }
 
+    /// The connection when the answer was read to its exact end, so that another request may follow.
+    pub fn into_reusable(self) -> Option<EngineConnection> {
+        let reusable = self.ended && self.keeps && self.connection.is_clean();
+        reusable.then_some(self.connection)
+    }
+
     /// Waits for the first payload, or the end of an answer without any.
-    pub async fn first_bytes(
-        &mut self,
-        connection: &mut EngineConnection,
-    ) -> Result<First, Failure> {
-        let mut first = First {
-            bytes: Vec::new(),
-            ended: self.decoder.is_empty(),
-        };
-        while first.bytes.is_empty() && !first.ended {
-            let step = self.read(connection, |bytes, pieces, _| {
+    pub async fn first_bytes(&mut self) -> Result<(), Failure> {
+        let mut first = Vec::new();
+        while first.is_empty() && !self.ended {
+            let step = self.read(|bytes, pieces, _| {
                 for piece in pieces {
-                    first
-                        .bytes
-                        .extend_from_slice(bytes.get(piece.clone()).unwrap_or_default());
+                    first.extend_from_slice(bytes.get(piece.clone()).unwrap_or_default());
                 }
             });
             match step.await? {
                 Step::More => {}
-                Step::Ended => first.ended = true,
+                Step::Ended => self.ended = true,
                 Step::Lost => {
                     return Err(Failure::Unreachable("the connection was closed".to_owned()));
                 }
             }
         }
-        Ok(first)
+        self.first = first;
+        Ok(())
     }
 
-    /// Relays the answer to its end; false when it had to be cut. Every read is written before the next one: a slow client
-    /// holds its engine back, and no stream has more than one read waiting.
-    pub async fn relay(
-        &mut self,
-        connection: &mut EngineConnection,
-        first: First,
-        endpoint: &str,
-    ) -> bool {
+    /// Relays the answer to its end, or cuts it. Every read is written before the next one: a slow
+    /// client holds its engine back, and no stream has more than one read waiting.
+    pub async fn relay(&mut self, endpoint: &str) {
         let exchange = self.exchange;
         exchange.deadline.stop();
-        if let Some(held) = self.held.take() {
+        if let Some(held) = &self.held {
             exchange.begin(held, self.slot).await;
         }
-        exchange.relay(&[&first.bytes], first.ended);
-        let mut ended = first.ended;
-        drop(first);
+        if let Some(held) = self.held.take() {
+            exchange.client.begin(exchange, held);
+        }
+        exchange.relay(&[&self.first], self.ended);
+        self.first = Vec::new();
         exchange.client.flush(exchange).await;
-        if ended {
-            return true;
+        if self.ended {
+            return;
         }
         let idle_ms = exchange.shard.shared.options.timeouts.idle_ms;
         exchange.deadline.start(idle_ms, exchange.shard.coarse_ms());
-        while !ended {
-            let read = self.read(connection, |bytes, pieces, ended| {
-                relay_pieces(exchange, bytes, pieces, ended);
-            });
-            let problem = match within(exchange, pin!(read)).await {
+        while !self.ended {
+            let read = {
+                let read = self.read(|bytes, pieces, ended| {
+                    relay_pieces(exchange, bytes, pieces, ended);
+                });
+                within(exchange, pin!(read)).await
+            };
+            let problem = match read {
                 Some(Ok(Step::More)) => None,
                 Some(Ok(Step::Ended)) => {
-                    ended = true;
+                    self.ended = true;
                     None
                 }
                 Some(Ok(Step::Lost)) => {
@@ -132,13 +145,10 @@ impl<'a> Relay<'a> {
                 Some(Err(Failure::BadResponse(text))) => Some((DISCONNECTED, text.to_owned())),
                 None => Some((STALLED, STALLED.1.to_owned())),
             };
-            if let Some(((number, text), cause)) = problem {
-                exchange.deadline.stop();
-                exchange.trouble("an answer was cut short", endpoint, &cause);
-                exchange
-                    .cut(&Refusal::new(number, text), Outcome::EndpointFailed)
-                    .await;
-                return false;
+            if let Some((error, cause)) = problem {
+                // Boxed, like all that few answers need: it would be memory of every request.
+                Box::pin(cut_short(exchange, endpoint, error, cause)).await;
+                return;
             }
             if exchange.client.is_flushed() {
                 exchange.deadline.touch(exchange.shard.coarse_ms());
@@ -149,16 +159,15 @@ impl<'a> Relay<'a> {
             }
         }
         exchange.deadline.stop();
-        true
     }
 
     /// Reads once and shows the payload to `take`, with whether it is the last.
     async fn read(
         &mut self,
-        connection: &mut EngineConnection,
         mut take: impl FnMut(&[u8], &[Range<usize>], bool),
     ) -> Result<Step, Failure> {
         let Self {
+            connection,
             decoder,
             pieces,
             broken,
@@ -199,6 +208,19 @@ impl<'a> Relay<'a> {
         })
         .await
     }
+}
+
+/// Tells log and client that an answer has broken off.
+async fn cut_short(
+    exchange: &Exchange,
+    endpoint: &str,
+    (number, text): (usize, &str),
+    cause: String,
+) {
+    exchange.deadline.stop();
+    exchange.trouble("an answer was cut short", endpoint, &cause);
+    let refusal = Refusal::new(number, text);
+    exchange.cut(&refusal, Outcome::EndpointFailed).await;
 }
 
 const DISCONNECTED: (usize, &str) = (

@@ -104,7 +104,7 @@ impl Shard {
         spawn_local(async move {
             loop {
                 summons.notified().await;
-                summoning.shared.outbox.arm_when_gathered().await;
+                summoning.shared.outbox.arm_if_any();
             }
         });
         let pruning = Rc::clone(&self);
