@@ -107,6 +107,20 @@ export interface Decision {
   readonly overheadMicros: number;
 }
 
+/** The model that a rule chose to serve a request for another one. */
+export interface ModelRewrite {
+  /** As the client asked for it. */
+  readonly model: string;
+  readonly target: string;
+  /**
+   * The request's header named it; the rule has no other; the session's id always gives it; or it
+   * was drawn for this request alone, so that the next one may get another.
+   */
+  readonly chosenBy: 'header' | 'only-target' | 'session' | 'chance';
+  /** Its part of the rule's weights, in (0, 1]. */
+  readonly share: number;
+}
+
 /** How a decided request ended; joined to its decision afterwards. */
 export interface DecisionResult {
   readonly endpoint: string | null;

@@ -25,7 +25,7 @@ import {
   onFirstByte,
   takeBack,
 } from './observe.js';
-import type { RewriteOptions } from './rewrite.js';
+import type { ModelRewrites } from './rewrite.js';
 import { ModelRewriter, unserved } from './rewrite.js';
 import type { ScheduleCycle } from './schedule.js';
 import { scoreLogFields } from './score-log.js';
@@ -35,7 +35,7 @@ export interface PipelineOptions {
   readonly decider: Decider;
   readonly localHandlers: LocalHandlers;
   /** Null without rules. */
-  readonly rewrites: RewriteOptions | null;
+  readonly rewrites: ModelRewrites | null;
   /** Whether answers carry `x-warmpath-*` headers. */
   readonly decisionHeaders: boolean;
 }
@@ -166,7 +166,7 @@ export class RequestPipeline implements DataPlaneHandler {
     const model = this.#decider.resolve(encoded.model);
     if (!(model instanceof RouterError)) request.model = model.id;
     const decided = this.#decider.decide(request.head, encoded, model, nowMs);
-    if (decided instanceof RouterError) return unserved(request, decided);
+    if (decided instanceof RouterError) return unserved(request.askedModel, decided);
     if (decided.refusal === null) {
       this.#forward(request, decided);
       return null;
