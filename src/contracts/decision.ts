@@ -83,7 +83,10 @@ export interface Decision {
   readonly failure: string | null;
   /** Name of the chosen endpoint, null when none was left. */
   readonly chosen: string | null;
-  /** Endpoints tried next if the chosen one cannot be reached, best first. */
+  /**
+   * Endpoints tried next if the chosen one gives no answer, best first. The last of them may have been
+   * left out by a filter that only prefers: they have no score here.
+   */
   readonly fallbacks: readonly string[];
   readonly promptTokens: number;
   readonly totalBlocks: number;

@@ -1,6 +1,7 @@
 // Keeps a burst from piling up on one endpoint, however well it scores: the rule of consistent
 // hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam, 2016), over requests in flight. The
-// capacity of all together is always more than what is in flight, so somebody is always left.
+// capacity of all together is always more than what is in flight, so somebody is always left. It spreads
+// and protects nobody: those above the bound are tried when the others give no answer.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -38,6 +39,7 @@ export const boundedLoadFilter: FilterDefinition = defineFilter({
   parameters,
   consumes: ['in-flight'],
   create: ({ slack, freeRequests }) => ({
+    prefers: true,
     filter: (context, candidates) => {
       let endpoints = 0;
       let requests = 0;

@@ -1,7 +1,8 @@
 // Keeps a prompt from waiting for prefills of others when it need not. A prefix in demand goes on to
 // an endpoint that has nothing to compute, once its holders have so much that computing it anew is
 // sooner done; endpoints with prompts of their own are no such place, because all that wait there would
-// wait longer. Among equals it goes where it is done before the other has begun.
+// wait longer. Among equals it goes where it is done before the other has begun. Waiting is better than
+// no answer: those it removes are tried when the others give none.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -32,6 +33,7 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
   create: ({ margin }) => ({
+    prefers: true,
     filter: (context, candidates) => {
       // Without a count of the prompt's tokens there is nothing to compare.
       if (context.promptTokens === 0) return;

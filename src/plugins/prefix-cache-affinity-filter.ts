@@ -1,5 +1,6 @@
 // Keeps a prompt with the endpoints that hold most of it, unless they are so far behind with their
-// prefills that computing the prompt elsewhere is sooner done.
+// prefills that computing the prompt elsewhere is sooner done. The others could compute it too, and are
+// tried when the holders give no answer.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -60,6 +61,7 @@ export const prefixCacheAffinityFilter: FilterDefinition = defineFilter({
     const holders = new CandidateSet(endpointCapacity);
     const { affinityThreshold, explorationProbability } = settings;
     return {
+      prefers: true,
       filter: (context, candidates) => {
         if (affinityThreshold === 0) return;
         if (explorationProbability > 0 && random.next() < explorationProbability) return;

@@ -90,9 +90,10 @@ function cells(
 ): readonly string[] {
   const { endpoint, excludedBy, terms, total } = candidate;
   const scored = excludedBy === null;
+  const tried = scored || decision.fallbacks.includes(endpoint);
   const shown = terms.map(({ raw, weight }) => `${shortFigure(raw)}*${weight}`);
   return [
-    scored ? String(at + 1) : '-',
+    tried ? String(at + 1) : '-',
     endpoint,
     scored ? shortFigure(total) : '-',
     ...(scored ? shown : new Array<string>(termCount).fill('-')),
