@@ -35,7 +35,8 @@ export const boundedLoadFilter: FilterDefinition = defineFilter({
   type: 'bounded-load-filter',
   summary:
     'Removes the endpoints that have at least max(`freeRequests`, ⌈(1 + `slack`) · (m + 1) / n⌉) ' +
-    'requests of this router in flight, where the n candidates have m together.',
+    'requests of this router in flight, where the n candidates have m together. Those it removes are ' +
+    'tried when the others give no answer.',
   parameters,
   consumes: ['in-flight'],
   create: ({ slack, freeRequests }) => ({

@@ -29,7 +29,8 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
   summary:
     'With w prompt tokens in flight at an endpoint and u tokens of this prompt still to compute there, ' +
     'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0, or where w is ' +
-    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing).',
+    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing). ' +
+    'Those it removes are tried when the others give no answer.',
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
   create: ({ margin }) => ({

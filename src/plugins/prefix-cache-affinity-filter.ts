@@ -53,7 +53,8 @@ export const prefixCacheAffinityFilter: FilterDefinition = defineFilter({
   summary:
     'Keeps the endpoints that hold `affinityThreshold` of the prompt; everyone when nobody does, and ' +
     'when min(t of those) − min(t of the others) > `maxTTFTPenaltyMs` with ' +
-    't = tokensInFlight / `peakPrefillThroughput` · 1,000.',
+    't = tokensInFlight / `peakPrefillThroughput` · 1,000. Those it removes are tried when the others ' +
+    'give no answer.',
   parameters,
   ignored: [IGNORED_MATCH_PRODUCER, IGNORED_LOAD_PRODUCER],
   consumes: ['prefix-match', 'in-flight'],
