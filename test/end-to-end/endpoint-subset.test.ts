@@ -57,7 +57,8 @@ type Router = Awaited<ReturnType<typeof startRouterProcess>>;
 
 function startRouter(core: string, endpointSubset: boolean): Promise<Router> {
   const urls = engines.map(({ http }) => `  - ${http.url}\n`).join('');
-  const text = `endpoints:\n${urls}headers: {endpointSubset: ${endpointSubset}}\n`;
+  // The policy decides, however late that is on a busy machine.
+  const text = `endpoints:\n${urls}headers: {endpointSubset: ${endpointSubset}}\ntimeouts: {decide: 1m}\n`;
   const file = files.write(`${core}-${endpointSubset}.yaml`, text);
   const environment = { ...process.env, WARMPATH_CORE: core };
   return startRouterProcess([`--config=${file}`, '--policy=round-robin'], environment);

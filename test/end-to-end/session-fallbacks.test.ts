@@ -12,8 +12,9 @@ import { nativeSkip } from '#test/support/native-addon.js';
 import { startRouterProcess } from '#test/support/processes.js';
 import { readStatus, untilProven } from '#test/support/status.js';
 
-/** In turn, so that without its session a request goes elsewhere. */
+/** In turn, so that without its session a request goes elsewhere; by the policy, however late that is. */
 const SCHEDULING = `
+timeouts: {decide: 1m}
 scheduling:
   profileHandler:
     type: header-profile-handler
