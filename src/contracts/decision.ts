@@ -83,7 +83,10 @@ export interface Decision {
   readonly failure: string | null;
   /** Name of the chosen endpoint, null when none was left. */
   readonly chosen: string | null;
-  /** Endpoints tried next if the chosen one cannot be reached, best first. */
+  /**
+   * Endpoints tried next if the chosen one gives no answer, best first. The last of them may have been
+   * left out by a filter that only prefers: they have no score here.
+   */
   readonly fallbacks: readonly string[];
   readonly promptTokens: number;
   readonly totalBlocks: number;
@@ -105,6 +108,20 @@ export interface Decision {
   readonly scheduleMicros: ScheduleMicros;
   /** From the head read to the order to forward. */
   readonly overheadMicros: number;
+}
+
+/** The model that a rule chose to serve a request for another one. */
+export interface ModelRewrite {
+  /** As the client asked for it. */
+  readonly model: string;
+  readonly target: string;
+  /**
+   * The request's header named it; the rule has no other; the session's id always gives it; or it
+   * was drawn for this request alone, so that the next one may get another.
+   */
+  readonly chosenBy: 'header' | 'only-target' | 'session' | 'chance';
+  /** Its part of the rule's weights, in (0, 1]. */
+  readonly share: number;
 }
 
 /** How a decided request ended; joined to its decision afterwards. */

@@ -115,32 +115,50 @@ export interface HeaderRead {
   readonly cookie?: string;
 }
 
+/** Told that the request is sent on to `slot`, because the endpoint before gave no answer. */
+export type MovedOn = (slot: number) => void;
+
 /**
  * What a plugin may do beyond its own step. Who has no hook costs nothing there. State that later
- * decisions go by is changed in `picked` alone: `produce`, `choose`, `filter`, `score` and `pick`
- * also run for requests that are only explained, and must leave no trace (a number drawn from the
- * host's `random` and scratch that the next decision overwrites are none).
+ * decisions go by is changed in `picked` and by what it returns alone: `produce`, `choose`, `filter`,
+ * `score` and `pick` also run for requests that are only explained, and must leave no trace (a number
+ * drawn from the host's `random` and scratch that the next decision overwrites are none).
  */
 export interface PluginHooks {
   /** All headers the plugin may look at: a decision keeps their values, so that it can be replayed. */
   readonly reads?: readonly HeaderRead[];
-  /** Called once for the decision that is sent on, with the slot tried first. */
-  picked?(context: SchedulingContext, slot: number): void;
+  /**
+   * Called once for the decision that is sent on, with the slot tried first. A plugin that goes by who
+   * got a request returns what is to be called if another gets it; of the context that may use what
+   * does not change: not `signals`, which are the next request's by then.
+   */
+  picked?(context: SchedulingContext, slot: number): MovedOn | undefined;
   /** Headers for the client, should the endpoint at `slot` be the one that answers. */
   responseHeaders?(context: SchedulingContext, slot: number): readonly HeaderPair[];
 }
 
 export interface Filter extends PluginHooks {
+  /**
+   * Set by a filter that chooses among endpoints that could all serve the request. Where such filters
+   * leave fewer than may be tried, those they removed come after the picked ones, in the order of the
+   * rest of the policy: tried only when the others give no answer.
+   */
+  readonly prefers?: true;
   /** Removes candidates that must not be chosen. */
   filter(context: SchedulingContext, candidates: CandidateSet): void;
 }
 
 export interface Scorer extends PluginHooks {
-  /** Writes a score in [0, 1] for every candidate into `scores[slot]`. */
+  /**
+   * Writes a score in [0, 1] for every candidate into `scores[slot]`. Of the calls for one request the
+   * last is for those it is decided among; one before that is for those that are tried after them.
+   */
   score(context: SchedulingContext, candidates: CandidateSet, scores: Float64Array): void;
 }
 
 export interface Picker extends PluginHooks {
+  /** Most endpoints it is to name; without it as many as there is room for. */
+  readonly endpointsMax?: number;
   /**
    * Writes the chosen slots, best first, into `picked` and returns how many (0 when there is no
    * candidate). The first is the decision; the others are tried if it cannot be reached.

@@ -5,6 +5,7 @@ import { xxh3 } from '@node-rs/xxhash';
 import { Agent, request } from 'undici';
 import type { TokenizingEngine } from '#contracts/core.js';
 import { ENGINE_BODY_BYTES_MAX } from '#contracts/limits.js';
+import type { Route } from '#contracts/request.js';
 import { isJsonObject, type JsonValue } from './json-value.js';
 
 export interface EngineTokenizerLimits {
@@ -39,11 +40,16 @@ export class EngineTokenizer {
     this.#limits = limits;
   }
 
-  /** Asks for the prompt of an OpenAI body. Rejects when no engine answers with ids. */
-  tokenIds(engines: readonly TokenizingEngine[], body: JsonValue): Promise<Uint32Array> {
+  /** Asks for the prompt of a route's body. Rejects when no engine answers with ids. */
+  tokenIds(
+    engines: readonly TokenizingEngine[],
+    body: JsonValue,
+    route: Route,
+  ): Promise<Uint32Array> {
     const members = isJsonObject(body) ? body : {};
+    const named = route === 'sglang-generate' ? asCompletion(members) : members;
     const asked = Object.fromEntries(
-      PROMPT_MEMBERS.filter((name) => name in members).map((name) => [name, members[name]]),
+      PROMPT_MEMBERS.filter((name) => name in named).map((name) => [name, named[name]]),
     );
     const text = JSON.stringify(asked);
     const key = xxh3.xxh64(text);
@@ -120,6 +126,15 @@ export class EngineTokenizer {
     }
     return agent;
   }
+}
+
+type Members = Readonly<Record<string, JsonValue>>;
+
+/** SGLang's /generate has its prompt in `text`, alone or as a list of one, and adds special tokens. */
+function asCompletion({ model, text = null }: Members): Members {
+  const prompt = Array.isArray(text) ? (text[0] ?? null) : text;
+  const named: Members = model === undefined ? {} : { model };
+  return { ...named, prompt, add_special_tokens: true };
 }
 
 /** The engine does not take this prompt. */

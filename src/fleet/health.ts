@@ -171,7 +171,7 @@ export class FleetHealth {
 
   #probe(url: string): ProbeState {
     const probe = this.#probes.get(url);
-    assert(probe !== undefined, `address ${url} is known to health`);
+    assert(probe !== undefined, () => `address ${url} is known to health`);
     return probe;
   }
 

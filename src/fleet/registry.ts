@@ -59,7 +59,7 @@ export class FleetRegistry implements Fleet {
   /** Counts a request in. The slot must be taken: decisions name endpoints of the snapshot only. */
   acquire(slot: number, { uncachedPromptTokens, outputTokens }: RequestLoad): InFlightToken {
     const state = this.#snapshot.bySlot[slot];
-    assert(state !== null && state !== undefined, `slot ${slot} is an endpoint`);
+    assert(state !== null && state !== undefined, () => `slot ${slot} is an endpoint`);
     assert(uncachedPromptTokens >= 0 && outputTokens >= 0, 'tokens of a request are not negative');
     state.inFlight.requests += 1;
     state.inFlight.uncachedPromptTokens += uncachedPromptTokens;

@@ -9,7 +9,6 @@ import type {
   CoreParts,
   DataPlane,
   PromptEncoder,
-  RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
@@ -30,6 +29,7 @@ import { DecisionRing } from '#request/decision-ring.js';
 import { Histories } from '#request/histories.js';
 import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
+import { ModelRewrites } from '#request/rewrite.js';
 import { PromptScorer } from '#request/score-prompt.js';
 import { processClock } from '#workers/process-clock.js';
 import { AdminServer } from './admin.js';
@@ -91,19 +91,23 @@ export function assemble(input: AssemblyInput): Assembly {
   const reports = routerReports({ ...parts, history: usage, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
   const decider = createDecider(input);
+  const { modelRewrites: rules } = configuration;
+  const rewrites =
+    rules.length === 0 ? null : new ModelRewrites({ rules, random: input.random, store });
   const pipeline = createPipeline(input, {
-    store,
     plane,
     encoder,
     histories,
     decisions,
     reports,
     decider,
+    rewrites,
   });
   const scorer = new PromptScorer({
     store,
     encoder,
     decider,
+    rewrites,
     clock: processClock,
     isoNow,
     routeOf: routeOfBody,
@@ -203,13 +207,13 @@ function createParts(
 }
 
 interface PipelineParts {
-  readonly store: RequestStore;
   readonly plane: DataPlane;
   readonly encoder: PromptEncoder;
   readonly histories: Histories;
   readonly decisions: DecisionRing;
   readonly reports: RouterReports;
   readonly decider: Decider;
+  readonly rewrites: ModelRewrites | null;
 }
 
 function createDecider(input: AssemblyInput): Decider {
@@ -231,10 +235,9 @@ function createDecider(input: AssemblyInput): Decider {
 }
 
 function createPipeline(
-  { configuration, fleet, metrics, random, logger }: AssemblyInput,
-  { store, plane, encoder, histories, decisions, reports, decider }: PipelineParts,
+  { configuration, fleet, metrics, logger }: AssemblyInput,
+  { plane, encoder, histories, decisions, reports, decider, rewrites }: PipelineParts,
 ): RequestPipeline {
-  const { modelRewrites: rules } = configuration;
   return new RequestPipeline({
     ports: {
       plane,
@@ -249,7 +252,7 @@ function createPipeline(
       defer: setImmediate,
     },
     decider,
-    rewrites: rules.length === 0 ? null : { rules, random, store },
+    rewrites,
     localHandlers: localHandlers(reports, () => fleet.modelList()),
     decisionHeaders: configuration.headers.decision,
   });

@@ -1,5 +1,5 @@
 // POST /debug/score of the admin port: reads head and body as the data port would, and answers with
-// the decision that the request would get, and its ranking.
+// the decision that the request would get, its ranking, and which rule rewrote its model.
 
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -61,14 +61,15 @@ export function routeOfBody(body: Uint8Array): Route {
 }
 
 function refusal(error: RouterError): Scored {
-  return { error, decision: null };
+  return { error, decision: null, rewrite: null };
 }
 
-function scoreAnswer({ error, decision }: Scored): { status: number; body: object } {
+function scoreAnswer({ error, decision, rewrite }: Scored): { status: number; body: object } {
   return {
     status: error?.status ?? 200,
     body: {
       ...(error === null ? {} : JSON.parse(error.toBody())),
+      rewrite,
       ...(decision === null ? {} : { decision, result: null, ranking: rankingOf(decision) }),
     },
   };

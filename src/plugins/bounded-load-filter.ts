@@ -1,6 +1,7 @@
 // Keeps a burst from piling up on one endpoint, however well it scores: the rule of consistent
 // hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam, 2016), over requests in flight. The
-// capacity of all together is always more than what is in flight, so somebody is always left.
+// capacity of all together is always more than what is in flight, so somebody is always left. It spreads
+// and protects nobody: those above the bound are tried when the others give no answer.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -34,10 +35,12 @@ export const boundedLoadFilter: FilterDefinition = defineFilter({
   type: 'bounded-load-filter',
   summary:
     'Removes the endpoints that have at least max(`freeRequests`, ⌈(1 + `slack`) · (m + 1) / n⌉) ' +
-    'requests of this router in flight, where the n candidates have m together.',
+    'requests of this router in flight, where the n candidates have m together. Those it removes are ' +
+    'tried when the others give no answer.',
   parameters,
   consumes: ['in-flight'],
   create: ({ slack, freeRequests }) => ({
+    prefers: true,
     filter: (context, candidates) => {
       let endpoints = 0;
       let requests = 0;

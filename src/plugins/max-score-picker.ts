@@ -17,6 +17,7 @@ export const maxScorePicker: PickerDefinition = definePicker({
   create: ({ maxNumOfEndpoints }, { random }) => {
     const best = new BestFew();
     return {
+      endpointsMax: maxNumOfEndpoints,
       pick: (context, candidates, totals, picked) => {
         best.begin(Math.min(maxNumOfEndpoints, picked.length), picked);
         for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {

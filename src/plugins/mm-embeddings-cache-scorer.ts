@@ -26,8 +26,11 @@ export const mmEmbeddingsCacheScorer: ScorerDefinition = defineScorer({
         }
       },
       picked: (context, slot) => {
-        if (context.media.length === 0) return;
-        placements.record(slot, candidateState(context, slot).endpoint.name, context.media);
+        if (context.media.length === 0) return undefined;
+        const record = (at: number): void =>
+          placements.record(at, candidateState(context, at).endpoint.name, context.media);
+        record(slot);
+        return record;
       },
     };
   },

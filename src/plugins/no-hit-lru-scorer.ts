@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import type { ScorerDefinition } from '#contracts/plugin.js';
 import { defineScorer } from '#contracts/plugin.js';
-import type { CandidateSet, SchedulingContext, Scorer } from '#contracts/scheduling.js';
+import type { CandidateSet, MovedOn, SchedulingContext, Scorer } from '#contracts/scheduling.js';
 import { candidateState } from '#contracts/scheduling.js';
 import { IGNORED_MATCH_PRODUCER } from './ignored.js';
 import { matchedBlocks } from './prefix-match.js';
@@ -74,9 +74,12 @@ class NoHitLru implements Scorer {
     }
   }
 
-  picked(context: SchedulingContext, slot: number): void {
-    if (this.#cold !== context.requestId) return;
-    this.#recent.touch(slot, candidateState(context, slot).endpoint.name);
+  picked(context: SchedulingContext, slot: number): MovedOn | undefined {
+    if (this.#cold !== context.requestId) return undefined;
+    const touch = (at: number): void =>
+      this.#recent.touch(at, candidateState(context, at).endpoint.name);
+    touch(slot);
+    return touch;
   }
 }
 

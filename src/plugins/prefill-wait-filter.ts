@@ -1,7 +1,8 @@
 // Keeps a prompt from waiting for prefills of others when it need not. A prefix in demand goes on to
 // an endpoint that has nothing to compute, once its holders have so much that computing it anew is
 // sooner done; endpoints with prompts of their own are no such place, because all that wait there would
-// wait longer. Among equals it goes where it is done before the other has begun.
+// wait longer. Among equals it goes where it is done before the other has begun. Waiting is better than
+// no answer: those it removes are tried when the others give none.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -28,10 +29,12 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
   summary:
     'With w prompt tokens in flight at an endpoint and u tokens of this prompt still to compute there, ' +
     'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0, or where w is ' +
-    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing).',
+    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing). ' +
+    'Those it removes are tried when the others give no answer.',
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
   create: ({ margin }) => ({
+    prefers: true,
     filter: (context, candidates) => {
       // Without a count of the prompt's tokens there is nothing to compare.
       if (context.promptTokens === 0) return;

@@ -1,5 +1,6 @@
 // Keeps a prompt with the endpoints that hold most of it, unless they are so far behind with their
-// prefills that computing the prompt elsewhere is sooner done.
+// prefills that computing the prompt elsewhere is sooner done. The others could compute it too, and are
+// tried when the holders give no answer.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -52,7 +53,8 @@ export const prefixCacheAffinityFilter: FilterDefinition = defineFilter({
   summary:
     'Keeps the endpoints that hold `affinityThreshold` of the prompt; everyone when nobody does, and ' +
     'when min(t of those) − min(t of the others) > `maxTTFTPenaltyMs` with ' +
-    't = tokensInFlight / `peakPrefillThroughput` · 1,000.',
+    't = tokensInFlight / `peakPrefillThroughput` · 1,000. Those it removes are tried when the others ' +
+    'give no answer.',
   parameters,
   ignored: [IGNORED_MATCH_PRODUCER, IGNORED_LOAD_PRODUCER],
   consumes: ['prefix-match', 'in-flight'],
@@ -60,6 +62,7 @@ export const prefixCacheAffinityFilter: FilterDefinition = defineFilter({
     const holders = new CandidateSet(endpointCapacity);
     const { affinityThreshold, explorationProbability } = settings;
     return {
+      prefers: true,
       filter: (context, candidates) => {
         if (affinityThreshold === 0) return;
         if (explorationProbability > 0 && random.next() < explorationProbability) return;

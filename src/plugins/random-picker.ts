@@ -11,6 +11,7 @@ export const randomPicker: PickerDefinition = definePicker({
   parameters: pickerParameters,
   consumes: [],
   create: ({ maxNumOfEndpoints }, { random }) => ({
+    endpointsMax: maxNumOfEndpoints,
     pick: (_context, candidates, _totals, picked) => {
       const wanted = Math.min(maxNumOfEndpoints, picked.length);
       let count = 0;

@@ -15,6 +15,7 @@ export const roundRobinPicker: PickerDefinition = definePicker({
     // Pools are base models that endpoints serve, never names a client made up: few.
     const nextSlotByPool = new Map<string, number>();
     return {
+      endpointsMax: maxNumOfEndpoints,
       pick: (context, candidates, _totals, picked) => {
         const wanted = Math.min(maxNumOfEndpoints, picked.length);
         const first = candidates.next(0);
@@ -31,8 +32,12 @@ export const roundRobinPicker: PickerDefinition = definePicker({
         } while (count < wanted && slot !== chosen);
         return count;
       },
-      // Not in `pick`: who only asks where a request would go must not take its turn.
-      picked: ({ pool }, slot) => nextSlotByPool.set(pool, slot + 1),
+      // Not in `pick`: who only asks where a request would go must not take its turn. A request that
+      // goes on elsewhere has had its turn.
+      picked: ({ pool }, slot) => {
+        nextSlotByPool.set(pool, slot + 1);
+        return undefined;
+      },
     };
   },
 });

@@ -1,6 +1,7 @@
 // What session-affinity-filter and session-affinity-scorer share: how the endpoint of a session is
 // known. Either the client carries it (a header with the endpoint's name in base64, which the
-// answer sets and the next request brings back), or the router remembers it by the session's id.
+// answer sets and the next request brings back), or the router remembers it by the session's id. Where
+// a fallback serves, both name that one from then on: the prefix is there now.
 
 import { assertNever } from '#contracts/assert.js';
 import type {

@@ -3,7 +3,7 @@
 // binds pays for what has expired, so no timer is needed.
 
 import { SESSION_ID_LENGTH_MAX, SESSIONS_MAX } from '#contracts/limits.js';
-import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
+import type { CandidateSet, MovedOn, SchedulingContext } from '#contracts/scheduling.js';
 import { candidateState } from '#contracts/scheduling.js';
 
 interface Binding {
@@ -32,9 +32,25 @@ export class SessionBindings {
     return slotOf(name, context, candidates);
   }
 
-  /** Binds the session to the endpoint at `slot`, or keeps it there for another while. */
-  bind(session: string, context: SchedulingContext, slot: number): void {
-    if (session === '' || session.length > SESSION_ID_LENGTH_MAX) return;
+  /**
+   * Binds the session to the endpoint at `slot`, or keeps it there for another while. What it returns
+   * moves it on, unless another of its requests has bound it elsewhere meanwhile: that one knows more.
+   */
+  bind(session: string, context: SchedulingContext, slot: number): MovedOn | undefined {
+    if (session === '' || session.length > SESSION_ID_LENGTH_MAX) return undefined;
+    let at = this.#bind(session, context, slot);
+    return (next) => {
+      if (this.#bySession.get(session)?.name !== at) return;
+      at = this.#bind(session, context, next);
+    };
+  }
+
+  get size(): number {
+    return this.#bySession.size;
+  }
+
+  /** Returns the endpoint's name. */
+  #bind(session: string, context: SchedulingContext, slot: number): string {
     const { name } = candidateState(context, slot).endpoint;
     const { nowMs } = context;
     const binding = this.#bySession.get(session) ?? { name, slot, usedAtMs: nowMs };
@@ -48,10 +64,7 @@ export class SessionBindings {
       if (kept) break;
       this.#bySession.delete(oldest);
     }
-  }
-
-  get size(): number {
-    return this.#bySession.size;
+    return name;
   }
 
   #expired({ usedAtMs }: Binding, nowMs: number): boolean {

@@ -18,6 +18,7 @@ export const weightedRandomPicker: PickerDefinition = definePicker({
   create: ({ maxNumOfEndpoints }, { random }) => {
     const best = new BestFew();
     return {
+      endpointsMax: maxNumOfEndpoints,
       pick: (_context, candidates, totals, picked) => {
         best.begin(Math.min(maxNumOfEndpoints, picked.length), picked);
         for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {

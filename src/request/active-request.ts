@@ -9,6 +9,7 @@ import type { RequestObserver } from '#contracts/observer.js';
 import type { EncodedPrompt, RequestHead, Route } from '#contracts/request.js';
 import type { DecisionRing } from './decision-ring.js';
 import type { SentRequests } from './histories.js';
+import type { PickFollowers } from './hooks.js';
 
 /** Everything the request path needs of other modules. */
 export interface RequestPorts {
@@ -60,6 +61,8 @@ export interface ActiveRequest {
   /** Where the prompt counts as held before the engine has said so, null when nowhere. */
   expected: 'history' | 'speculative' | null;
   attempts: number;
+  /** Plugins to be told when another endpoint is tried, null for none. Set by the pipeline. */
+  followers: PickFollowers | null;
 }
 
 /** State of a request that was just handed over. */
@@ -79,5 +82,6 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     target: null,
     expected: null,
     attempts: 0,
+    followers: null,
   };
 }

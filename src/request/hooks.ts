@@ -1,11 +1,11 @@
-// What plugins do once a decision stands: note what was picked, add headers for the client. Who has
-// such a hook is found out when a cycle is made, so that a policy without any pays nothing. A hook
-// that throws costs itself, never the request.
+// What plugins do once a decision stands: note what was picked and where the request went on to, add
+// headers for the client. Who has such a hook is found out when a cycle is made, so that a policy
+// without any pays nothing. A hook that throws costs itself, never the request.
 
 import type { ForwardOrder } from '#contracts/core.js';
 import type { Placed, Profile } from '#contracts/plugin.js';
 import type { HeaderPair } from '#contracts/request.js';
-import type { PluginHooks, Producer, SchedulingContext } from '#contracts/scheduling.js';
+import type { MovedOn, PluginHooks, Producer, SchedulingContext } from '#contracts/scheduling.js';
 
 type NotesPick = Required<Pick<PluginHooks, 'picked'>>;
 type AddsHeaders = Required<Pick<PluginHooks, 'responseHeaders'>>;
@@ -17,8 +17,18 @@ export interface CycleHooks {
   readonly responseHeaders: readonly AddsHeaders[];
 }
 
+/** Who asked to be told when a request goes on to another endpoint. */
+export interface PickFollowers {
+  readonly profile: string;
+  readonly moved: readonly MovedOn[];
+}
+
 /** Told what a hook threw in a decision of that profile. */
-export type HookFailed = (profile: string, context: SchedulingContext, error: unknown) => void;
+export type HookFailed = (
+  profile: string,
+  request: Pick<SchedulingContext, 'requestId'>,
+  error: unknown,
+) => void;
 
 /** Finds the hooks that concern decisions of `profile`. */
 export function collectHooks(profile: Profile, producers: readonly Placed<Producer>[]): CycleHooks {
@@ -33,18 +43,39 @@ export function collectHooks(profile: Profile, producers: readonly Placed<Produc
   };
 }
 
-/** Tells every plugin that asks for it which slot the request was sent to. */
+/** Tells every plugin that asks for it which slot the request was sent to; null: nobody follows it. */
 export function notePicked(
   hooks: CycleHooks,
   context: SchedulingContext,
   slot: number,
   failed: HookFailed,
-): void {
+): PickFollowers | null {
+  let moved: MovedOn[] | null = null;
   for (const plugin of hooks.picked) {
     try {
-      plugin.picked(context, slot);
+      const follower = plugin.picked(context, slot);
+      if (follower === undefined) continue;
+      if (moved === null) moved = [follower];
+      else moved.push(follower);
     } catch (error) {
       failed(hooks.profile, context, error);
+    }
+  }
+  return moved === null ? null : { profile: hooks.profile, moved };
+}
+
+/** Tells those who follow a request that it is sent on to `slot`. */
+export function noteMoved(
+  followers: PickFollowers,
+  request: Pick<SchedulingContext, 'requestId'>,
+  slot: number,
+  failed: HookFailed,
+): void {
+  for (const moved of followers.moved) {
+    try {
+      moved(slot);
+    } catch (error) {
+      failed(followers.profile, request, error);
     }
   }
 }

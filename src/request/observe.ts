@@ -58,19 +58,20 @@ export function takeBack(ports: RequestPorts, request: ActiveRequest): void {
   request.target = null;
 }
 
-/** An endpoint gave no answer: its load moves to the one that is tried next. */
+/** An endpoint gave no answer: its load moves to the one that is tried next. Returns that one's slot, or −1. */
 export function onAttemptFailed(
   ports: RequestPorts,
   request: ActiveRequest,
   progress: AttemptFailed,
-): void {
+): number {
   const next = request.targets.find((target) => target.slot === progress.nextSlot);
   const failed = request.targets.find((target) => target.slot === progress.slot);
   ports.fleet.report(progress.slot, progress.outcome);
   ports.observer.attemptFailed(failed?.name ?? '', progress.outcome, next !== undefined);
   withdraw(ports, request);
-  if (next !== undefined) beginAttempt(ports, request, next);
-  else endAttempt(request);
+  if (next === undefined) endAttempt(request);
+  else beginAttempt(ports, request, next);
+  return next?.slot ?? -1;
 }
 
 /** The answer begins: the prompt has been processed. */

@@ -16,7 +16,7 @@ import type { Encoded } from './encode.js';
 import { EncodeGate } from './encode.js';
 import { forwardOrder } from './forward.js';
 import type { HookFailed } from './hooks.js';
-import { notePicked, withPluginHeaders } from './hooks.js';
+import { noteMoved, notePicked, withPluginHeaders } from './hooks.js';
 import {
   beginAttempt,
   endAttempt,
@@ -25,7 +25,7 @@ import {
   onFirstByte,
   takeBack,
 } from './observe.js';
-import type { RewriteOptions } from './rewrite.js';
+import type { ModelRewrites } from './rewrite.js';
 import { ModelRewriter, unserved } from './rewrite.js';
 import type { ScheduleCycle } from './schedule.js';
 import { scoreLogFields } from './score-log.js';
@@ -35,7 +35,7 @@ export interface PipelineOptions {
   readonly decider: Decider;
   readonly localHandlers: LocalHandlers;
   /** Null without rules. */
-  readonly rewrites: RewriteOptions | null;
+  readonly rewrites: ModelRewrites | null;
   /** Whether answers carry `x-warmpath-*` headers. */
   readonly decisionHeaders: boolean;
 }
@@ -166,7 +166,7 @@ export class RequestPipeline implements DataPlaneHandler {
     const model = this.#decider.resolve(encoded.model);
     if (!(model instanceof RouterError)) request.model = model.id;
     const decided = this.#decider.decide(request.head, encoded, model, nowMs);
-    if (decided instanceof RouterError) return unserved(request, decided);
+    if (decided instanceof RouterError) return unserved(request.askedModel, decided);
     if (decided.refusal === null) {
       this.#forward(request, decided);
       return null;
@@ -192,7 +192,7 @@ export class RequestPipeline implements DataPlaneHandler {
     const order = withPluginHeaders(plain, cycle.hooks, context, this.#hookFailed);
     // False: the client has gone, or the plane could not wait; the record of it is on its way.
     if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
-    else notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
+    else request.followers = notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
     request.settled = true;
     ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
     ports.observer.stage('total', overheadMicros);
@@ -244,9 +244,12 @@ export class RequestPipeline implements DataPlaneHandler {
 
   #observe(request: ActiveRequest, progress: ForwardProgress): void {
     switch (progress.kind) {
-      case 'attempt-failed':
-        onAttemptFailed(this.#ports, request, progress);
+      case 'attempt-failed': {
+        const next = onAttemptFailed(this.#ports, request, progress);
+        const { followers, head } = request;
+        if (next >= 0 && followers !== null) noteMoved(followers, head, next, this.#hookFailed);
         break;
+      }
       case 'first-byte':
         onFirstByte(this.#ports, request, progress);
         break;

@@ -21,9 +21,10 @@ export function rankCandidates(decision: Decision): readonly DecisionCandidate[]
   const { chosen, fallbacks, candidates } = decision;
   const tried = chosen === null ? [] : [chosen, ...fallbacks];
   const place = ({ endpoint, excludedBy }: DecisionCandidate): number => {
-    if (excludedBy !== null) return tried.length + 1;
+    // A fallback may be one that a filter only preferred others to.
     const at = tried.indexOf(endpoint);
-    return at < 0 ? tried.length : at;
+    if (at >= 0) return at;
+    return excludedBy === null ? tried.length : tried.length + 1;
   };
   return [...candidates].sort(
     (one, other) =>

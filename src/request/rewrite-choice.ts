@@ -2,6 +2,7 @@
 // requests of a session, so that a canary does not change its mind in the middle of a conversation.
 
 import { assert } from '#contracts/assert.js';
+import type { ModelRewrite } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
 import type { Random } from '#contracts/random.js';
 import type { RequestHead } from '#contracts/request.js';
@@ -38,39 +39,69 @@ export class RewriteChoice {
    * The model that is to serve a request for `model`; null when no rule is for it. The header names
    * one of the rule's targets, nothing else: what clients may reach stays what the rules say.
    */
-  of(model: string, head: RequestHead): string | RouterError | null {
+  of(model: string, { headers }: Pick<RequestHead, 'headers'>): ModelRewrite | RouterError | null {
     const targets = this.#byModel.get(model);
     if (targets === undefined) return null;
-    const { headers } = head;
     const wanted = headers[HEADER] ?? headers[OLD_HEADER] ?? '';
-    if (wanted === '') return draw(targets, this.#share(model, headers));
-    if (targets.some((target) => target.model === wanted)) return wanted;
+    if (wanted === '') return this.#draw(model, targets, headers);
+    const named = targets.find((target) => target.model === wanted);
+    if (named !== undefined) return rewrite(model, named, 'header', targets);
     const names = targets.map((target) => `\`${target.model}\``).join(', ');
     const text = `the header asks for \`${shorten(wanted)}\` instead of \`${model}\`; allowed: ${names}`;
     return new RouterError('model_not_found', text, { param: HEADER });
   }
 
-  /** A number in [0, 1): the session's own if there is one, else a new one. */
-  #share(model: string, headers: RequestHead['headers']): number {
-    for (const name of SESSION_HEADERS) {
-      const session = headers[name];
-      if (session !== undefined && session !== '') return hashShare(`${model}\0${session}`);
+  /** By a number in [0, 1): the session's own if there is one, else a new one. */
+  #draw(
+    model: string,
+    targets: readonly RewriteTarget[],
+    headers: RequestHead['headers'],
+  ): ModelRewrite {
+    const [only, second] = targets;
+    if (only !== undefined && second === undefined) {
+      return rewrite(model, only, 'only-target', targets);
     }
-    return this.#random.next();
+    const session = sessionOf(headers);
+    if (session === '') {
+      return rewrite(model, targetAt(targets, this.#random.next()), 'chance', targets);
+    }
+    const share = hashShare(`${model}\0${session}`);
+    return rewrite(model, targetAt(targets, share), 'session', targets);
   }
 }
 
+function rewrite(
+  model: string,
+  target: RewriteTarget,
+  chosenBy: ModelRewrite['chosenBy'],
+  targets: readonly RewriteTarget[],
+): ModelRewrite {
+  const share = target.weight / totalWeight(targets);
+  return { model, target: target.model, chosenBy, share };
+}
+
+function sessionOf(headers: RequestHead['headers']): string {
+  for (const name of SESSION_HEADERS) {
+    const session = headers[name];
+    if (session !== undefined && session !== '') return session;
+  }
+  return '';
+}
+
 /** The target whose part of the weights `share` of them falls into. */
-function draw(targets: readonly RewriteTarget[], share: number): string {
-  const total = targets.reduce((sum, { weight }) => sum + weight, 0);
-  let left = share * total;
-  for (const { model, weight } of targets) {
-    left -= weight;
-    if (left < 0) return model;
+function targetAt(targets: readonly RewriteTarget[], share: number): RewriteTarget {
+  let left = share * totalWeight(targets);
+  for (const target of targets) {
+    left -= target.weight;
+    if (left < 0) return target;
   }
   const last = targets.at(-1);
   assert(last !== undefined, 'a rule has targets');
-  return last.model;
+  return last;
+}
+
+function totalWeight(targets: readonly RewriteTarget[]): number {
+  return targets.reduce((sum, { weight }) => sum + weight, 0);
 }
 
 /** FNV-1a over UTF-16 units, then MurmurHash3's finaliser: equal on every router, without state. */

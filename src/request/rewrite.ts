@@ -3,9 +3,10 @@
 
 import { assert } from '#contracts/assert.js';
 import type { PromptEncoder, RequestStore } from '#contracts/core.js';
+import type { ModelRewrite } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
 import type { Random } from '#contracts/random.js';
-import type { EncodedPrompt } from '#contracts/request.js';
+import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
 import type { ActiveRequest, RequestPorts } from './active-request.js';
 import type { Encoded } from './encode.js';
 import { withoutPrompt } from './encode.js';
@@ -20,49 +21,26 @@ export interface RewriteOptions {
   readonly store: Pick<RequestStore, 'replace'>;
 }
 
-interface RewriterPorts extends Pick<RequestPorts, 'encoder' | 'observer'> {
-  readonly isActive: (request: ActiveRequest) => boolean;
-  readonly onEncoded: Encoded;
-  readonly reject: (request: ActiveRequest, error: RouterError) => void;
-}
-
-/** Rewrites requests by the rules. */
-export class ModelRewriter {
+/** The rules at work on one request: what is sent and what is only asked about are rewritten by this. */
+export class ModelRewrites {
   readonly #choice: RewriteChoice;
   readonly #store: Pick<RequestStore, 'replace'>;
-  readonly #ports: RewriterPorts;
-  readonly #encoder: PromptEncoder;
 
-  constructor({ rules, random, store }: RewriteOptions, ports: RewriterPorts) {
+  constructor({ rules, random, store }: RewriteOptions) {
     this.#choice = new RewriteChoice(rules, random);
     this.#store = store;
-    this.#ports = ports;
-    this.#encoder = ports.encoder;
   }
 
-  /** True when it takes the request over: it will be refused, or encoded again for its target. */
-  takes(request: ActiveRequest, encoded: EncodedPrompt): boolean {
-    // A target is never rewritten again.
-    if (request.askedModel !== null) return false;
-    const target = this.#choice.of(encoded.model, request.head);
-    if (target === null) return false;
-    if (target instanceof RouterError) {
-      this.#ports.reject(request, target);
-      return true;
-    }
-    request.askedModel = encoded.model;
-    this.#ports.observer.rewritten(encoded.model, target);
-    if (target === encoded.model) return false;
-    const refusal = this.#replace(request, encoded, target);
-    if (refusal === null) void this.#encodeAgain(request, target);
-    else this.#ports.reject(request, refusal);
-    return true;
+  /** The model that is to serve it; null without a rule, an error when its header asks for another. */
+  choose(model: string, head: Pick<RequestHead, 'headers'>): ModelRewrite | RouterError | null {
+    return this.#choice.of(model, head);
   }
 
-  #replace(request: ActiveRequest, encoded: EncodedPrompt, target: string): RouterError | null {
+  /** Names the target in the body, which must then be encoded again; an error when it has no room. */
+  write(handle: RequestHandle, encoded: EncodedPrompt, target: string): RouterError | null {
     const place = { offset: encoded.modelOffset, length: encoded.modelBytes };
     const name = Buffer.from(JSON.stringify(target), 'utf8');
-    const status = this.#store.replace(request.head.handle, place, name);
+    const status = this.#store.replace(handle, place, name);
     assert(status !== 'out-of-bounds', 'the model is named inside the body');
     switch (status) {
       case 'too-large':
@@ -73,6 +51,45 @@ export class ModelRewriter {
         // A stale one has lost its client: its `done` record is on its way.
         return null;
     }
+  }
+}
+
+interface RewriterPorts extends Pick<RequestPorts, 'encoder' | 'observer'> {
+  readonly isActive: (request: ActiveRequest) => boolean;
+  readonly onEncoded: Encoded;
+  readonly reject: (request: ActiveRequest, error: RouterError) => void;
+}
+
+/** Rewrites requests on their way through the pipeline. */
+export class ModelRewriter {
+  readonly #rewrites: ModelRewrites;
+  readonly #ports: RewriterPorts;
+  readonly #encoder: PromptEncoder;
+
+  constructor(rewrites: ModelRewrites, ports: RewriterPorts) {
+    this.#rewrites = rewrites;
+    this.#ports = ports;
+    this.#encoder = ports.encoder;
+  }
+
+  /** True when it takes the request over: it will be refused, or encoded again for its target. */
+  takes(request: ActiveRequest, encoded: EncodedPrompt): boolean {
+    // A target is never rewritten again.
+    if (request.askedModel !== null) return false;
+    const chosen = this.#rewrites.choose(encoded.model, request.head);
+    if (chosen === null) return false;
+    if (chosen instanceof RouterError) {
+      this.#ports.reject(request, chosen);
+      return true;
+    }
+    const { target } = chosen;
+    request.askedModel = encoded.model;
+    this.#ports.observer.rewritten(encoded.model, target);
+    if (target === encoded.model) return false;
+    const refusal = this.#rewrites.write(request.head.handle, encoded, target);
+    if (refusal === null) void this.#encodeAgain(request, target);
+    else this.#ports.reject(request, refusal);
+    return true;
   }
 
   async #encodeAgain(request: ActiveRequest, target: string): Promise<void> {
@@ -92,8 +109,7 @@ export class ModelRewriter {
 }
 
 /** Tells a client whose model is not served that it is not the one it asked for. */
-export function unserved(request: ActiveRequest, error: RouterError): RouterError {
-  const { askedModel } = request;
+export function unserved(askedModel: string | null, error: RouterError): RouterError {
   if (askedModel === null || error.code !== 'model_not_found') return error;
   const text = `\`${askedModel}\` is rewritten here, but ${error.message}`;
   return new RouterError('model_not_found', text, { param: 'model' });

@@ -7,6 +7,8 @@ import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { Placed, Profile } from '#contracts/plugin.js';
 import type { Producer, SchedulingContext } from '#contracts/scheduling.js';
 import { CandidateSet } from '#contracts/scheduling.js';
+import type { FallbackCycle } from './fallbacks.js';
+import { fallbackCycle, pickFallbacks, rateFallbacks } from './fallbacks.js';
 import { applyFilters, excludeUnusable } from './filter.js';
 import type { CycleHooks } from './hooks.js';
 import { collectHooks } from './hooks.js';
@@ -29,6 +31,10 @@ export interface ScheduleCycle {
   readonly before: CandidateSet;
   readonly excludedBy: Uint8Array;
   readonly board: ScoreBoard;
+  /** Null where every filter is final. */
+  readonly fallbacks: FallbackCycle | null;
+  /** Most endpoints that are tried. */
+  readonly targetsMax: number;
   /** Chosen slots, best first; the first `pickedCount` count. */
   readonly picked: Uint32Array;
   pickedCount: number;
@@ -55,6 +61,8 @@ export function scheduleCycle(
     before: new CandidateSet(endpointCapacity),
     excludedBy: new Uint8Array(endpointCapacity),
     board: scoreBoard(profile, endpointCapacity),
+    fallbacks: fallbackCycle(profile, endpointCapacity),
+    targetsMax: Math.min(ATTEMPTS_MAX, profile.picker.plugin.endpointsMax ?? ATTEMPTS_MAX),
     picked: new Uint32Array(ATTEMPTS_MAX),
     pickedCount: 0,
     failure: null,
@@ -77,7 +85,8 @@ export function schedule(
   );
   cycle.pickedCount = 0;
   cycle.failure = null;
-  cycle.board.violations.fill(0);
+  const { violations } = cycle.board;
+  for (let scorer = 0; scorer < violations.length; scorer += 1) violations[scorer] = 0;
   forgetTimes(cycle);
   const begunAtMs = context.nowMs;
   excludeUnusable(context, serving, cycle.eligible, cycle.excludedBy);
@@ -130,13 +139,29 @@ function runProfile(
   const filteredAtMs = nowMs();
   cycle.filterMs = filteredAtMs - begunAtMs;
   if (candidates.next(0) < 0) return 'overloaded';
+  const hasFallbacks = rate(cycle, context);
   score(profile, context, candidates, board);
   const scoredAtMs = nowMs();
   cycle.scoreMs = scoredAtMs - filteredAtMs;
   cycle.pickedCount = pick(profile.picker.plugin, context, candidates, board.totals, cycle.picked);
+  if (hasFallbacks) addFallbacks(cycle, context);
   for (let position = 0; position < cycle.pickedCount; position += 1) {
     assert(cycle.eligible.has(cycle.picked[position] ?? -1), 'a filter added an endpoint');
   }
   cycle.pickMs = nowMs() - scoredAtMs;
   return 'picked';
+}
+
+/** Before the candidates are rated, because plugins may keep what they rated last for `picked`. */
+function rate(cycle: ScheduleCycle, context: SchedulingContext): boolean {
+  const { fallbacks, profile, eligible, candidates, targetsMax: wanted } = cycle;
+  if (fallbacks === null) return false;
+  return rateFallbacks(fallbacks, profile, context, { eligible, candidates, wanted });
+}
+
+function addFallbacks(cycle: ScheduleCycle, context: SchedulingContext): void {
+  const { fallbacks, profile, picked, targetsMax } = cycle;
+  if (fallbacks === null) return;
+  const rest = picked.subarray(cycle.pickedCount, Math.max(cycle.pickedCount, targetsMax));
+  cycle.pickedCount += pickFallbacks(fallbacks, profile, context, rest);
 }

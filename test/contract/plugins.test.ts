@@ -101,6 +101,7 @@ function drive(definition: PluginDefinition, written: unknown): Drive {
         const count = plugin.pick(context, candidates, totals, picked);
         const named = [...picked.subarray(0, count)];
         assert.equal(count, Math.min(3, candidates.count()));
+        assert.ok(plugin.endpointsMax === undefined || plugin.endpointsMax >= count);
         assert.equal(new Set(named).size, count, 'nobody twice');
         assert.ok(
           named.every((slot) => candidates.has(slot)),
@@ -133,7 +134,7 @@ function drive(definition: PluginDefinition, written: unknown): Drive {
 
 function hooks(plugin: PluginHooks, context: SchedulingContext, slots: readonly number[]): void {
   for (const slot of slots.slice(0, 1)) {
-    plugin.picked?.(context, slot);
+    plugin.picked?.(context, slot)?.(slots.at(-1) ?? slot);
     for (const [name, value] of plugin.responseHeaders?.(context, slot) ?? []) {
       assert.match(name, /^[a-z0-9-]+$/);
       assert.match(value, /^[\x21-\x7e]+$/);
@@ -251,7 +252,7 @@ function withHooks(plugin: PluginHooks, step: Drive): Drive {
     step(context, candidates);
     const slot = candidates.next(0);
     if (slot < 0) return;
-    plugin.picked?.(context, slot);
+    plugin.picked?.(context, slot)?.(4);
     plugin.responseHeaders?.(context, slot);
   };
 }

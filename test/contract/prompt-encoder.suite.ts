@@ -44,8 +44,16 @@ const SECRET = 99n;
 const BLOCK = 16;
 
 /** An engine's /tokenize behind a private CA; counts whom it answered. */
-async function tokenizingEngine(): Promise<{ server: Server; url: string; asked: () => number }> {
+interface TokenizingServer {
+  readonly server: Server;
+  readonly url: string;
+  readonly asked: () => number;
+  readonly lastBody: () => unknown;
+}
+
+async function tokenizingEngine(): Promise<TokenizingServer> {
   let asked = 0;
+  let lastBody: unknown = null;
   const server = createServer({ cert: TEST_CERTIFICATE, key: TEST_KEY }, (incoming, answer) => {
     let text = '';
     incoming.on('data', (chunk: Buffer) => {
@@ -54,6 +62,7 @@ async function tokenizingEngine(): Promise<{ server: Server; url: string; asked:
     incoming.on('end', () => {
       asked += 1;
       const body = JSON.parse(text) as Record<string, unknown>;
+      lastBody = body;
       const fine = incoming.headers.authorization === 'Bearer key' && !('temperature' in body);
       answer.writeHead(fine ? 200 : 500);
       answer.end(JSON.stringify({ tokens: Array.from({ length: 50 }, (_, at) => at) }));
@@ -61,7 +70,8 @@ async function tokenizingEngine(): Promise<{ server: Server; url: string; asked:
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  return { server, url: `https://127.0.0.1:${port}`, asked: () => asked };
+  const url = `https://127.0.0.1:${port}`;
+  return { server, url, asked: () => asked, lastBody: () => lastBody };
 }
 
 export function promptEncoderSuite(rig: EncoderRig): void {
@@ -408,6 +418,14 @@ export function promptEncoderSuite(rig: EncoderRig): void {
           );
         }
         assert.deepEqual([first.asked(), second.asked()], [1, 0]);
+        for (const text of ['a text', ['a text']]) {
+          const body = JSON.stringify({ model: 'qwen', text, sampling_params: {} });
+          const read = await encoded(body, 'sglang-generate', asking);
+          assert.deepEqual([read.noMatchReason, read.promptTokens], [null, 50]);
+        }
+        assert.equal(first.asked(), 2);
+        const prompt = { model: 'qwen', prompt: 'a text', add_special_tokens: true };
+        assert.deepEqual(first.lastBody(), prompt);
         await kill(first);
         assert.equal((await encoded(chat('y'), 'chat-completions', asking)).noMatchReason, null);
         assert.equal((await encoded(chat('z'), 'chat-completions', asking)).noMatchReason, null);

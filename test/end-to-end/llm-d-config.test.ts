@@ -67,7 +67,9 @@ async function servedBy(url: string): Promise<{ endpoint: string; score: string 
 test('its profile schedules, and endpoints come and go with the file', async () => {
   files.write('endpoints.yaml', list(1));
   const epp = files.write('epp.yaml', endpointPickerConfig(...PROFILE));
-  const router = await startRouterProcess([`--config=${epp}`]);
+  // The policy decides, however late that is on a busy machine.
+  const patient = files.write('patient.yaml', 'timeouts: {decide: 1m}\n');
+  const router = await startRouterProcess([`--config=${epp}`, `--config=${patient}`]);
   try {
     const first = await servedBy(router.url);
     assert.equal(first.endpoint, new URL(engines.engines[0]?.url ?? '').host);

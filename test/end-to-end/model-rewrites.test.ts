@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { LoggedDecision } from '#contracts/decision.js';
+import type { LoggedDecision, ModelRewrite } from '#contracts/decision.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { ConfigurationFiles } from '#test/support/configuration-files.js';
 import { startFastSims } from '#test/support/engine-sims.js';
@@ -81,6 +81,7 @@ for (const core of ['native', 'portable'] as const) {
       await context.test('prefixes', () => prefixes(router.url));
       await context.test('refusals', () => refusals(router.url));
       await context.test('decisions', () => decisions(router));
+      await context.test('scores', () => scores(router));
     } finally {
       await router.end();
     }
@@ -150,4 +151,50 @@ async function decisions(router: { url: string; adminUrl: string }): Promise<voi
   assert.match(metrics, /warmpath_model_rewrites_total\{model="gpt-4o",target="stable"\} \d+/);
   assert.match(metrics, /warmpath_requests_total\{model="stable",/);
   assert.doesNotMatch(metrics, /requests_total\{model="gpt-4o"/);
+}
+
+interface Scored extends LoggedDecision {
+  readonly rewrite: ModelRewrite | null;
+  readonly error?: { readonly message: string };
+}
+
+/** What is only asked about is ranked as the model it would be sent as, and leaves no trace. */
+async function scores(router: { url: string; adminUrl: string }): Promise<void> {
+  const score = async (body: object, headers: Readonly<Record<string, string>> = {}) => {
+    const response = await fetch(`${router.adminUrl}/debug/score`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ prompt: 'A prompt that is long enough. '.repeat(40), ...body }),
+    });
+    return { status: response.status, ...((await response.json()) as Scored) };
+  };
+  const rewritesTold = async (): Promise<readonly string[]> => {
+    const metrics = await (await fetch(`${router.adminUrl}/metrics`)).text();
+    return metrics.split('\n').filter((line) => line.startsWith('warmpath_model_rewrites_total'));
+  };
+  const before = await rewritesTold();
+  for (const [at, target] of ['stable', 'canary-with-a-longer-name'].entries()) {
+    const { status, decision, rewrite } = await score({ model: 'gpt-4o' }, { [HEADER]: target });
+    assert.deepEqual([status, decision.chosen], [200, fleets[at]?.engines[0]?.name]);
+    assert.deepEqual([decision.model, decision.resolvedTargetModel], ['gpt-4o', target]);
+    // Held since `prefixes`: the prompt was matched for the target.
+    assert.ok(decision.predictedCachedTokens >= 160, `${decision.predictedCachedTokens}`);
+    assert.deepEqual([rewrite?.target, rewrite?.chosenBy], [target, 'header']);
+  }
+  for (let session = 0; session < 10; session += 1) {
+    const headers = { 'x-session-id': `session-${session}` };
+    const { rewrite, decision } = await score({ model: 'gpt-4o' }, headers);
+    assert.equal(rewrite?.chosenBy, 'session');
+    assert.equal(rewrite.target, decision.resolvedTargetModel);
+    assert.equal((await ask(router.url, { model: 'gpt-4o' }, headers)).model, rewrite.target);
+  }
+  assert.equal((await score({ model: 'gpt-4o' })).rewrite?.chosenBy, 'chance');
+  assert.equal((await score({ model: 'stable' })).rewrite, null);
+  const gone = await score({ model: 'gone' });
+  assert.deepEqual([gone.status, gone.rewrite?.target], [404, 'nowhere']);
+  assert.match(gone.error?.message ?? '', /^`gone` is rewritten here, but/);
+  // Ten requests were sent and are counted; of what was only scored nothing is.
+  const count = (lines: readonly string[]): number =>
+    lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  assert.equal(count(await rewritesTold()) - count(before), 10);
 }

@@ -24,6 +24,7 @@ import type { Objectives } from '#request/objective.js';
 import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import type { RewriteOptions } from '#request/rewrite.js';
+import { ModelRewrites } from '#request/rewrite.js';
 import { promptMatch } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
 
@@ -194,7 +195,7 @@ export function createWorld(
       clock,
     }),
     decisionHeaders: options.decisionHeaders ?? true,
-    rewrites: options.rewrites ?? null,
+    rewrites: options.rewrites === undefined ? null : new ModelRewrites(options.rewrites),
     localHandlers: { ...LOCAL, ...options.local },
     ports: {
       plane: planeOf(world),

@@ -194,7 +194,7 @@ class FacedPromptEncoder implements NativePromptEncoder {
       return false;
     });
     const ids = addon.promptTakeTokens(this.id, taken);
-    return ids ?? this.#askEngine(modelIndex, JSON.parse(body) as JsonValue);
+    return ids ?? this.#askEngine(modelIndex, JSON.parse(body) as JsonValue, route);
   }
 
   speculate({ slot, generation }: RequestHandle, endpoint: number): void {
@@ -259,7 +259,9 @@ class FacedPromptEncoder implements NativePromptEncoder {
       const body = addon.promptEngineBody(this.id, slot, generation);
       if (body !== null) {
         const asked = JSON.parse(Buffer.from(body).toString('utf8')) as JsonValue;
-        ids = await this.#askEngine(modelIndex, asked);
+        const { [route]: name } = ROUTES;
+        assert(name !== undefined, `route ${route}`);
+        ids = await this.#askEngine(modelIndex, asked, name);
       }
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
@@ -270,9 +272,9 @@ class FacedPromptEncoder implements NativePromptEncoder {
     addon.promptAnswer(this.id, slot, generation, route, ids, micros);
   }
 
-  #askEngine(modelIndex: number, body: JsonValue): Promise<Uint32Array> {
+  #askEngine(modelIndex: number, body: JsonValue, route: Route): Promise<Uint32Array> {
     const source = this.#models.find(({ index }) => index === modelIndex)?.tokenizer;
     if (source?.kind !== 'engine') throw new Error('the model has no engine to ask any more');
-    return this.#engine.tokenIds(source.engines, body);
+    return this.#engine.tokenIds(source.engines, body, route);
   }
 }

@@ -1,13 +1,37 @@
 // Decisions as text: the ranked endpoints as a table, why the first one won, and, of a request that
 // has ended, what was predicted, what the engine reported and where the time went.
 
-import type { Decision, DecisionCandidate, DecisionResult } from '#contracts/decision.js';
+import { assertNever } from '#contracts/assert.js';
+import type {
+  Decision,
+  DecisionCandidate,
+  DecisionResult,
+  ModelRewrite,
+} from '#contracts/decision.js';
 import { rankCandidates, whyFirst } from '#request/ranking.js';
 import { shortFigure } from '#request/short-figure.js';
 
 /** The decision's lines: what was asked, the ranking, why. */
 export function decisionLines(decision: Decision): readonly string[] {
   return [promptLine(decision), '', ...table(decision), '', whyFirst(decision)];
+}
+
+/** As which model a request would be sent, what chose that, and whether the next one gets the same. */
+export function rewriteLine({ model, target, chosenBy, share }: ModelRewrite): string {
+  const sent = `\`${model}\` is sent as \`${target}\``;
+  const percent = `${shortFigure(share * 100)} %`;
+  switch (chosenBy) {
+    case 'header':
+      return `${sent}: the header names it.`;
+    case 'only-target':
+      return `${sent}: its rule has no other target.`;
+    case 'session':
+      return `${sent}: its session always is, as ${percent} of sessions are.`;
+    case 'chance':
+      return `${sent}: drawn for this answer, as for ${percent} of requests without a session.`;
+    default:
+      return assertNever(chosenBy);
+  }
 }
 
 /** How it turned out: endpoint and attempts, prediction beside report, times. */
@@ -29,13 +53,15 @@ export function outcomeLines(decision: Decision, result: DecisionResult | null):
 }
 
 function promptLine(decision: Decision): string {
-  const { requestId, model, profile, promptTokens, totalBlocks, blockSize } = decision;
+  const { requestId, model, resolvedTargetModel, profile } = decision;
+  const { promptTokens, totalBlocks, blockSize } = decision;
   const prompt =
     totalBlocks > 0
       ? `${promptTokens} prompt tokens, ${totalBlocks} full blocks of ${blockSize}`
       : `${promptTokens > 0 ? `${promptTokens} prompt tokens` : 'prompt'}, not matched`;
   const reason = decision.noMatchReason === null ? '' : ` (${decision.noMatchReason})`;
-  return `${requestId}: model ${model || 'not named'}, profile ${profile}, ${prompt}${reason}`;
+  const sentAs = resolvedTargetModel === model ? '' : ` sent as ${resolvedTargetModel}`;
+  return `${requestId}: model ${model || 'not named'}${sentAs}, profile ${profile}, ${prompt}${reason}`;
 }
 
 function table(decision: Decision): readonly string[] {
@@ -65,9 +91,10 @@ function cells(
 ): readonly string[] {
   const { endpoint, excludedBy, terms, total } = candidate;
   const scored = excludedBy === null;
+  const tried = scored || decision.fallbacks.includes(endpoint);
   const shown = terms.map(({ raw, weight }) => `${shortFigure(raw)}*${weight}`);
   return [
-    scored ? String(at + 1) : '-',
+    tried ? String(at + 1) : '-',
     endpoint,
     scored ? shortFigure(total) : '-',
     ...(scored ? shown : new Array<string>(termCount).fill('-')),

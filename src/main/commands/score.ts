@@ -2,9 +2,9 @@
 // answers from its live fleet and index, and sends nothing.
 
 import { readFileSync } from 'node:fs';
-import type { Decision } from '#contracts/decision.js';
+import type { Decision, ModelRewrite } from '#contracts/decision.js';
 import { ADMIN_URL_DEFAULT, askAdmin, errorText } from './admin-client.js';
-import { decisionLines } from './decision-text.js';
+import { decisionLines, rewriteLine } from './decision-text.js';
 
 export interface ScoreOptions {
   /** File with the body of the request; `-` is standard input. */
@@ -37,7 +37,11 @@ export async function score(
   const error = errorText(answer.body);
   if (options.json === true) output(JSON.stringify(answer.body));
   else {
-    const { decision } = answer.body as { readonly decision?: Decision };
+    const { decision, rewrite } = answer.body as {
+      readonly decision?: Decision;
+      readonly rewrite?: ModelRewrite | null;
+    };
+    if (rewrite) output(rewriteLine(rewrite));
     for (const line of decision === undefined ? [] : decisionLines(decision)) output(line);
   }
   return error === null ? 0 : complain(error, 1);

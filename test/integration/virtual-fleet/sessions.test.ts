@@ -1,6 +1,7 @@
 // Sessions stay where they are while that can serve them, and move once when it cannot: both
 // strategies, every header in which clients name a session, and a fleet in which an endpoint is
-// saturated, one drains and comes back, one dies and comes back.
+// saturated, one drains and comes back, one dies and comes back. What an answer had not begun for goes
+// on to others, so that the death costs no client an error, and stays where it went.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -74,6 +75,7 @@ for (const [name, policy, headersOf] of STRATEGIES) {
       );
     }
     checkMoves(turns);
+    checkDeath(turns);
   });
 }
 
@@ -99,9 +101,24 @@ function checkMoves(turns: readonly SessionTurn[]): void {
   assert.ok(forced.every(({ home, slot }) => home !== slot));
   // Within a moment of an event the router may know before the test does.
   assert.ok(moved.length - forced.length <= 0.001 * turns.length, `${moved.length}`);
+}
+
+/** A death that nobody has noticed yet costs only the answers that had begun. */
+function checkDeath(turns: readonly SessionTurn[]): void {
   const failed = turns.filter(({ status }) => status !== 200);
-  assert.ok(failed.every(({ home, slot }) => slot === KILLED || home === KILLED));
-  assert.ok(failed.length < 100, `${failed.length} failed`);
+  assert.ok(
+    failed.every(({ slot, begun }) => slot === KILLED && begun),
+    JSON.stringify(failed.find(({ begun }) => !begun)),
+  );
+  assert.ok(failed.length < 10, `${failed.length} answers were cut`);
+  const saved = turns.filter(({ homeUnnoticed }) => homeUnnoticed);
+  assert.ok(saved.length >= 3, `${saved.length} asked a dead endpoint`);
+  for (const turn of saved) {
+    assert.equal(turn.status, 200);
+    const after = turns.slice(turns.indexOf(turn) + 1);
+    const next = after.find(({ session }) => session === turn.session);
+    assert.ok(next === undefined || !next.homeUsable || next.slot === turn.slot, 'it stays there');
+  }
 }
 
 function run(policy: PolicySettings, headersOf: HeadersOf): readonly SessionTurn[] {
@@ -110,9 +127,12 @@ function run(policy: PolicySettings, headersOf: HeadersOf): readonly SessionTurn
   const { clock, engines } = fleet;
   const usable = (slot: number): boolean => {
     const { healthy, draining, reported } = engines.state(slot);
-    return healthy && !draining && reported.waitingRequests <= WAITING_MAX;
+    const takes = healthy && engines.isAlive(slot);
+    return takes && !draining && reported.waitingRequests <= WAITING_MAX;
   };
-  const traffic = { sessions: SESSIONS, turns: TURNS, headersOf, usable };
+  const unnoticed = (slot: number): boolean =>
+    engines.state(slot).healthy && !engines.isAlive(slot);
+  const traffic = { sessions: SESSIONS, turns: TURNS, headersOf, usable, unnoticed };
   const turns = startSessions({ fleet, random, ...traffic });
   // Others, without a session and with nothing in common.
   inOrder(clock, 800, 100, (number) => {

@@ -89,6 +89,11 @@ export class VirtualEngines {
     }
   }
 
+  /** Whether it would take a request, whatever anybody knows of it. */
+  isAlive(slot: number): boolean {
+    return this.#alive[slot] === true;
+  }
+
   /** Puts an empty engine where one died: a new process, a new stream. */
   restart(slot: number): void {
     this.#drivers[slot] = this.#driver(slot);

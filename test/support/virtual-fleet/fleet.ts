@@ -42,7 +42,7 @@ export interface VirtualRequest {
 
 /** How a request ended. */
 export interface VirtualAnswer {
-  /** 200, or the status it was refused with; 502 when its last engine died. */
+  /** 200, or the status it was refused with; 502 when an engine died within its answer, or its last one. */
   readonly status: number;
   /** Endpoint it was sent to last, −1 for none. */
   readonly slot: number;
@@ -194,28 +194,34 @@ export class VirtualFleet {
   #attempt(handle: RequestHandle, at: number): void {
     const { request, order } = this.#of(handle);
     const slot = order?.targets[at]?.slot ?? -1;
-    const nextSlot = order?.targets[at + 1]?.slot ?? -1;
     const id = `request-${handle.slot}`;
     const { tokenIds: promptTokenIds, outputTokens } = request;
     const identity = { lora: null, cacheSalt: null };
     const sent = this.engines.submit(
       slot,
       { id, promptTokenIds, outputTokens, identity },
-      (token) => this.#onToken(handle, slot, token),
+      (token) => {
+        if (token !== null) this.#onToken(handle, slot, token);
+        else if (Number.isNaN(this.#of(handle).firstTokenMs)) this.#goOn(handle, at);
+        else this.#end(handle, slot, 502);
+      },
     );
-    if (sent) return;
+    if (!sent) this.#goOn(handle, at);
+  }
+
+  /** The target at `at` is dead, and the client has seen nothing of its answer. */
+  #goOn(handle: RequestHandle, at: number): void {
+    const { targets = [] } = this.#of(handle).order ?? {};
+    const slot = targets[at]?.slot ?? -1;
+    const nextSlot = targets[at + 1]?.slot ?? -1;
     const outcome = 'unreachable';
     this.#progress({ kind: 'attempt-failed', handle, slot, outcome, nextSlot });
     if (nextSlot >= 0) this.#attempt(handle, at + 1);
     else this.#end(handle, slot, 502);
   }
 
-  #onToken(handle: RequestHandle, slot: number, token: GeneratedToken | null): void {
+  #onToken(handle: RequestHandle, slot: number, token: GeneratedToken): void {
     const open = this.#of(handle);
-    if (token === null) {
-      this.#end(handle, slot, 502);
-      return;
-    }
     if (Number.isNaN(open.firstTokenMs)) {
       open.firstTokenMs = this.clock.nowMs() - open.sentAtMs;
       open.cachedTokens = token.cachedTokens;

@@ -11,8 +11,12 @@ export interface SessionTurn {
   readonly home: number;
   /** Whether that was healthy, not draining and not saturated when the request was sent. */
   readonly homeUsable: boolean;
+  /** Whether it was dead then, and the router did not know. */
+  readonly homeUnnoticed: boolean;
   readonly status: number;
   readonly slot: number;
+  /** Whether a first token came. */
+  readonly begun: boolean;
 }
 
 export interface SessionTraffic {
@@ -27,6 +31,8 @@ export interface SessionTraffic {
   ) => Readonly<Record<string, string>>;
   /** Whether the endpoint could take a request now. */
   readonly usable: (slot: number) => boolean;
+  /** Whether it is dead and nobody knows. */
+  readonly unnoticed: (slot: number) => boolean;
 }
 
 /** Turns come that long after the answer before. */
@@ -53,15 +59,17 @@ function turn(
   seen: SessionTurn[],
 ): void {
   if (number > traffic.turns) return;
-  const { fleet, random, usable, headersOf } = traffic;
+  const { fleet, random, usable, unnoticed, headersOf } = traffic;
   const home = last?.slot ?? -1;
   const homeUsable = home >= 0 && usable(home);
+  const homeUnnoticed = home >= 0 && unnoticed(home);
   const length = FIRST_TOKENS + number * TURN_TOKENS;
   const tokenIds = Array.from({ length }, (_, at) => (session * 131 + at * 17) % 50_000);
   const request = { tokenIds, outputTokens: 8, headers: headersOf(session, last) };
   fleet.send(request, (answer) => {
     const { status, slot } = answer;
-    seen.push({ session, home, homeUsable, status, slot });
+    const begun = !Number.isNaN(answer.firstTokenMs);
+    seen.push({ session, home, homeUsable, homeUnnoticed, status, slot, begun });
     const thinkMs = THINK_MS.least + random.next() * (THINK_MS.most - THINK_MS.least);
     // A client whose request failed asks again; the session is still where it was.
     const next = status === 200 ? answer : last;

@@ -84,6 +84,16 @@ test('a new endpoint in an old slot was sent nothing', () => {
   assert.equal(written[1], 1);
 });
 
+test('media that go on to another endpoint are there too', () => {
+  const scorer = mmEmbeddingsCacheScorer.create({}, pluginHost(3));
+  const context = schedulingContext(fleet, { media: ['a'] });
+  scorer.picked?.(context, 0)?.(2);
+  const written = new Float64Array(3);
+  scorer.score(context, candidatesOf(fleet, [0, 1, 2]), written);
+  assert.deepEqual([...written], [1, 0, 1]);
+  assert.equal(scorer.picked?.(schedulingContext(fleet, { media: [] }), 0), undefined);
+});
+
 test('both spellings of the size at once are refused', () => {
   const both = { cacheSizeInMBPerServer: 4, cacheSizeInMB: 4 };
   assert.throws(() => mmEmbeddingsCacheProducer.parameters.parse(both), /older name/);

@@ -75,6 +75,19 @@ test('with any hit, also an expected one, it says nothing and notes nothing', ()
   assert.deepEqual(scores(scorer, elsewhere, [0, 1]), [1, 0, -1, -1]);
 });
 
+test('a cold prompt that goes on to another endpoint counts there too, a warm one nowhere', () => {
+  const scorer = create();
+  scores(scorer, cold('a'));
+  const moved = scorer.picked?.(schedulingContext(fleet, cold('a')), 0);
+  // Others are rated meanwhile.
+  scores(scorer, cold('b'));
+  moved?.(3);
+  assert.deepEqual(scores(scorer, cold('c')), [0.3333, 1, 1, 0]);
+  const warm = { requestId: 'd', totalBlocks: 10, match: promptMatch([0, 4, 0, 0]) };
+  scores(scorer, warm);
+  assert.equal(scorer.picked?.(schedulingContext(fleet, warm), 1), undefined);
+});
+
 test('a prompt about which nothing is known is cold', () => {
   assert.deepEqual(scores(create(), { match: null }), [1, 1, 1, 1]);
 });

@@ -48,6 +48,14 @@ test('max-score-picker: maxNumOfEndpoints', () => {
   assert.throws(() => create(maxScorePicker, { maxNumOfEndpoints: 0 }));
 });
 
+for (const definition of [maxScorePicker, randomPicker, roundRobinPicker, weightedRandomPicker]) {
+  test(`${definition.type}: says how many it is to name`, () => {
+    const picker = create(definition, { maxNumOfEndpoints: 2 });
+    assert.equal(picker.endpointsMax, 2);
+    assert.equal(pickFrom(picker, context, candidatesOf(fleet), [1, 4, 2, 3]).length, 2);
+  });
+}
+
 test('max-score-picker: a tie goes to the fewest in flight', () => {
   const busy = fleetSnapshot([{ inFlight: 3 }, { inFlight: 1 }, { inFlight: 2 }, { inFlight: 0 }]);
   const picked = pickFrom(

@@ -97,6 +97,35 @@ test('session_id: when its endpoint is no candidate the session moves once and s
   assert.deepEqual(kept(filter, session('s')), [2]);
 });
 
+test('session_id: a request that goes on to others takes its session along', () => {
+  const filter = createFilter(byId);
+  const moved = filter.picked?.(session('s'), 0);
+  assert.ok(moved);
+  assert.deepEqual(kept(filter, session('s')), [0]);
+  moved(1);
+  assert.deepEqual(kept(filter, session('s')), [1]);
+  moved(2);
+  assert.deepEqual(kept(filter, session('s')), [2]);
+  assert.deepEqual(kept(filter, session('other')), [0, 1, 2]);
+  // Bound elsewhere by a later request: what an earlier one does afterwards says nothing any more.
+  filter.picked?.(session('s'), 0);
+  moved(1);
+  assert.deepEqual(kept(filter, session('s')), [0]);
+  assert.equal(filter.picked?.(request({}), 1), undefined);
+});
+
+test('session_id: filter and scorer that remember together move together, once', () => {
+  const host = pluginHost(3);
+  const filter = createFilter(byId, host);
+  const followers = [filter, createScorer(byId, host)].map(({ picked }) =>
+    picked?.(session('s'), 0),
+  );
+  for (const moved of followers) moved?.(2);
+  assert.deepEqual(kept(filter, session('s')), [2]);
+  for (const moved of followers) moved?.(1);
+  assert.deepEqual(kept(filter, session('s')), [1]);
+});
+
 test('session_id: the endpoint is known by name, whatever slot it gets', () => {
   const filter = createFilter(byId);
   filter.picked?.(session('s'), 0);

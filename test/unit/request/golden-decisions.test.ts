@@ -247,11 +247,12 @@ test('session: placed by load, then held, then moved once when its endpoint is g
   assert.deepEqual(decide(first, agent), { totals: [0.375, 0.4375, 0.25], picked: [1, 0, 2] });
   // Its endpoint is the busiest now; the session stays, others do not go there.
   const later = fleetSnapshot([{ waiting: 0 }, { waiting: 96 }, { waiting: 64 }]);
-  assert.deepEqual(decide(later, agent), { totals: [-1, 0.125, -1], picked: [1] });
+  // Who is tried should it give no answer: the best of the others.
+  assert.deepEqual(decide(later, agent), { totals: [-1, 0.125, -1], picked: [1, 0, 2] });
   assert.deepEqual(decide(later, other).picked, [0, 2, 1]);
   const gone = fleetSnapshot([{ waiting: 64 }, { healthy: false }, { waiting: 32 }]);
   assert.deepEqual(decide(gone, agent), { totals: [0.25, -1, 0.375], picked: [2, 0] });
-  assert.deepEqual(decide(later, agent), { totals: [-1, -1, 0.25], picked: [2] });
+  assert.deepEqual(decide(later, agent), { totals: [-1, -1, 0.25], picked: [2, 0, 1] });
 });
 
 test('session: a saturated endpoint is left when a filter before says so, and not returned to', () => {
@@ -269,9 +270,9 @@ test('session: a saturated endpoint is left when a filter before says so, and no
   const at = (first: number, second: number): readonly number[] =>
     decide(fleetSnapshot([{ waiting: first }, { waiting: second }]), session).picked;
   assert.deepEqual(at(0, 3), [0, 1]);
-  assert.deepEqual(at(8, 3), [0]);
+  assert.deepEqual(at(8, 3), [0, 1]);
   assert.deepEqual(at(9, 3), [1]);
-  assert.deepEqual(at(0, 8), [1]);
+  assert.deepEqual(at(0, 8), [1, 0]);
 });
 
 test('cold prompts take turns: prefix 2, no-hit-lru 1', () => {

@@ -84,7 +84,12 @@ async function send(
 
 /** Writes down the picks it is told of. */
 function notes(seen: string[]): PluginHooks {
-  return { picked: (context, slot) => seen.push(`${context.requestId} ${slot}`) };
+  return {
+    picked: (context, slot) => {
+      seen.push(`${context.requestId} ${slot}`);
+      return undefined;
+    },
+  };
 }
 
 test('producers run before the handler and the handler before the profile', async () => {
@@ -131,7 +136,7 @@ test('picked is called once for what is sent on, with the first choice', async (
   const world = worldOf(policy);
   assert.deepEqual(await send(world), [0, 1]);
   assert.deepEqual(seen, ['request-1-1 0']);
-  // Another attempt is not another decision.
+  // Another attempt is not another decision; who follows the request is told in another way.
   const handle = { slot: 1, generation: 1 };
   world.progress({ kind: 'attempt-failed', handle, slot: 0, outcome: 'unreachable', nextSlot: 1 });
   world.done(handle, { slot: 1 });
@@ -140,6 +145,49 @@ test('picked is called once for what is sent on, with the first choice', async (
   world.clientsThere = false;
   await send(world);
   assert.equal(seen.length, 1);
+});
+
+test('who follows a request is told of every endpoint it goes on to, and of nothing else', async () => {
+  const seen: string[] = [];
+  const follows: PluginHooks = {
+    picked: ({ requestId }, slot) => {
+      seen.push(`${requestId} at ${slot}`);
+      return (next) => seen.push(`${requestId} on to ${next}`);
+    },
+  };
+  const broken: PluginHooks = {
+    picked: () => () => {
+      throw new Error('no');
+    },
+  };
+  const policy = policyOf({
+    profiles: [profileOf('only', everyone, notes([]))],
+    producers: [broken, follows],
+  });
+  const world = worldOf(policy, [{}, {}, {}]);
+  const fail = (number: number, slot: number, nextSlot: number): void => {
+    const handle = { slot: number, generation: 1 };
+    world.progress({ kind: 'attempt-failed', handle, slot, outcome: 'unreachable', nextSlot });
+  };
+  await send(world);
+  await send(world);
+  fail(1, 0, 1);
+  world.done({ slot: 2, generation: 1 });
+  fail(1, 1, 2);
+  fail(1, 2, -1);
+  assert.deepEqual(seen.splice(0), [
+    'request-1-1 at 0',
+    'request-2-1 at 0',
+    'request-1-1 on to 1',
+    'request-1-1 on to 2',
+  ]);
+  // A follower that throws costs itself.
+  assert.equal(world.counts.policyFailed, 2);
+  // The client had gone: nobody is followed.
+  world.clientsThere = false;
+  await send(world);
+  fail(3, 0, 1);
+  assert.deepEqual(seen, []);
 });
 
 test('picked is not called for what is refused', async () => {

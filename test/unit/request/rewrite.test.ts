@@ -41,11 +41,17 @@ function head(headers: Readonly<Record<string, string>> = {}): RequestHead {
   };
 }
 
+function targetOf(choice: RewriteChoice, model: string, sent: RequestHead): string | null {
+  const chosen = choice.of(model, sent);
+  assert.ok(!(chosen instanceof RouterError));
+  return chosen?.target ?? null;
+}
+
 /** Share of `v2` among `count` requests. */
 function canaryShare(choice: RewriteChoice, count: number, of: (turn: number) => RequestHead) {
   let canaries = 0;
   for (let turn = 0; turn < count; turn += 1) {
-    const target = choice.of('chat', of(turn));
+    const target = targetOf(choice, 'chat', of(turn));
     assert.ok(target === 'v1' || target === 'v2');
     if (target === 'v2') canaries += 1;
   }
@@ -67,7 +73,9 @@ test('a session keeps its target, on every router', () => {
   const chosen = new Set<unknown>();
   for (let session = 0; session < 100; session += 1) {
     const headers = { 'x-session-id': `${session}` };
-    const targets = routers.flatMap((choice) => [0, 1].map(() => choice.of('chat', head(headers))));
+    const targets = routers.flatMap((choice) =>
+      [0, 1].map(() => targetOf(choice, 'chat', head(headers))),
+    );
     assert.equal(new Set(targets).size, 1);
     chosen.add(targets[0]);
   }
@@ -76,15 +84,31 @@ test('a session keeps its target, on every router', () => {
 
 test('the header names a target of the rule, and nothing else', () => {
   const choice = new RewriteChoice(RULES, seededRandom(5));
-  assert.equal(choice.of('chat', head({ [NAME]: 'v2' })), 'v2');
-  assert.equal(choice.of('chat', head({ 'x-gateway-model-name-rewrite': 'v2' })), 'v2');
-  assert.equal(choice.of('v1', head()), 'v3');
+  assert.equal(targetOf(choice, 'chat', head({ [NAME]: 'v2' })), 'v2');
+  assert.equal(targetOf(choice, 'chat', head({ 'x-gateway-model-name-rewrite': 'v2' })), 'v2');
+  assert.equal(targetOf(choice, 'v1', head()), 'v3');
   assert.equal(choice.of('other', head({ [NAME]: 'v2' })), null);
   assert.equal(choice.of('', head({ [NAME]: 'v2' })), null);
   const refused = choice.of('chat', head({ [NAME]: 'v3' }));
   assert.ok(refused instanceof RouterError);
   assert.deepEqual([refused.code, refused.param], ['model_not_found', NAME]);
   assert.match(refused.message, /asks for `v3` instead of `chat`; allowed: `v1`, `v2`$/);
+});
+
+test('a choice says what it was made by, and the part of the weights it has', () => {
+  const choice = new RewriteChoice(RULES, seededRandom(5));
+  const of = (model: string, headers = {}): unknown => choice.of(model, head(headers));
+  const named = { model: 'chat', target: 'v2', chosenBy: 'header', share: 0.1 };
+  assert.deepEqual(of('chat', { [NAME]: 'v2', 'x-session-id': '1' }), named);
+  const only = { model: 'v1', target: 'v3', chosenBy: 'only-target', share: 1 };
+  assert.deepEqual(of('v1', { 'x-session-id': '1' }), only);
+  const bySession = choice.of('chat', head({ 'x-session-id': '1' }));
+  assert.ok(bySession !== null && !(bySession instanceof RouterError));
+  assert.equal(bySession.chosenBy, 'session');
+  assert.equal(bySession.share, bySession.target === 'v1' ? 0.9 : 0.1);
+  const drawn = choice.of('chat', head());
+  assert.ok(drawn !== null && !(drawn instanceof RouterError));
+  assert.equal(drawn.chosenBy, 'chance');
 });
 
 /** A router whose store notes what is replaced and then has the prompt of the target. */

@@ -225,3 +225,94 @@ for (const [name, parts] of FAULTY) {
     assert.deepEqual(exclusions(cycle), ['unhealthy', null, null]);
   });
 }
+
+/** A filter that keeps `slots`, as a matter of what cannot serve or of what is better. */
+function keeping(slots: readonly number[], prefers = false): Filter {
+  return {
+    ...(prefers ? { prefers } : {}),
+    filter: (_context, candidates) => {
+      for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+        if (!slots.includes(slot)) candidates.remove(slot);
+      }
+    },
+  };
+}
+
+/** The lower the slot the better; writes down for whom it was asked. */
+function byslot(asked: number[][]): Scorer {
+  return {
+    score: (_context, candidates, scores) => {
+      const slots: number[] = [];
+      for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+        slots.push(slot);
+        scores[slot] = 1 - slot / 10;
+      }
+      asked.push(slots);
+    },
+  };
+}
+
+test('those that a filter only preferred others to are tried after them, as the rest has it', () => {
+  const asked: number[][] = [];
+  const { plugin: best } = buildProfile(POLICY_PROFILES.precise, pluginHost(6)).picker;
+  const profile = (filters: readonly Filter[], picker: Picker = best): Profile =>
+    profileOf({ filters, scorers: [byslot(asked)], picker });
+  const fleet = fleetSnapshot([{}, {}, { healthy: false }, {}, {}, {}]);
+  const prefersFour = keeping([4], true);
+  const pinned = run(profile([prefersFour]), fleet);
+  assert.deepEqual(pinned.picked, [4, 0, 1]);
+  // Those the decision is among are rated last, and by themselves.
+  assert.deepEqual(asked.splice(0), [[0, 1, 3, 5], [4]]);
+  assert.deepEqual(exclusions(pinned.cycle), [
+    'filter-0',
+    'filter-0',
+    'unhealthy',
+    'filter-0',
+    null,
+    'filter-0',
+  ]);
+  // Filters before and after that are final stay so, for everybody.
+  const allowed = [keeping([1, 3, 4, 5]), prefersFour, keeping([4, 5])];
+  assert.deepEqual(run(profile(allowed), fleet).picked, [4, 5]);
+  assert.equal(run(profile([...allowed, keeping([5])]), fleet).outcome, 'overloaded');
+  assert.deepEqual(run(profile([keeping([4])]), fleet).picked, [4]);
+  // As many as the picker is to name.
+  const few = (endpointsMax: number): Picker => ({ ...best, endpointsMax });
+  assert.deepEqual(run(profile([prefersFour], few(1)), fleet).picked, [4]);
+  assert.deepEqual(run(profile([prefersFour], few(2)), fleet).picked, [4, 0]);
+  // With enough of the preferred nobody else is even rated.
+  asked.length = 0;
+  assert.deepEqual(run(profile([keeping([1, 3, 4, 5], true)]), fleet).picked, [1, 3, 4]);
+  assert.deepEqual(asked, [[1, 3, 4, 5]]);
+});
+
+for (const [name, filter] of [
+  ['a session', { type: 'session-affinity-filter', parameters: {} }],
+  ['a prefix', { type: 'prefix-cache-affinity-filter', parameters: { affinityThreshold: 0.8 } }],
+  ['load', { type: 'bounded-load-filter', parameters: { freeRequests: 0, slack: 0.01 } }],
+  ['waiting prefills', { type: 'prefill-wait-filter', parameters: {} }],
+] as const) {
+  test(`a request kept at one endpoint by ${name} has others to go on to`, () => {
+    const fleet = fleetSnapshot([
+      { waiting: 9, inFlight: 9, inFlightTokens: 900 },
+      {},
+      { waiting: 1, inFlight: 9, inFlightTokens: 900 },
+    ]);
+    const settings = { ...POLICY_PROFILES['load-aware'], filters: [filter] };
+    const cycle = scheduleCycle(buildProfile(settings, pluginHost(3)), 3);
+    const token = Buffer.from('10.0.0.1:8000').toString('base64');
+    const context = schedulingContext(fleet, {
+      totalBlocks: 10,
+      promptTokens: 170,
+      match: promptMatch([0, 9, 5]),
+      headers: () => ({ 'x-session-token': token }),
+    });
+    const all = candidatesOf(fleet);
+    assert.equal(
+      schedule(cycle, context, all, () => 0),
+      'picked',
+    );
+    assert.deepEqual(exclusions(cycle), [filter.type, null, filter.type]);
+    assert.deepEqual([...cycle.picked.subarray(0, cycle.pickedCount)], [1, 2, 0]);
+  });
+}

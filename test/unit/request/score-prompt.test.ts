@@ -10,6 +10,7 @@ import type { Fleet } from '#contracts/endpoint.js';
 import type { EncodedPrompt, Route } from '#contracts/request.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { Decider } from '#request/decide.js';
+import { ModelRewrites } from '#request/rewrite.js';
 import { PromptScorer, type Scored } from '#request/score-prompt.js';
 import { encodedPrompt, noObjectives } from '#test/support/request-world.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
@@ -21,8 +22,11 @@ interface Asked {
   readonly sketches?: readonly EndpointSketch[];
   readonly encoded?: EncodedPrompt;
   readonly encode?: PromptEncoder['encode'];
+  readonly read?: PromptEncoder['read'];
   readonly chunks?: AsyncIterable<Uint8Array>;
   readonly route?: Route;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly rewrites?: ModelRewrites;
 }
 
 async function* chunks(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
@@ -45,7 +49,7 @@ function ask(asked: Asked): Promise<Scored> {
     setModels: async () => {},
     isEncoded: () => false,
     encode: asked.encode ?? (async () => {}),
-    read: () => asked.encoded ?? encodedPrompt([0, 9]),
+    read: asked.read ?? (() => asked.encoded ?? encodedPrompt([0, 9])),
     tokenize: async () => assert.fail('the encoder is asked as for any request'),
     speculate: () => assert.fail('nobody will hold the prompt'),
     withdraw: () => assert.fail('nobody was expected to hold it'),
@@ -63,12 +67,14 @@ function ask(asked: Asked): Promise<Scored> {
       fleet,
       clock,
     }),
+    rewrites: asked.rewrites ?? null,
     clock,
     isoNow: () => '2026-01-01T00:00:00.000Z',
     routeOf: () => 'completions',
   });
-  const head = { requestId: 'r', headers: {}, route: asked.route ?? null, bytesHint: 10 };
-  return scorer.score(head, asked.chunks ?? chunks('{}'));
+  const head = { requestId: 'r', headers: asked.headers ?? {} };
+  const sizes = { route: asked.route ?? null, bytesHint: 10 };
+  return scorer.score({ ...head, ...sizes }, asked.chunks ?? chunks('{}'));
 }
 
 function emptied(): void {
@@ -86,6 +92,50 @@ test('the whole body is encoded on its route, the decision made, and the body gi
   assert.deepEqual(seen, ['completions {"prompt":"long"}', 'chat-completions {}']);
   assert.equal(error, null);
   assert.deepEqual([decision?.requestId, decision?.chosen], ['r', '10.0.0.1:8000']);
+  emptied();
+});
+
+const RULES = [
+  { match: { model: 'chat' }, targets: ['model-a', 'gone'].map((model) => ({ model, weight: 1 })) },
+];
+
+/** Asks about `{"model":"chat"}` under the rules; the encoder finds the model where the body has it. */
+function askRewritten(target: string, store = shared): Promise<Scored> {
+  return ask({
+    rewrites: new ModelRewrites({ rules: RULES, random: { next: () => 0 }, store }),
+    headers: { 'x-llm-d-model-name-rewrite': target },
+    chunks: chunks('{"model":"chat"}'),
+    read: (handle) => {
+      const body = Buffer.from(shared.body(handle) ?? []).toString();
+      const { model } = JSON.parse(body) as { model: string };
+      const modelBytes = body.length - '{"model":}'.length;
+      return encodedPrompt([0, 9], { model, modelOffset: 9, modelBytes });
+    },
+  });
+}
+
+test('a request is scored as the model it would be sent as, and the rule is told', async () => {
+  const { error, decision, rewrite } = await askRewritten('model-a');
+  assert.equal(error, null);
+  assert.deepEqual(
+    [decision?.model, decision?.resolvedTargetModel, decision?.chosen],
+    ['chat', 'model-a', '10.0.0.1:8000'],
+  );
+  const chosenBy = 'header';
+  assert.deepEqual(rewrite, { model: 'chat', target: 'model-a', chosenBy, share: 0.5 });
+  assert.equal((await ask({})).rewrite, null);
+  emptied();
+});
+
+test('a rewrite that cannot be served, written or allowed is refused as a request would be', async () => {
+  const gone = await askRewritten('gone');
+  assert.match(gone.error?.message ?? '', /^`chat` is rewritten here, but the model `gone` is not/);
+  assert.deepEqual([gone.decision, gone.rewrite?.target], [null, 'gone']);
+  const other = await askRewritten('other');
+  assert.match(other.error?.message ?? '', /^the header asks for `other` instead of `chat`/);
+  assert.equal(other.rewrite, null);
+  const large = await askRewritten('model-a', { ...bound(shared), replace: () => 'too-large' });
+  assert.deepEqual([large.error?.code, large.rewrite?.target], ['body_too_large', 'model-a']);
   emptied();
 });
 

@@ -85,7 +85,7 @@ pub fn encode_body(
     outcome.priority = request.priority;
     outcome.cuts = request.cuts.clone();
     outcome.media = request.media.keys(context.secret);
-    let (model, block_size) = match encodable(&request, route, model) {
+    let (model, block_size) = match encodable(&request, model) {
         Ok(found) => found,
         Err(reason) => return Ok(stop(outcome, reason)),
     };
@@ -104,7 +104,6 @@ pub fn encode_body(
 /// The model and its block size, or why the prompt is not encoded.
 fn encodable<'m>(
     request: &Request<'_>,
-    route: Route,
     model: Option<&'m Model>,
 ) -> Result<(&'m Model, usize), NoMatch> {
     if let Prompt::Nothing(reason) = request.prompt {
@@ -120,11 +119,6 @@ fn encodable<'m>(
         }
         if !model.proven {
             return Err(NoMatch::TokenizerUnproven);
-        }
-        // Its /tokenize takes other fields than this route's bodies have.
-        let asks = matches!(model.tokenizing, Tokenizing::Engine);
-        if asks && route == Route::SglangGenerate {
-            return Err(NoMatch::NoTokenizer);
         }
     }
     let block_size = model.block_size.ok_or(NoMatch::BlockSizeUnknown)?;
@@ -343,10 +337,12 @@ pub fn token_ids(model: &Model, route: Route, body: &[u8]) -> Result<Option<Vec<
     Ok(Some(ids_of(&tokens).to_vec()))
 }
 
-/// Body members that decide the prompt; an engine's /tokenize ignores or refuses the others.
-const PROMPT_MEMBERS: [&str; 8] = [
+/// Body members that decide the prompt; an engine's /tokenize ignores or refuses the others. `text` is
+/// the prompt of SGLang's /generate, which the asking side calls `prompt`.
+const PROMPT_MEMBERS: [&str; 9] = [
     "model",
     "prompt",
+    "text",
     "messages",
     "tools",
     "add_generation_prompt",

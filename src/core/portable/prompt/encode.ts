@@ -83,7 +83,7 @@ export class RequestEncoder {
     const source = model.tokenizer;
     if (source === null) throw new Error(`no tokenizer was found for ${model.id}`);
     if (source.kind === 'engine')
-      return this.#context.engine.tokenIds(source.engines, parseBody(body));
+      return this.#context.engine.tokenIds(source.engines, parseBody(body), route);
     const { tokenizer } = await this.#context.tokenizers.get(source.directory);
     if (prompt.kind === 'text') return tokenizer.encode(prompt.text, prompt.addSpecialTokens);
     if (tokenizer.renderer === null) throw new Error(`${model.id} has no chat template`);
@@ -110,15 +110,12 @@ export class RequestEncoder {
     if (prompt.kind !== 'tokens') {
       if (model.tokenizer === null) return stop(outcome, 'no-tokenizer');
       if (!model.proven) return stop(outcome, 'tokenizer-unproven');
-      // Its /tokenize takes other fields than this route's bodies have.
-      const asks = model.tokenizer.kind === 'engine';
-      if (asks && route === 'sglang-generate') return stop(outcome, 'no-tokenizer');
     }
     if (model.blockSize === null) return stop(outcome, 'block-size-unknown');
     const { pool, adapter } = model;
     const seed = this.#seed({ pool, adapter, cacheSalt: request.cacheSalt });
     outcome.blockSize = model.blockSize;
-    await this.#tokenizeAndHash({ prompt, model, seed, body }, outcome);
+    await this.#tokenizeAndHash({ prompt, model, seed, body, route }, outcome);
     return this.#match(prompt, model, outcome);
   }
 
@@ -129,17 +126,18 @@ export class RequestEncoder {
       readonly model: ModelDescriptor;
       readonly seed: BlockKey;
       readonly body: Buffer;
+      readonly route: Route;
     },
     outcome: EncodeOutcome,
   ): Promise<void> {
-    const { prompt, model, seed, body } = input;
+    const { prompt, model, seed, body, route } = input;
     const source = model.tokenizer;
     if (prompt.kind === 'tokens') return this.#hash(prompt.tokenIds, seed, outcome);
     if (source === null) return;
     const { nowMs } = this.#context;
     if (source.kind === 'engine') {
       const startedMs = nowMs();
-      const ids = await this.#context.engine.tokenIds(source.engines, parseBody(body));
+      const ids = await this.#context.engine.tokenIds(source.engines, parseBody(body), route);
       outcome.micros.tokenize = micros(nowMs() - startedMs);
       return this.#hash(ids, seed, outcome);
     }

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decisionLines, outcomeLines } from '#main/commands/decision-text.js';
+import type { ModelRewrite } from '#contracts/decision.js';
+import { decisionLines, outcomeLines, rewriteLine } from '#main/commands/decision-text.js';
 import { decisionAmong, decisionCandidate, decisionResult } from '#test/support/decisions.js';
 
 const terms = (prefix: number, queue: number) => [
@@ -38,6 +39,25 @@ test('a prompt that was not matched says why', () => {
     decisionLines(unmatched)[0],
     'request-1: model model-a, profile precise, prompt, not matched (tokenizer-unproven)',
   );
+});
+
+test('a rewritten model is told with its target, and what chose that', () => {
+  const rewritten = decisionAmong([decisionCandidate(0)], {
+    model: 'chat',
+    resolvedTargetModel: 'model-a',
+  });
+  assert.match(
+    decisionLines(rewritten)[0] ?? '',
+    /^request-1: model chat sent as model-a, profile/,
+  );
+  const line = (chosenBy: ModelRewrite['chosenBy']): string =>
+    rewriteLine({ model: 'chat', target: 'model-a', chosenBy, share: 1 / 3 });
+  assert.deepEqual((['header', 'only-target', 'session', 'chance'] as const).map(line), [
+    '`chat` is sent as `model-a`: the header names it.',
+    '`chat` is sent as `model-a`: its rule has no other target.',
+    '`chat` is sent as `model-a`: its session always is, as 33.3333 % of sessions are.',
+    '`chat` is sent as `model-a`: drawn for this answer, as for 33.3333 % of requests without a session.',
+  ]);
 });
 
 test('the outcome has prediction, report, attempts and times', () => {
