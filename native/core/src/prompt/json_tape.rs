@@ -152,7 +152,8 @@ impl Tape {
         if node.escaped {
             return self.text(text, at) == expected;
         }
-        raw(text, node) == expected
+        let bytes = text.as_bytes().get(node.start as usize..node.end as usize);
+        bytes == Some(expected.as_bytes())
     }
 
     pub fn name_is(&self, text: &str, member: &Member, expected: &str) -> bool {
