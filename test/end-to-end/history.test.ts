@@ -29,7 +29,7 @@ const SHAPES: readonly Shape[] = [
   { turnover: 0.9, gpuBlocks: 260 },
 ];
 /** What is under way when the share is reached evicts a little more. */
-const TURNOVER_OFF = 0.02;
+const TURNOVER_OFF = 0.03;
 
 interface Outcome {
   readonly samples: readonly PredictionSample[];
@@ -136,7 +136,7 @@ for (const shape of SHAPES) {
         JSON.stringify({
           known,
           remembered,
-          requests: [precise, history].map(({ samples }) => samples.length),
+          ends: [precise, history].map((end) => [end.samples.length, end.turnover]),
         }),
       );
       for (const { samples, turnover: reached } of [precise, history]) {
