@@ -16,7 +16,7 @@ const parameters = z.strictObject({
     .default(0.5)
     .describe(
       'Share by which an endpoint may be above the mean. With 0.25 ten prefixes on eight endpoints ' +
-        'are computed 17 times instead of 12, and wait a third longer.',
+        'are computed 15 times instead of 13.',
     ),
   freeRequests: z
     .number()

@@ -1,8 +1,9 @@
 // Keeps a prompt from waiting for prefills of others when it need not. A prefix in demand goes on to
 // an endpoint that has nothing to compute, once its holders have so much that computing it anew is
 // sooner done; endpoints with prompts of their own are no such place, because all that wait there would
-// wait longer. Among equals it goes where it is done before the other has begun. Waiting is better than
-// no answer: those it removes are tried when the others give none.
+// wait longer. Where it has to be one of them, it goes where all that wait there wait least together;
+// among holders where it is done before the other has begun. Waiting is better than no answer: those
+// it removes are tried when the others give none.
 
 import { z } from 'zod';
 import type { FilterDefinition } from '#contracts/plugin.js';
@@ -29,7 +30,8 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
   summary:
     'With w prompt tokens in flight at an endpoint and u tokens of this prompt still to compute there, ' +
     'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0, or where w is ' +
-    'at least w + u of one that holds most of the prompt (of any, where the endpoint holds nothing). ' +
+    'at least w + u of one that holds most of the prompt; of those that hold nothing of it, and have r ' +
+    'requests in flight, all whose (r + 1) · (w + u) is more than (1 + `margin`) times the least. ' +
     'Those it removes are tried when the others give no answer.',
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
@@ -44,8 +46,14 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
         const waiting = waitingTokens(context, slot);
         if (waiting === 0) continue;
         const uncached = uncachedTokens(context, slot);
-        const done = uncached === context.promptTokens ? least.done : least.doneByHolder;
-        if (done <= waiting || bound < waiting + uncached) candidates.remove(slot);
+        const isCold = uncached === context.promptTokens;
+        if (
+          least.doneByHolder <= waiting ||
+          bound < waiting + uncached ||
+          (isCold && (1 + margin) * least.together < together(context, slot, waiting + uncached))
+        ) {
+          candidates.remove(slot);
+        }
       }
     },
   }),
@@ -55,27 +63,34 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
 interface LeastTokens {
   /** On an endpoint without prompt tokens in flight. */
   free: number;
-  /** On one that holds as much of it as anybody. */
+  /** On one that holds some of it, and as much as anybody. */
   doneByHolder: number;
-  /** On any. */
-  done: number;
+  /** On one that holds nothing of it, for each request there and the prompt itself. */
+  together: number;
 }
 
 function leastTokens(context: SchedulingContext, candidates: CandidateSet): LeastTokens {
   const never = Number.POSITIVE_INFINITY;
-  const least: LeastTokens = { free: never, doneByHolder: never, done: never };
-  let leastUncached = never;
+  const least: LeastTokens = { free: never, doneByHolder: never, together: never };
+  let leastUncached = context.promptTokens;
   for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
     const waiting = waitingTokens(context, slot);
     const uncached = uncachedTokens(context, slot);
     const done = waiting + uncached;
-    least.done = Math.min(least.done, done);
     if (waiting === 0) least.free = Math.min(least.free, uncached);
-    if (uncached > leastUncached) continue;
-    least.doneByHolder = uncached < leastUncached ? done : Math.min(least.doneByHolder, done);
-    leastUncached = uncached;
+    if (uncached === context.promptTokens) {
+      least.together = Math.min(least.together, together(context, slot, done));
+    } else if (uncached <= leastUncached) {
+      least.doneByHolder = uncached < leastUncached ? done : Math.min(least.doneByHolder, done);
+      leastUncached = uncached;
+    }
   }
   return least;
+}
+
+/** What all requests there would wait for if each waited for so many tokens, the prompt's own too. */
+function together(context: SchedulingContext, slot: number, tokens: number): number {
+  return (candidateState(context, slot).inFlight.requests + 1) * tokens;
 }
 
 function waitingTokens(context: SchedulingContext, slot: number): number {

@@ -57,6 +57,9 @@ export interface EngineStats {
   readonly cacheQueriesTokens: number;
   readonly cacheHitsTokens: number;
   readonly preemptions: number;
+  /** Blocks that became hittable, and those of them whose space was taken for others. */
+  readonly blocksStored: number;
+  readonly blocksEvicted: number;
 }
 
 export class EngineModel {
@@ -70,6 +73,8 @@ export class EngineModel {
   #queriesTokens = 0;
   #hitsTokens = 0;
   #preemptions = 0;
+  #blocksStored = 0;
+  #blocksEvicted = 0;
   #gauges = { running: 0, waiting: 0, cacheUsage: 0 };
 
   constructor(options: EngineModelOptions) {
@@ -77,9 +82,10 @@ export class EngineModel {
     assert(options.blockSize >= 1, 'a block holds a token');
     assert(options.outputVocabulary.length > 0, 'there is something to generate');
     this.options = options;
-    this.#pool = new BlockPool(options.gpuBlocks - 1, (hash) =>
-      this.#events.push({ type: 'BlockRemoved', hash }),
-    );
+    this.#pool = new BlockPool(options.gpuBlocks - 1, (hash) => {
+      this.#blocksEvicted += 1;
+      this.#events.push({ type: 'BlockRemoved', hash });
+    });
   }
 
   /** Tokens that fit into the cache; a longer request could never finish. */
@@ -183,6 +189,8 @@ export class EngineModel {
       cacheQueriesTokens: this.#queriesTokens,
       cacheHitsTokens: this.#hitsTokens,
       preemptions: this.#preemptions,
+      blocksStored: this.#blocksStored,
+      blocksEvicted: this.#blocksEvicted,
     };
   }
 
@@ -285,6 +293,7 @@ export class EngineModel {
       this.#pool.commit(sequence.blocks[first + offset] ?? 0, hash);
     }
     sequence.committed = end;
+    this.#blocksStored += hashes.length;
     this.#events.push({
       type: 'BlockStored',
       hashes,

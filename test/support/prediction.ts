@@ -30,7 +30,10 @@ export interface PredictionCheck {
   readonly routerUrl: string;
   readonly adminUrl: string;
   readonly engines: readonly CheckedEngine[];
+  /** Most requests to send. */
   readonly requests: number;
+  /** Asked before each; false ends the check early. */
+  readonly goOn?: () => boolean;
   readonly workload: Generator<WorkloadRequest>;
   /** Requests at the same time; 1 waits for quiet engines before each. */
   readonly concurrency: number;
@@ -44,7 +47,7 @@ export async function checkPredictions(
   const samples: PredictionSample[] = [];
   let left = check.requests;
   const lane = async (): Promise<void> => {
-    while (left > 0) {
+    while (left > 0 && check.goOn?.() !== false) {
       left -= 1;
       if (check.concurrency === 1) await untilQuiet(check.adminUrl, check.engines);
       const request = check.workload.next().value as WorkloadRequest;

@@ -2,6 +2,7 @@
 // their events through the real wire format into a real index, late as a real stream is, their load
 // as of the last scrape. No sockets, no threads, no wall clock: the same seed gives the same run.
 
+import { assert } from '#contracts/assert.js';
 import type { Clock } from '#contracts/clock.js';
 import type { EventApplier } from '#contracts/core.js';
 import type { EndpointState } from '#contracts/endpoint.js';
@@ -35,6 +36,8 @@ export interface EnginesOptions {
   readonly endpoints: number;
   /** From the end of a step until its events are in the index. */
   readonly eventDelayMs: number;
+  /** Whether the engines publish events. Those that do not are never restarted here. */
+  readonly events: boolean;
   readonly scrapeIntervalMs: number;
   readonly engine: Partial<EngineModelOptions>;
 }
@@ -94,8 +97,17 @@ export class VirtualEngines {
     return this.#alive[slot] === true;
   }
 
+  /** Blocks that all engines evicted, to those they stored: 0.5 when half of them have gone again. */
+  turnover(): number {
+    const stats = this.#drivers.map(({ model }) => model.stats());
+    const total = (values: readonly number[]): number => values.reduce((sum, value) => sum + value);
+    const stored = total(stats.map(({ blocksStored }) => blocksStored));
+    return stored === 0 ? 0 : total(stats.map(({ blocksEvicted }) => blocksEvicted)) / stored;
+  }
+
   /** Puts an empty engine where one died: a new process, a new stream. */
   restart(slot: number): void {
+    assert(this.#options.events, 'nobody would hear of it');
     this.#drivers[slot] = this.#driver(slot);
     this.#alive[slot] = true;
     this.#applier.reset(slot);
@@ -114,14 +126,14 @@ export class VirtualEngines {
         models: [servedModel(MODEL)],
         blockSize: BLOCK_SIZE,
         gpuBlocks: null,
-        cacheTokens: null,
+        cacheTokens: (this.#gpuBlocks - 1) * BLOCK_SIZE,
         events: null,
       },
     ]);
     const state = this.state(slot);
     state.healthy = true;
-    state.publisher = 'live';
-    this.#applier.open(slot, { pool: MODEL, blockSize: BLOCK_SIZE });
+    state.publisher = this.#options.events ? 'live' : 'history';
+    if (this.#options.events) this.#applier.open(slot, { pool: MODEL, blockSize: BLOCK_SIZE });
     this.#drivers.push(this.#driver(slot));
     this.#alive.push(true);
     const { clock, random, scrapeIntervalMs } = this.#options;
@@ -130,13 +142,17 @@ export class VirtualEngines {
     clock.after(random.next() * scrapeIntervalMs, () => this.#scrapeOn(slot));
   }
 
+  get #gpuBlocks(): number {
+    return this.#options.engine.gpuBlocks ?? 19_209;
+  }
+
   #driver(slot: number): EngineDriver {
     const { clock, engine, eventDelayMs } = this.#options;
     const model = new EngineModel({
       blockSize: BLOCK_SIZE,
       noneHash: noneHash('0'),
       extraKeyForm: 'tagged',
-      gpuBlocks: 19_209,
+      gpuBlocks: this.#gpuBlocks,
       batchedTokensMax: 8192,
       runningMax: 256,
       lorasMax: 0,
@@ -146,6 +162,7 @@ export class VirtualEngines {
       ...engine,
     });
     const publish = (events: readonly EngineEvent[]): void => {
+      if (!this.#options.events) return;
       const payload = encodeBatch(
         {
           timestampSeconds: clock.nowMs() / 1000,

@@ -5,20 +5,32 @@
 import { buildPolicy } from '#config/build-policy.js';
 import type { PolicySettings } from '#config/configuration.js';
 import type { DataPlane, ForwardOrder, ForwardProgress } from '#contracts/core.js';
-import type { RequestObserver } from '#contracts/observer.js';
+import type { FinishedRequest, RequestObserver } from '#contracts/observer.js';
 import type { Policy } from '#contracts/plugin.js';
 import type { Random } from '#contracts/random.js';
 import type { RequestHandle } from '#contracts/request.js';
+import { createRoutingHistory } from '#core/portable/history/routing-history.js';
+import { historyPlans } from '#fleet/histories.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
-import type { SentRequests } from '#request/histories.js';
+import { Histories, type SentRequests } from '#request/histories.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import type { EngineModelOptions, GeneratedToken } from '#simulation/engine-model.js';
 import { noObjectives } from '#test/support/request-world.js';
 import { pluginHost } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
-import { CAPACITY, nameOf, VirtualEngines } from '#test/support/virtual-fleet/engines.js';
+import {
+  BLOCK_SIZE,
+  CAPACITY,
+  MODEL,
+  nameOf,
+  VirtualEngines,
+} from '#test/support/virtual-fleet/engines.js';
 import { VirtualPrompts } from '#test/support/virtual-fleet/prompts.js';
+
+const REQUEST_ID = 'request-';
+/** Writer of the histories in the index; the events' is 0. */
+const HISTORY_WRITER = 1;
 
 export interface VirtualFleetOptions {
   readonly endpoints: number;
@@ -28,6 +40,8 @@ export interface VirtualFleetOptions {
   readonly decideDelayMs?: number;
   /** Default 2: a frame on a local network, and its application. */
   readonly eventDelayMs?: number;
+  /** False: engines publish nothing, and the router keeps histories of them. Default true. */
+  readonly events?: boolean;
   /** Default 1,000, as the router scrapes. */
   readonly scrapeIntervalMs?: number;
   readonly engine?: Partial<EngineModelOptions>;
@@ -51,7 +65,11 @@ export interface VirtualAnswer {
   /** From when it was sent; NaN without a token. */
   readonly firstTokenMs: number;
   readonly lastTokenMs: number;
+  /** Prompt tokens it was predicted to reuse, and those it did. */
+  readonly predictedTokens: number;
   readonly cachedTokens: number;
+  /** Ids of the answer's tokens. */
+  readonly tokenIds: readonly number[];
 }
 
 interface Open {
@@ -61,6 +79,8 @@ interface Open {
   order: ForwardOrder | null;
   firstTokenMs: number;
   cachedTokens: number;
+  predictedTokens: number;
+  readonly tokenIds: number[];
 }
 
 export class VirtualFleet {
@@ -69,6 +89,7 @@ export class VirtualFleet {
   readonly #prompts: VirtualPrompts;
   readonly #pipeline: RequestPipeline;
   readonly #decideDelayMs: number;
+  readonly #events: boolean;
   readonly #open = new Map<number, Open>();
   #sent = 0;
 
@@ -76,11 +97,13 @@ export class VirtualFleet {
     const { clock } = this;
     const { endpoints, random } = options;
     this.#decideDelayMs = options.decideDelayMs ?? 0.2;
+    this.#events = options.events ?? true;
     this.engines = new VirtualEngines({
       clock,
       random,
       endpoints,
       eventDelayMs: options.eventDelayMs ?? 2,
+      events: this.#events,
       scrapeIntervalMs: options.scrapeIntervalMs ?? 1000,
       engine: options.engine ?? {},
     });
@@ -101,13 +124,15 @@ export class VirtualFleet {
       order: null,
       firstTokenMs: Number.NaN,
       cachedTokens: 0,
+      predictedTokens: 0,
+      tokenIds: [],
     });
     this.#prompts.prepare(handle, request.tokenIds);
     const head = {
       handle,
       method: 'POST',
       path: '/v1/completions',
-      requestId: `request-${handle.slot}`,
+      requestId: `${REQUEST_ID}${handle.slot}`,
       headers: { 'content-type': 'application/json', ...request.headers },
       bodyBytes: 6 * request.tokenIds.length,
       receivedAtMs,
@@ -151,8 +176,8 @@ export class VirtualFleet {
         plane: this.#plane(),
         encoder: this.#prompts,
         fleet: registry,
-        histories: NO_HISTORIES,
-        observer: OBSERVER,
+        histories: this.#histories(),
+        observer: { ...OBSERVER, finished: (finished) => this.#onFinished(finished) },
         decisions: new DecisionRing(10),
         logger: {
           tellsInfo: false,
@@ -194,7 +219,7 @@ export class VirtualFleet {
   #attempt(handle: RequestHandle, at: number): void {
     const { request, order } = this.#of(handle);
     const slot = order?.targets[at]?.slot ?? -1;
-    const id = `request-${handle.slot}`;
+    const id = `${REQUEST_ID}${handle.slot}`;
     const { tokenIds: promptTokenIds, outputTokens } = request;
     const identity = { lora: null, cacheSalt: null };
     const sent = this.engines.submit(
@@ -222,6 +247,7 @@ export class VirtualFleet {
 
   #onToken(handle: RequestHandle, slot: number, token: GeneratedToken): void {
     const open = this.#of(handle);
+    open.tokenIds.push(token.tokenId);
     if (Number.isNaN(open.firstTokenMs)) {
       open.firstTokenMs = this.clock.nowMs() - open.sentAtMs;
       open.cachedTokens = token.cachedTokens;
@@ -231,8 +257,8 @@ export class VirtualFleet {
   }
 
   #end(handle: RequestHandle, slot: number, status: number): void {
-    const { request, order, sentAtMs, firstTokenMs, cachedTokens, onAnswer } = this.#of(handle);
-    this.#open.delete(handle.slot);
+    const open = this.#of(handle);
+    const { request, order, sentAtMs, firstTokenMs, cachedTokens, tokenIds, onAnswer } = open;
     const lastTokenMs = this.clock.nowMs() - sentAtMs;
     this.#progress({
       kind: 'done',
@@ -247,10 +273,39 @@ export class VirtualFleet {
       chunks: request.outputTokens,
       usage: { promptTokens: request.tokenIds.length, completionTokens: -1, cachedTokens },
     });
+    this.#open.delete(handle.slot);
     this.#prompts.forget(handle);
+    const { predictedTokens } = open;
     const target = order?.targets.find((candidate) => candidate.slot === slot);
     const headers = Object.fromEntries(target?.responseHeaders ?? []);
-    onAnswer({ status, slot, headers, sentAtMs, firstTokenMs, lastTokenMs, cachedTokens });
+    const times = { sentAtMs, firstTokenMs, lastTokenMs };
+    onAnswer({ status, slot, headers, ...times, predictedTokens, cachedTokens, tokenIds });
+  }
+
+  #onFinished({ requestId, predictedCachedTokens }: FinishedRequest): void {
+    const open = this.#open.get(Number(requestId.slice(REQUEST_ID.length)));
+    if (open !== undefined) open.predictedTokens = predictedCachedTokens ?? 0;
+  }
+
+  #histories(): SentRequests {
+    const { index, registry } = this.engines;
+    const histories = new Histories({
+      history: createRoutingHistory({
+        index,
+        writerId: HISTORY_WRITER,
+        keysOf: (handle) => this.#prompts.keys(handle),
+      }),
+      defer: (callback) => this.clock.after(0, callback),
+      onStuck: () => {
+        throw new Error('a lock of the index stayed taken');
+      },
+    });
+    if (!this.#events) {
+      const endpoints = registry.snapshot().bySlot.flatMap((state) => state?.endpoint ?? []);
+      const pools = new Map([[MODEL, endpoints]]);
+      histories.update(historyPlans(pools, new Map([[MODEL, BLOCK_SIZE]])));
+    }
+    return histories;
   }
 
   #progress(progress: ForwardProgress): void {
@@ -263,13 +318,6 @@ export class VirtualFleet {
     return open;
   }
 }
-
-/** Every engine publishes events. */
-const NO_HISTORIES: SentRequests = {
-  begin: () => false,
-  end: () => {},
-  withdraw: () => {},
-};
 
 const OBSERVER: RequestObserver = {
   admitted: () => {},

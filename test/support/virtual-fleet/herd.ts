@@ -36,8 +36,9 @@ export interface HerdResult {
 
 /** Runs one herd from an idle fleet to its last answer. Throws when a request fails. */
 export function runHerd({ policy, endpoints, prefixes, sessionOf, seed }: HerdOptions): HerdResult {
+  // Of its own: policies that draw more or less often get the same prompts.
   const random = seededRandom(seed);
-  const fleet = new VirtualFleet({ endpoints, policy, random });
+  const fleet = new VirtualFleet({ endpoints, policy, random: seededRandom(seed + 1000) });
   // Everyone has been scraped by now.
   fleet.clock.advance(3000);
   const prompts = Array.from({ length: prefixes }, (_, prefix) => promptOf(prefix));

@@ -53,6 +53,11 @@ export class VirtualPrompts implements PromptEncoder {
     this.#encoded.delete(slot);
   }
 
+  /** Keys of a prompt that was handed over. */
+  keys({ slot }: RequestHandle): RequestKeys {
+    return this.#of(slot).keys;
+  }
+
   start(): Promise<void> {
     return Promise.resolve();
   }

@@ -174,12 +174,12 @@ test('bounded-load-filter: whoever has the bound in flight is out', () => {
 
 test('prefill-wait-filter: who would have it sooner computed anew, or done before it begins', () => {
   const by = (
-    endpoints: readonly (readonly [waiting: number, heldBlocks: number])[],
+    endpoints: readonly (readonly [waiting: number, heldBlocks: number, requests?: number])[],
     promptTokens = 1600,
   ): readonly number[] =>
     keptBy(
       prefillWaitFilter,
-      endpoints.map(([inFlightTokens]) => ({ inFlightTokens })),
+      endpoints.map(([inFlightTokens, , inFlight = 0]) => ({ inFlightTokens, inFlight })),
       {
         parameters: { margin: 0.25 },
         context: {
@@ -230,12 +230,21 @@ test('prefill-wait-filter: who would have it sooner computed anew, or done befor
     ]),
     [0, 1],
   );
-  // Those that hold nothing: 1,600 tokens more are done before the last one begins.
+  // Those that hold nothing: all there together wait for 1,700 tokens, with the margin 2,125.
   assert.deepEqual(
     by([
       [100, 0],
-      [1699, 0],
-      [1700, 0],
+      [525, 0],
+      [526, 0],
+    ]),
+    [0, 1],
+  );
+  // Four would wait for 1,700 tokens, or two for more: 6,800 together, with the margin 8,500.
+  assert.deepEqual(
+    by([
+      [100, 0, 3],
+      [2650, 0, 1],
+      [2651, 0, 1],
     ]),
     [0, 1],
   );
