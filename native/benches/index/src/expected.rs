@@ -16,7 +16,7 @@ const ROUNDS: usize = 3000;
 const OTHER_WORDS: usize = 1 << 20;
 
 pub fn run() -> Result<(), String> {
-    for live_prompts in [20, 200, 500] {
+    for live_prompts in [20, 200, 2000] {
         at(live_prompts)?;
     }
     Ok(())

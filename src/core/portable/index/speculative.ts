@@ -16,7 +16,6 @@ import {
 } from '#contracts/shared-layout.js';
 
 const ROWS = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
-const ROW_WORDS = SPECULATIVE_ROW * SPECULATIVE.words;
 /** Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted. */
 const BLOCKS_MAX = SPECULATIVE_ENTRIES / 64;
 
@@ -114,15 +113,15 @@ function isLive(expiry: number, now: number): boolean {
 }
 
 function rowOf(table: Table, low: number): number {
-  return table.rows + (low & (ROWS - 1)) * ROW_WORDS;
+  return table.rows + (low & (ROWS - 1)) * SPECULATIVE.rowWords;
 }
 
 /** Word offset of the entry of that key and slot + 1, −1 when there is none. */
 function find(table: Table, low: number, high: number, owner: number): number {
   const { words } = table;
   const row = rowOf(table, low);
-  for (let at = row; at < row + ROW_WORDS; at += SPECULATIVE.words) {
-    if (words[at + SPECULATIVE.slot] !== owner || words[at] !== low) continue;
+  for (let at = row; at < row + SPECULATIVE_ROW; at++) {
+    if (words[at] !== low || words[at + SPECULATIVE.slot] !== owner) continue;
     if (words[at + SPECULATIVE.keyHigh] === high) return at;
   }
   return -1;
@@ -141,7 +140,7 @@ function store(
   const known = find(table, low, high, owner);
   const at = known >= 0 ? known : leastNeeded(table, rowOf(table, low), now);
   Atomics.store(words, at + SPECULATIVE.slot, 0);
-  words[at + SPECULATIVE.keyLow] = low;
+  words[at] = low;
   words[at + SPECULATIVE.keyHigh] = high;
   words[at + SPECULATIVE.expiry] = expiry;
   Atomics.store(words, at + SPECULATIVE.slot, owner);
@@ -151,7 +150,7 @@ function leastNeeded(table: Table, row: number, now: number): number {
   const { words } = table;
   let least = row;
   let leastLeft = SPECULATIVE_TTL_MS + 1;
-  for (let at = row; at < row + ROW_WORDS; at += SPECULATIVE.words) {
+  for (let at = row; at < row + SPECULATIVE_ROW; at++) {
     const expiry = words[at + SPECULATIVE.expiry] as number;
     if (words[at + SPECULATIVE.slot] === 0 || !isLive(expiry, now)) return at;
     const left = (expiry - now) | 0;
@@ -176,7 +175,7 @@ function extend(
   const high = (keys[2 * block + 1] as number) | 0;
   const row = rowOf(table, low);
   let any = false;
-  for (let at = row; at < row + ROW_WORDS; at += SPECULATIVE.words) {
+  for (let at = row; at < row + SPECULATIVE_ROW; at++) {
     if (words[at] !== low || words[at + SPECULATIVE.keyHigh] !== high) continue;
     const owner = Atomics.load(words, at + SPECULATIVE.slot);
     const live = isLive(words[at + SPECULATIVE.expiry] as number, now);

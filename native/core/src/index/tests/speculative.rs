@@ -68,7 +68,7 @@ impl Machine {
         let record_words = record::HEAD_WORDS + record_endpoint_arrays::WORDS * ENDPOINTS;
         let words = request_memory::HEAD_BYTES / 4
             + REQUESTS_IN_FLIGHT_MAX * record_words
-            + SPECULATIVE_ENTRIES * speculative::WORDS;
+            + SPECULATIVE_ENTRIES / SPECULATIVE_ROW * speculative::ROW_WORDS;
         let mut backing = vec![0_u32; words];
         backing[request_memory::ENDPOINT_CAPACITY] = ENDPOINTS as u32;
         // SAFETY: the vector is kept, and not touched, as long as the words are used.
