@@ -82,9 +82,9 @@ export function recordWords(endpointCapacity: number): number {
 export const SPECULATIVE_ROW = 32;
 
 /**
- * One row of the speculative table: keys, expiries (ms of the process clock, low 32 bits) and
- * endpoint slots + 1 (0 = empty) of SPECULATIVE_ROW residencies, like beside like, so that a search
- * reads two cache lines instead of eight. The table is SPECULATIVE_ENTRIES of them; a key lies
+ * One row of the speculative table: keys, expiries (ms of the process clock, low 32 bits; 0 =
+ * free) and endpoint slots + 1 (0 = nobody) of SPECULATIVE_ROW residencies, like beside like, so that
+ * a search reads two cache lines, or four to find room, instead of eight. The table is SPECULATIVE_ENTRIES of them; a key lies
  * anywhere in row keyLow & (rows − 1). Slot is cleared first and stored last.
  */
 export const SPECULATIVE = {

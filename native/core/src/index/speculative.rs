@@ -16,6 +16,8 @@ use crate::layout::shared::{
 use crate::shared_words::SharedWords;
 
 const ROWS: usize = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
+/// Expiry of an entry that was never used, or is withdrawn.
+const FREE: u32 = 0;
 /// Words the index compares at once.
 const LINE_WORDS: usize = bucket::WORDS;
 /// Rows a loop is ahead of itself in loading: as many misses as a core has under way at once.
@@ -54,7 +56,7 @@ impl SpeculativeTable {
     /// Expects `keys` at endpoint `slot` for SPECULATIVE_TTL_MS from `now_ms`.
     pub fn add(&self, slot: u32, keys: &[u64], now_ms: f64) {
         let now = wrapped(now_ms);
-        let expiry = now.wrapping_add(SPECULATIVE_TTL_MS as u32);
+        let expiry = expiry_from(now);
         let keys = &keys[..keys.len().min(BLOCKS_MAX)];
         for key in keys.iter().take(ROWS_AHEAD) {
             self.prefetch(*key);
@@ -75,6 +77,7 @@ impl SpeculativeTable {
             let row = self.row(*key);
             if let Some(at) = row.find(*key, slot + 1) {
                 row.slot(at).store(0, Ordering::Release);
+                row.expiry(at).store(FREE, Ordering::Release);
             }
         }
     }
@@ -155,11 +158,14 @@ impl SpeculativeTable {
         Row(self.words.run(self.row_at(key)))
     }
 
+    /// Begins to load what a search reads: low keys and expiries.
     #[inline]
     fn prefetch(&self, key: u64) {
         let row = self.row_at(key);
-        for line in (0..speculative::ROW_WORDS).step_by(LINE_WORDS) {
-            self.words.prefetch(row + line);
+        for column in [speculative::KEY_LOW, speculative::EXPIRY] {
+            for line in (column..column + SPECULATIVE_ROW).step_by(LINE_WORDS) {
+                self.words.prefetch(row + line);
+            }
         }
     }
 }
@@ -227,8 +233,19 @@ impl<'a> Row<'a> {
     /// 0 for an entry that is free or has ended.
     fn time_left(self, at: usize, now: u32) -> u32 {
         let expiry = self.expiry(at).load(Ordering::Acquire);
-        let in_use = is_live(expiry, now) && self.slot(at).load(Ordering::Acquire) != 0;
-        if in_use { expiry.wrapping_sub(now) } else { 0 }
+        if expiry != FREE && is_live(expiry, now) {
+            expiry.wrapping_sub(now)
+        } else {
+            0
+        }
+    }
+}
+
+/// When what is noted at `now` ends; a millisecond early where that would read as free.
+fn expiry_from(now: u32) -> u32 {
+    match now.wrapping_add(SPECULATIVE_TTL_MS as u32) {
+        FREE => u32::MAX,
+        expiry => expiry,
     }
 }
 

@@ -16,6 +16,8 @@ import {
 } from '#contracts/shared-layout.js';
 
 const ROWS = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
+/** Expiry of an entry that was never used, or is withdrawn. */
+const FREE = 0;
 /** Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted. */
 const BLOCKS_MAX = SPECULATIVE_ENTRIES / 64;
 
@@ -53,7 +55,7 @@ export function openSpeculativeWriter(
   return {
     add: (slot, keys, blockCount) => {
       const now = time.nowMs() | 0;
-      const expiry = (now + SPECULATIVE_TTL_MS) | 0;
+      const expiry = expiryFrom(now);
       const count = Math.min(blockCount, BLOCKS_MAX);
       for (let block = 0; block < count; block++) {
         const low = keys[2 * block] as number;
@@ -67,7 +69,9 @@ export function openSpeculativeWriter(
       for (let block = 0; block < count; block++) {
         const low = keys[2 * block] as number;
         const at = find(table, low | 0, (keys[2 * block + 1] as number) | 0, slot + 1);
-        if (at >= 0) Atomics.store(table.words, at + SPECULATIVE.slot, 0);
+        if (at < 0) continue;
+        Atomics.store(table.words, at + SPECULATIVE.slot, 0);
+        table.words[at + SPECULATIVE.expiry] = FREE;
       }
     },
   };
@@ -112,6 +116,12 @@ function isLive(expiry: number, now: number): boolean {
   return left > 0 && left <= SPECULATIVE_TTL_MS;
 }
 
+/** When what is noted at `now` ends; a millisecond early where that would read as free. */
+function expiryFrom(now: number): number {
+  const expiry = (now + SPECULATIVE_TTL_MS) | 0;
+  return expiry === FREE ? -1 : expiry;
+}
+
 function rowOf(table: Table, low: number): number {
   return table.rows + (low & (ROWS - 1)) * SPECULATIVE.rowWords;
 }
@@ -152,7 +162,7 @@ function leastNeeded(table: Table, row: number, now: number): number {
   let leastLeft = SPECULATIVE_TTL_MS + 1;
   for (let at = row; at < row + SPECULATIVE_ROW; at++) {
     const expiry = words[at + SPECULATIVE.expiry] as number;
-    if (words[at + SPECULATIVE.slot] === 0 || !isLive(expiry, now)) return at;
+    if (expiry === FREE || !isLive(expiry, now)) return at;
     const left = (expiry - now) | 0;
     if (left < leastLeft) {
       least = at;
