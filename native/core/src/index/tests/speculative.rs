@@ -176,7 +176,7 @@ fn named(keys: &[usize]) -> Vec<u64> {
 fn named_one(key: usize) -> u64 {
     match key {
         // Some differ in their high halves only.
-        0..KEYS_IN_ROW => 5 + (key as u64 % 2 << 40) + (key as u64 / 2) * ROWS,
+        0..KEYS_IN_ROW => 5 + ((key as u64 % 2) << 40) + (key as u64 / 2) * ROWS,
         KEYS_IN_ROW => 6,
         _ => u64::MAX,
     }
