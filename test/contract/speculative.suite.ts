@@ -5,7 +5,12 @@ import { describe, test } from 'node:test';
 import type { Clock } from '#contracts/clock.js';
 import { SPECULATIVE_ENTRIES, SPECULATIVE_TTL_MS } from '#contracts/limits.js';
 import { seededRandom } from '#contracts/random.js';
-import { REQUEST_MEMORY, requestMemoryLayout, SPECULATIVE_ROW } from '#contracts/shared-layout.js';
+import {
+  REQUEST_MEMORY,
+  requestMemoryLayout,
+  SPECULATIVE,
+  SPECULATIVE_ROW,
+} from '#contracts/shared-layout.js';
 import type { SpeculativeReader, SpeculativeWriter } from '#core/portable/index/speculative.js';
 import { type Chain, chainOf, randomChain } from '#test/support/index-checks.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -134,8 +139,9 @@ export function speculativeSuite(name: string, core: SpeculativeCore): void {
       const chain = randomChain(random, 50);
       writer.add(0, chain.words, 50);
       const table = new Uint32Array(requests, layout.speculative, SPECULATIVE_ENTRIES * 4);
-      for (let i = 2; i < table.length; i += 4) {
-        if (table[i] !== 0) table[i] = Math.floor(random.next() * 2 ** 32);
+      for (const [i, word] of table.entries()) {
+        const isSlot = i % SPECULATIVE.rowWords >= SPECULATIVE.slot;
+        if (isSlot && word !== 0) table[i] = Math.floor(random.next() * 2 ** 32);
       }
       for (const depth of match(chain)) assert.ok(depth >= 0 && depth <= 50);
     });

@@ -98,14 +98,14 @@ pub mod shared {
     pub mod request_memory {
         pub const ENDPOINT_CAPACITY: usize = 0;
         pub const SPECULATIVE_UNTIL: usize = 1;
-        pub const HEAD_BYTES: usize = 128;
+        pub const HEAD_BYTES: usize = 112;
     }
     pub mod speculative {
         pub const KEY_LOW: usize = 0;
-        pub const KEY_HIGH: usize = 1;
-        pub const SLOT: usize = 2;
-        pub const EXPIRY: usize = 3;
-        pub const WORDS: usize = 4;
+        pub const EXPIRY: usize = 32;
+        pub const KEY_HIGH: usize = 64;
+        pub const SLOT: usize = 96;
+        pub const ROW_WORDS: usize = 128;
     }
     pub const SPECULATIVE_ROW: usize = 32;
 }

@@ -2,6 +2,7 @@
 //! the bytes they take, with 10 M residencies on 64 endpoints. CPU time of this thread; the best
 //! and the median of several rounds, because machines are shared.
 
+mod expected;
 mod frames;
 mod load;
 mod measure;
@@ -39,6 +40,9 @@ fn main() {
 fn run(residencies: usize, large_pages: bool) -> Result<(), String> {
     if std::env::args().nth(2).as_deref() == Some("events") {
         return events_both(residencies);
+    }
+    if std::env::args().nth(2).as_deref() == Some("expected") {
+        return expected::run();
     }
     let fleet = Fleet::new(residencies);
     let (layout, words) = Layout::plan(fleet.blocks + LONG_BLOCKS, VIRTUAL_IDS);

@@ -277,6 +277,9 @@ mod stream_tests;
 mod tests {
     use super::*;
 
+    /// Bytes of what is to be long: under miri every byte takes thousands of times as long.
+    const LONG: usize = if cfg!(miri) { 300 } else { 20_000 };
+
     fn scan(kind: Kind, text: &str, cut: usize) -> AnswerScan {
         let mut scan = AnswerScan::new(kind);
         for piece in text.as_bytes().chunks(cut) {
@@ -315,7 +318,7 @@ mod tests {
     #[test]
     fn returns_however_many_end_no_event() {
         for text in ["data: 1", "data: 1\n", "data: 1\n\n"] {
-            let long = format!("{text}{}", "\r".repeat(20_000));
+            let long = format!("{text}{}", "\r".repeat(LONG));
             for cut in [1, 7, 4096, long.len()] {
                 let is_over = scan(Kind::Events, &long, cut).at_event_boundary();
                 assert_eq!(is_over, text.ends_with("\n\n"), "{text:?}, cut {cut}");
@@ -344,7 +347,7 @@ mod tests {
     #[test]
     fn the_tail_stays_bounded_and_holds_the_end() {
         let mut scan = AnswerScan::new(Kind::Events);
-        for _ in 0..1000 {
+        for _ in 0..LONG / 20 {
             scan.push(&[b'x'; 1000]);
         }
         assert!(scan.tail.len() <= CARRIED_BYTES);

@@ -30,6 +30,7 @@ pub mod head;
 mod head_rules;
 mod http2;
 mod http2_stream;
+mod inbox;
 mod outbox;
 mod reader;
 mod refusal;
@@ -62,7 +63,7 @@ use crate::layout::limits::ENDPOINTS_MAX;
 use crate::prepare::Prepare;
 use crate::store::{Handle, RequestStore};
 use outbox::Outbox;
-use shared::{Command, Shared};
+use shared::Shared;
 
 /// Threads a plane may have.
 pub const THREADS_MAX: usize = 64;
@@ -211,7 +212,7 @@ impl DataPlane {
     /// Moves a manual clock.
     pub fn set_time(&self, now_ms: f64) {
         self.shared.clock.set_ms(now_ms);
-        self.shared.send_all(|| Command::TimeChanged);
+        self.shared.tell_all(|letters| letters.time_changed = true);
     }
 
     /// Stops listening and closes idle connections; answers close theirs from now on. Who has
@@ -222,17 +223,17 @@ impl DataPlane {
 
     /// Ends every request with an error.
     pub fn terminate(&self) {
-        self.shared.send_all(|| Command::Terminate);
+        self.shared.tell_all(|letters| letters.terminate = true);
     }
 
     /// Cuts every client connection.
     pub fn cut(&self) {
-        self.shared.send_all(|| Command::Cut);
+        self.shared.tell_all(|letters| letters.cut = true);
     }
 
     /// Ends the threads and waits for them.
     pub fn stop(&self) {
-        self.shared.send_all(|| Command::Stop);
+        self.shared.tell_all(|letters| letters.stop = true);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
             let _ = thread.join();

@@ -16,11 +16,12 @@ use tokio::task::{LocalSet, spawn_local};
 use super::connection::Connection;
 use super::deadline::Deadlines;
 use super::exchange::{Exchange, Interrupt};
+use super::inbox::{Command, Inbox};
 use super::outbox::{Event, Record};
 use super::reader;
 use super::scratch::Scratch;
 use super::settings::AcceptMode;
-use super::shared::{Command, Decision, Inbox, Shared};
+use super::shared::{Decision, Shared};
 use super::stamps::Stamps;
 use super::summons;
 use super::upstream::Upstream;
@@ -117,18 +118,29 @@ impl Shard {
         }
         loop {
             self.inbox().notify.notified().await;
-            for command in self.inbox().take() {
-                match command {
-                    Command::Stop => {
-                        self.stopped.set(true);
-                        return;
-                    }
-                    Command::Drain => {
-                        self.draining.notify_one();
-                        self.close_idle();
-                    }
-                    other => self.obey(other),
-                }
+            let letters = self.inbox().take();
+            if letters.endpoints_changed {
+                self.set_upstreams();
+            }
+            if letters.time_changed {
+                self.deadlines.check(self.coarse_ms());
+            }
+            for command in letters.commands {
+                self.obey(command);
+            }
+            if letters.drain {
+                self.draining.notify_one();
+                self.close_idle();
+            }
+            if letters.terminate {
+                self.terminate();
+            }
+            if letters.cut {
+                self.cut();
+            }
+            if letters.stop {
+                self.stopped.set(true);
+                return;
             }
         }
     }
@@ -142,11 +154,6 @@ impl Shard {
                     self.inbox().load.fetch_sub(1, Ordering::Relaxed);
                 }
             },
-            Command::EndpointsChanged => self.set_upstreams(),
-            Command::TimeChanged => self.deadlines.check(self.coarse_ms()),
-            Command::Terminate => self.terminate(),
-            Command::Cut => self.cut(),
-            Command::Drain | Command::Stop => {}
         }
     }
 

@@ -3,17 +3,15 @@
 //! Lock order: an entry, then the outbox; no other two locks are held at once. `Entry::stage` is
 //! released after `kept` was written and acquired by who decides; counters are relaxed.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-
-use tokio::sync::Notify;
 
 use super::added_headers::Headers;
 use super::body::Patch;
 use super::budget::RetryBudget;
 use super::deadline::PlaneClock;
 use super::head::Head;
+use super::inbox::{Command, Inbox, Letters};
 use super::outbox::{Outbox, Record};
 use super::refusal::Refusal;
 use super::settings::{Endpoint, Options};
@@ -47,77 +45,6 @@ pub enum Decision {
         body: Vec<u8>,
     },
 }
-
-/// What one thread is told by others.
-pub enum Command {
-    Decided(Handle, Decision),
-    /// Takes over a connection another thread accepted.
-    Adopt(TcpStream),
-    EndpointsChanged,
-    TimeChanged,
-    /// Stop listening, close what is idle.
-    Drain,
-    /// End every request with an error.
-    Terminate,
-    /// Cut every connection.
-    Cut,
-    /// End the thread.
-    Stop,
-}
-
-/// One thread's letter box: waking it once covers all commands until it looks.
-#[derive(Default)]
-pub struct Inbox {
-    commands: Mutex<Vec<Command>>,
-    armed: AtomicBool,
-    pub notify: Notify,
-    /// Requests and connections the thread has open, for handing out connections.
-    pub load: AtomicUsize,
-}
-
-impl Inbox {
-    pub fn send(&self, command: Command) {
-        self.push(command);
-        self.wake();
-    }
-
-    /// Leaves a command whose sender will `deliver`, or wakes the thread when enough of them wait.
-    fn leave(&self, command: Command) {
-        if self.push(command) >= WORTH_A_WAKE {
-            self.wake();
-        }
-    }
-
-    /// Wakes the thread for what was left.
-    fn deliver(&self) {
-        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        let any = !commands.is_empty();
-        drop(commands);
-        if any {
-            self.wake();
-        }
-    }
-
-    fn push(&self, command: Command) -> usize {
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.push(command);
-        commands.len()
-    }
-
-    fn wake(&self) {
-        if !self.armed.swap(true, Ordering::AcqRel) {
-            self.notify.notify_one();
-        }
-    }
-
-    pub fn take(&self) -> Vec<Command> {
-        self.armed.store(false, Ordering::Release);
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Decisions that are worth waking a thread for before the batch they belong to is through.
-const WORTH_A_WAKE: usize = 8;
 
 /// Counters of what the handler never hears of.
 #[derive(Default)]
@@ -230,7 +157,7 @@ impl Shared {
         let listening = self.listening.load(Ordering::Acquire);
         self.counters.open.fetch_add(listening, Ordering::AcqRel);
         self.draining.store(true, Ordering::Relaxed);
-        self.send_all(|| Command::Drain);
+        self.tell_all(|letters| letters.drain = true);
     }
 
     /// A thread has stopped listening, and read what had come.
@@ -257,12 +184,13 @@ impl Shared {
             .endpoints
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoints);
-        self.send_all(|| Command::EndpointsChanged);
+        self.tell_all(|letters| letters.endpoints_changed = true);
     }
 
-    pub fn send_all(&self, command: impl Fn() -> Command) {
+    /// Tells every thread.
+    pub fn tell_all(&self, note: impl Fn(&mut Letters)) {
         for inbox in &self.inboxes {
-            inbox.send(command());
+            inbox.tell(&note);
         }
     }
 

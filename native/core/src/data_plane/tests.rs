@@ -255,7 +255,7 @@ fn connections_go_to_the_thread_with_the_least_to_do() {
     let clients: Vec<_> = (0..8)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect();
-    let load = |inbox: &shared::Inbox| inbox.load.load(Ordering::Relaxed);
+    let load = |inbox: &inbox::Inbox| inbox.load.load(Ordering::Relaxed);
     let loads = || {
         rig.plane
             .shared

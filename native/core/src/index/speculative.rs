@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::words::Words;
+use crate::layout::index::bucket;
 use crate::layout::limits::{
     ENDPOINTS_MAX, REQUESTS_IN_FLIGHT_MAX, SPECULATIVE_ENTRIES, SPECULATIVE_TTL_MS,
 };
@@ -14,7 +16,12 @@ use crate::layout::shared::{
 use crate::shared_words::SharedWords;
 
 const ROWS: usize = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
-const ROW_WORDS: usize = SPECULATIVE_ROW * speculative::WORDS;
+/// Expiry of an entry that was never used, or is withdrawn.
+const FREE: u32 = 0;
+/// Words the index compares at once.
+const LINE_WORDS: usize = bucket::WORDS;
+/// Rows a loop is ahead of itself in loading: as many misses as a core has under way at once.
+const ROWS_AHEAD: usize = 12;
 /// Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted.
 const BLOCKS_MAX: usize = SPECULATIVE_ENTRIES / 64;
 
@@ -37,7 +44,7 @@ impl SpeculativeTable {
         }
         let record_words = record::HEAD_WORDS + record_endpoint_arrays::WORDS * capacity;
         let rows = request_memory::HEAD_BYTES / 4 + REQUESTS_IN_FLIGHT_MAX * record_words;
-        if rows + ROWS * ROW_WORDS > requests.len() {
+        if rows + ROWS * speculative::ROW_WORDS > requests.len() {
             return Err("the requests buffer is too short".to_owned());
         }
         Ok(Self {
@@ -49,8 +56,15 @@ impl SpeculativeTable {
     /// Expects `keys` at endpoint `slot` for SPECULATIVE_TTL_MS from `now_ms`.
     pub fn add(&self, slot: u32, keys: &[u64], now_ms: f64) {
         let now = wrapped(now_ms);
-        let expiry = now.wrapping_add(SPECULATIVE_TTL_MS as u32);
-        for key in keys.iter().take(BLOCKS_MAX) {
+        let expiry = expiry_from(now);
+        let keys = &keys[..keys.len().min(BLOCKS_MAX)];
+        for key in keys.iter().take(ROWS_AHEAD) {
+            self.prefetch(*key);
+        }
+        for (block, key) in keys.iter().enumerate() {
+            if let Some(ahead) = keys.get(block + ROWS_AHEAD) {
+                self.prefetch(*ahead);
+            }
             self.store(*key, slot + 1, now, expiry);
         }
         let until = self.words.word(request_memory::SPECULATIVE_UNTIL);
@@ -61,8 +75,9 @@ impl SpeculativeTable {
     pub fn withdraw(&self, slot: u32, keys: &[u64]) {
         for key in keys.iter().take(BLOCKS_MAX) {
             let row = self.row(*key);
-            if let Some(entry) = row.iter().find(|entry| is_of(entry, *key, slot + 1)) {
-                entry[speculative::SLOT].store(0, Ordering::Release);
+            if let Some(at) = row.find(*key, slot + 1) {
+                row.slot(at).store(0, Ordering::Release);
+                row.expiry(at).store(FREE, Ordering::Release);
             }
         }
     }
@@ -99,15 +114,13 @@ impl SpeculativeTable {
 
     /// Lengthens every run that ends right before `block` and is expected to go on; whether any is.
     fn extend(&self, key: u64, block: u32, now: u32, blocks: &mut [u32]) -> bool {
+        let row = self.row(key);
         let mut any = false;
-        for entry in self.row(key) {
-            if !has_key(entry, key) {
-                continue;
-            }
-            let slot = entry[speculative::SLOT].load(Ordering::Acquire);
-            let live = is_live(entry[speculative::EXPIRY].load(Ordering::Acquire), now);
+        for at in row.having(key) {
+            let slot = row.slot(at).load(Ordering::Acquire);
+            let live = is_live(row.expiry(at).load(Ordering::Acquire), now);
             // The entry may have become another key's meanwhile; then its slot says nothing.
-            if !live || !has_key(entry, key) {
+            if !live || !row.has_key(at, key) {
                 continue;
             }
             let depth = (slot as usize)
@@ -124,39 +137,116 @@ impl SpeculativeTable {
     /// Renews the entry, or takes a free or ended one of its row, or the one that ends first.
     fn store(&self, key: u64, owner: u32, now: u32, expiry: u32) {
         let row = self.row(key);
-        let known = row.iter().find(|entry| is_of(entry, key, owner));
-        let Some(entry) = known.or_else(|| row.iter().min_by_key(|entry| time_left(entry, now)))
-        else {
-            return;
-        };
-        entry[speculative::SLOT].store(0, Ordering::Release);
-        entry[speculative::KEY_LOW].store(key as u32, Ordering::Release);
-        entry[speculative::KEY_HIGH].store((key >> 32) as u32, Ordering::Release);
-        entry[speculative::EXPIRY].store(expiry, Ordering::Release);
-        entry[speculative::SLOT].store(owner, Ordering::Release);
+        let at = row
+            .find(key, owner)
+            .unwrap_or_else(|| row.least_needed(now));
+        row.slot(at).store(0, Ordering::Release);
+        row.key_low(at).store(key as u32, Ordering::Release);
+        row.key_high(at)
+            .store((key >> 32) as u32, Ordering::Release);
+        row.expiry(at).store(expiry, Ordering::Release);
+        row.slot(at).store(owner, Ordering::Release);
     }
 
     #[inline]
-    fn row(&self, key: u64) -> &[[AtomicU32; speculative::WORDS]] {
-        let at = self.rows + (key as usize & (ROWS - 1)) * ROW_WORDS;
-        self.words.run::<ROW_WORDS>(at).as_chunks().0
+    fn row_at(&self, key: u64) -> usize {
+        self.rows + (key as usize & (ROWS - 1)) * speculative::ROW_WORDS
+    }
+
+    #[inline]
+    fn row(&self, key: u64) -> Row<'_> {
+        Row(self.words.run(self.row_at(key)))
+    }
+
+    /// Begins to load what a search reads: low keys and expiries.
+    #[inline]
+    fn prefetch(&self, key: u64) {
+        let row = self.row_at(key);
+        for column in [speculative::KEY_LOW, speculative::EXPIRY] {
+            for line in (column..column + SPECULATIVE_ROW).step_by(LINE_WORDS) {
+                self.words.prefetch(row + line);
+            }
+        }
     }
 }
 
-fn has_key(entry: &[AtomicU32; speculative::WORDS], key: u64) -> bool {
-    entry[speculative::KEY_LOW].load(Ordering::Acquire) == key as u32
-        && entry[speculative::KEY_HIGH].load(Ordering::Acquire) == (key >> 32) as u32
+/// The entries of keys that share a row, by their number in it.
+#[derive(Clone, Copy)]
+struct Row<'a>(&'a [AtomicU32; speculative::ROW_WORDS]);
+
+impl<'a> Row<'a> {
+    fn key_low(self, at: usize) -> &'a AtomicU32 {
+        &self.0[speculative::KEY_LOW + at]
+    }
+
+    fn key_high(self, at: usize) -> &'a AtomicU32 {
+        &self.0[speculative::KEY_HIGH + at]
+    }
+
+    fn slot(self, at: usize) -> &'a AtomicU32 {
+        &self.0[speculative::SLOT + at]
+    }
+
+    fn expiry(self, at: usize) -> &'a AtomicU32 {
+        &self.0[speculative::EXPIRY + at]
+    }
+
+    /// Entries of `key`, in use or not.
+    fn having(self, key: u64) -> impl Iterator<Item = usize> + 'a {
+        let (lines, _) = self.0[..SPECULATIVE_ROW].as_chunks::<LINE_WORDS>();
+        let mut left = lines.iter().rev().fold(0, |mask, line| {
+            mask << LINE_WORDS | SharedWords::equal(line, key as u32)
+        });
+        std::iter::from_fn(move || {
+            let at = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (at < u32::BITS).then_some(at as usize)
+        })
+        .filter(move |at| self.has_key(*at, key))
+    }
+
+    fn has_key(self, at: usize, key: u64) -> bool {
+        self.key_low(at).load(Ordering::Acquire) == key as u32
+            && self.key_high(at).load(Ordering::Acquire) == (key >> 32) as u32
+    }
+
+    fn find(self, key: u64, owner: u32) -> Option<usize> {
+        self.having(key)
+            .find(|at| self.slot(*at).load(Ordering::Acquire) == owner)
+    }
+
+    /// A free or ended entry, or the one that ends first.
+    fn least_needed(self, now: u32) -> usize {
+        let mut least = (0, u32::MAX);
+        for at in 0..SPECULATIVE_ROW {
+            let left = self.time_left(at, now);
+            if left == 0 {
+                return at;
+            }
+            if left < least.1 {
+                least = (at, left);
+            }
+        }
+        least.0
+    }
+
+    /// 0 for an entry that is free or has ended.
+    fn time_left(self, at: usize, now: u32) -> u32 {
+        let expiry = self.expiry(at).load(Ordering::Acquire);
+        if expiry != FREE && is_live(expiry, now) {
+            expiry.wrapping_sub(now)
+        } else {
+            0
+        }
+    }
 }
 
-fn is_of(entry: &[AtomicU32; speculative::WORDS], key: u64, owner: u32) -> bool {
-    entry[speculative::SLOT].load(Ordering::Acquire) == owner && has_key(entry, key)
-}
-
-/// 0 for an entry that is free or has ended.
-fn time_left(entry: &[AtomicU32; speculative::WORDS], now: u32) -> u32 {
-    let expiry = entry[speculative::EXPIRY].load(Ordering::Acquire);
-    let in_use = entry[speculative::SLOT].load(Ordering::Acquire) != 0 && is_live(expiry, now);
-    if in_use { expiry.wrapping_sub(now) } else { 0 }
+/// When what is noted at `now` ends; a millisecond early where that would read as free.
+fn expiry_from(now: u32) -> u32 {
+    match now.wrapping_add(SPECULATIVE_TTL_MS as u32) {
+        FREE => u32::MAX,
+        expiry => expiry,
+    }
 }
 
 /// Words compare modulo 2^32, so an age is told apart from a future only within the lifetime.

@@ -16,7 +16,8 @@ import {
 } from '#contracts/shared-layout.js';
 
 const ROWS = SPECULATIVE_ENTRIES / SPECULATIVE_ROW;
-const ROW_WORDS = SPECULATIVE_ROW * SPECULATIVE.words;
+/** Expiry of an entry that was never used, or is withdrawn. */
+const FREE = 0;
 /** Blocks recorded of one prompt: under 1 ms of the main thread, and few others are evicted. */
 const BLOCKS_MAX = SPECULATIVE_ENTRIES / 64;
 
@@ -54,7 +55,7 @@ export function openSpeculativeWriter(
   return {
     add: (slot, keys, blockCount) => {
       const now = time.nowMs() | 0;
-      const expiry = (now + SPECULATIVE_TTL_MS) | 0;
+      const expiry = expiryFrom(now);
       const count = Math.min(blockCount, BLOCKS_MAX);
       for (let block = 0; block < count; block++) {
         const low = keys[2 * block] as number;
@@ -68,7 +69,9 @@ export function openSpeculativeWriter(
       for (let block = 0; block < count; block++) {
         const low = keys[2 * block] as number;
         const at = find(table, low | 0, (keys[2 * block + 1] as number) | 0, slot + 1);
-        if (at >= 0) Atomics.store(table.words, at + SPECULATIVE.slot, 0);
+        if (at < 0) continue;
+        Atomics.store(table.words, at + SPECULATIVE.slot, 0);
+        table.words[at + SPECULATIVE.expiry] = FREE;
       }
     },
   };
@@ -113,16 +116,22 @@ function isLive(expiry: number, now: number): boolean {
   return left > 0 && left <= SPECULATIVE_TTL_MS;
 }
 
+/** When what is noted at `now` ends; a millisecond early where that would read as free. */
+function expiryFrom(now: number): number {
+  const expiry = (now + SPECULATIVE_TTL_MS) | 0;
+  return expiry === FREE ? -1 : expiry;
+}
+
 function rowOf(table: Table, low: number): number {
-  return table.rows + (low & (ROWS - 1)) * ROW_WORDS;
+  return table.rows + (low & (ROWS - 1)) * SPECULATIVE.rowWords;
 }
 
 /** Word offset of the entry of that key and slot + 1, −1 when there is none. */
 function find(table: Table, low: number, high: number, owner: number): number {
   const { words } = table;
   const row = rowOf(table, low);
-  for (let at = row; at < row + ROW_WORDS; at += SPECULATIVE.words) {
-    if (words[at + SPECULATIVE.slot] !== owner || words[at] !== low) continue;
+  for (let at = row; at < row + SPECULATIVE_ROW; at++) {
+    if (words[at] !== low || words[at + SPECULATIVE.slot] !== owner) continue;
     if (words[at + SPECULATIVE.keyHigh] === high) return at;
   }
   return -1;
@@ -141,7 +150,7 @@ function store(
   const known = find(table, low, high, owner);
   const at = known >= 0 ? known : leastNeeded(table, rowOf(table, low), now);
   Atomics.store(words, at + SPECULATIVE.slot, 0);
-  words[at + SPECULATIVE.keyLow] = low;
+  words[at] = low;
   words[at + SPECULATIVE.keyHigh] = high;
   words[at + SPECULATIVE.expiry] = expiry;
   Atomics.store(words, at + SPECULATIVE.slot, owner);
@@ -151,9 +160,9 @@ function leastNeeded(table: Table, row: number, now: number): number {
   const { words } = table;
   let least = row;
   let leastLeft = SPECULATIVE_TTL_MS + 1;
-  for (let at = row; at < row + ROW_WORDS; at += SPECULATIVE.words) {
+  for (let at = row; at < row + SPECULATIVE_ROW; at++) {
     const expiry = words[at + SPECULATIVE.expiry] as number;
-    if (words[at + SPECULATIVE.slot] === 0 || !isLive(expiry, now)) return at;
+    if (expiry === FREE || !isLive(expiry, now)) return at;
     const left = (expiry - now) | 0;
     if (left < leastLeft) {
       least = at;
@@ -176,7 +185,7 @@ function extend(
   const high = (keys[2 * block + 1] as number) | 0;
   const row = rowOf(table, low);
   let any = false;
-  for (let at = row; at < row + ROW_WORDS; at += SPECULATIVE.words) {
+  for (let at = row; at < row + SPECULATIVE_ROW; at++) {
     if (words[at] !== low || words[at + SPECULATIVE.keyHigh] !== high) continue;
     const owner = Atomics.load(words, at + SPECULATIVE.slot);
     const live = isLive(words[at + SPECULATIVE.expiry] as number, now);

@@ -16,8 +16,9 @@ use crate::shared_words::SharedWords;
 
 const ENDPOINTS: usize = 4;
 const ROWS: u64 = (SPECULATIVE_ENTRIES / SPECULATIVE_ROW) as u64;
-/// Keys 0 to 3 lie in one row, which sixteen entries do not fit in, the others alone.
-const KEYS: [u64; 6] = [5, 5 + ROWS, 5 + (7 << 40), 5 + 9 * ROWS, 6, u64::MAX];
+/// Keys that lie in one row, whose endpoints do not all fit in it; two others lie alone.
+const KEYS_IN_ROW: usize = SPECULATIVE_ROW / ENDPOINTS * 3;
+const KEYS: usize = KEYS_IN_ROW + 2;
 /// A time shortly before its low 32 bits begin anew.
 const START_MS: f64 = 5.0 * 4_294_967_296.0 - 3_000.0;
 
@@ -43,7 +44,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let slot = 0..ENDPOINTS as u32;
-    let keys = || vec(0..KEYS.len(), 1..6);
+    let keys = || vec(0..KEYS, 1..KEYS_MAX);
     let usable = [0..3_u32, 0..3_u32, 0..3_u32, 0..7_u32];
     prop_oneof![
         4 => (slot.clone(), keys()).prop_map(|(slot, keys)| Step::Add { slot, keys }),
@@ -68,7 +69,7 @@ impl Machine {
         let record_words = record::HEAD_WORDS + record_endpoint_arrays::WORDS * ENDPOINTS;
         let words = request_memory::HEAD_BYTES / 4
             + REQUESTS_IN_FLIGHT_MAX * record_words
-            + SPECULATIVE_ENTRIES * speculative::WORDS;
+            + SPECULATIVE_ENTRIES / SPECULATIVE_ROW * speculative::ROW_WORDS;
         let mut backing = vec![0_u32; words];
         backing[request_memory::ENDPOINT_CAPACITY] = ENDPOINTS as u32;
         // SAFETY: the vector is kept, and not touched, as long as the words are used.
@@ -93,7 +94,11 @@ impl Machine {
     }
 
     fn add(&mut self, slot: u32, keys: &[u64]) {
-        let expiry = self.now_ms + SPECULATIVE_TTL_MS as f64;
+        let mut expiry = self.now_ms + SPECULATIVE_TTL_MS as f64;
+        // Low 32 bits of 0 mean that an entry is free.
+        if expiry % 4_294_967_296.0 == 0.0 {
+            expiry -= 1.0;
+        }
         for key in keys {
             self.table.add(slot, &[*key], self.now_ms);
             self.expected.retain(|_, end| *end > self.now_ms);
@@ -143,7 +148,7 @@ impl Machine {
                 usable,
             } => self.check_match(&named(&keys), limit, usable),
         }
-        for key in KEYS {
+        for key in (0..KEYS).map(named_one) {
             let slots = 0..ENDPOINTS as u32;
             let expected: Vec<u32> = slots.filter(|slot| self.is_expected(key, *slot)).collect();
             assert_eq!(self.holders(key), expected, "endpoints of {key}");
@@ -165,11 +170,22 @@ impl Machine {
 }
 
 fn named(keys: &[usize]) -> Vec<u64> {
-    keys.iter().map(|key| KEYS[*key]).collect()
+    keys.iter().map(|key| named_one(*key)).collect()
+}
+
+fn named_one(key: usize) -> u64 {
+    match key {
+        // Some differ in their high halves only.
+        0..KEYS_IN_ROW => 5 + ((key as u64 % 2) << 40) + (key as u64 / 2) * ROWS,
+        KEYS_IN_ROW => 6,
+        _ => u64::MAX,
+    }
 }
 
 /// Under miri every step takes a thousand times as long.
 const STEPS_MAX: usize = if cfg!(miri) { 8 } else { 100 };
+/// Keys of one step, with some in the row twice.
+const KEYS_MAX: usize = if cfg!(miri) { 4 } else { 12 };
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 512 }))]
