@@ -46,7 +46,8 @@ for (const { name, make, skip } of PLANES) {
     }
     await peer.terminate();
     await rig.finished(1);
-    assert.equal(rig.done[0]?.outcome, 'client-gone');
+    // Client and engine are one process: either end may be seen first.
+    assert.match(rig.done[0]?.outcome ?? '', /^(?:client-gone|endpoint-failed)$/);
     await rig.stop();
   });
 }

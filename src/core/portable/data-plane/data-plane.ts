@@ -4,7 +4,7 @@
 
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { assert } from '#contracts/assert.js';
 import type { DataPlane, DataPlaneHandler, ForwardOrder, RequestStore } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
@@ -21,8 +21,6 @@ import { RetryBudget } from './retry-budget.js';
 import type { DataPlaneOptions, DataPlaneStats } from './settings.js';
 import { Upstream } from './upstream.js';
 
-/** Time for clients that have connected to be accepted, and for what they sent to be read. */
-const FIRST_READ_MS = 5;
 /** How long ended streams may take to reach their clients when draining is over. */
 const FLUSH_MS = 500;
 
@@ -227,12 +225,12 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     await this.#idleWithin(FLUSH_MS);
   }
 
-  /** Who has connected is served; Node accepts one a turn, and closing drops the others. */
+  /** Who has connected is served: a turn may accept but one of them, the next reads what they sent. */
   async #acceptAll(): Promise<void> {
     let before: number;
     do {
       before = this.connections.accepted;
-      await setTimeout(FIRST_READ_MS);
+      for (let turn = 0; turn < 2; turn += 1) await setImmediate();
     } while (this.connections.accepted > before);
   }
 
