@@ -6,6 +6,8 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { repositoryRoot } from './paths.js';
 
+const PATIENT = path.join(repositoryRoot, 'test/support/patient.yaml');
+
 export interface RunningProcess {
   readonly child: ChildProcess;
   /** Every line of stdout and stderr so far. */
@@ -68,9 +70,11 @@ export async function startRouterProcess(
 ): Promise<RunningProcess & { readonly url: string; readonly adminUrl: string }> {
   const program = path.join(repositoryRoot, 'scripts/warmpath.js');
   const anyPort = ['--listen=127.0.0.1:0', '--admin=127.0.0.1:0'];
+  const isConfigured = args.some((arg) => arg.startsWith('--config'));
+  const patient = isConfigured ? [] : [`--config=${PATIENT}`];
   const router = startProcess(
     process.execPath,
-    [program, 'serve', ...anyPort, ...args],
+    [program, 'serve', ...anyPort, ...patient, ...args],
     environment,
   );
   const ready = await router.waitForLine(/warmpath is ready on/);
