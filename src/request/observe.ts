@@ -51,13 +51,6 @@ export function endAttempt(request: ActiveRequest): void {
   request.token = null;
 }
 
-/** The order was not carried out: nothing of it counts. */
-export function takeBack(ports: RequestPorts, request: ActiveRequest): void {
-  endAttempt(request);
-  withdraw(ports, request);
-  request.target = null;
-}
-
 /** An endpoint gave no answer: its load moves to the one that is tried next. Returns that one's slot, or −1. */
 export function onAttemptFailed(
   ports: RequestPorts,

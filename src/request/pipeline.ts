@@ -17,14 +17,7 @@ import { EncodeGate } from './encode.js';
 import { forwardOrder } from './forward.js';
 import type { HookFailed } from './hooks.js';
 import { noteMoved, notePicked, withPluginHeaders } from './hooks.js';
-import {
-  beginAttempt,
-  endAttempt,
-  onAttemptFailed,
-  onDone,
-  onFirstByte,
-  takeBack,
-} from './observe.js';
+import { beginAttempt, endAttempt, onAttemptFailed, onDone, onFirstByte } from './observe.js';
 import type { ModelRewrites } from './rewrite.js';
 import { ModelRewriter, unserved } from './rewrite.js';
 import type { ScheduleCycle } from './schedule.js';
@@ -184,16 +177,19 @@ export class RequestPipeline implements DataPlaneHandler {
     request.outputTokens = context.signals.outputTokens;
     const begunAtMs = ports.clock.nowMs();
     const overheadMicros = (begunAtMs - request.head.receivedAtMs) * 1000;
-    // Before its own load counts: the record has what the policy saw.
-    this.#record(request, decided, overheadMicros);
-    beginAttempt(ports, request, first);
     const shown = this.#decisionHeaders ? overheadMicros : null;
     const plain = forwardOrder(request, context, cycle, shown);
     const order = withPluginHeaders(plain, cycle.hooks, context, this.#hookFailed);
-    // False: the client has gone, or the plane could not wait; the record of it is on its way.
-    if (!ports.plane.forward(request.head.handle, order)) takeBack(ports, request);
-    else request.followers = notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
+    // First of all: what follows is noted while the plane sends it on. False: the client has gone, or
+    // the plane could not wait; the record of it is on its way.
+    const isSent = ports.plane.forward(request.head.handle, order);
     request.settled = true;
+    // Before its own load counts: the record has what the policy saw.
+    this.#record(request, decided, overheadMicros);
+    if (isSent) {
+      beginAttempt(ports, request, first);
+      request.followers = notePicked(cycle.hooks, context, first.slot, this.#hookFailed);
+    }
     ports.observer.stage('forward', (ports.clock.nowMs() - begunAtMs) * 1000);
     ports.observer.stage('total', overheadMicros);
   }

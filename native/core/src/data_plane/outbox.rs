@@ -77,6 +77,13 @@ pub struct Record {
     pub event: Event,
 }
 
+/// How many records JavaScript has taken, and how many of them want a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub records: usize,
+    pub requests: usize,
+}
+
 /// A log line: something went wrong with one request.
 #[derive(Clone, Debug)]
 pub struct Trouble {
@@ -166,12 +173,12 @@ impl Outbox {
         }
     }
 
-    /// Moves records into `numbers`, as many as fit, and returns their count. What is pushed from
-    /// now on makes JavaScript come again.
-    pub fn take(&self, numbers: &mut [f64]) -> usize {
+    /// Moves records into `numbers`, as many as fit. What is pushed from now on makes JavaScript come
+    /// again.
+    pub fn take(&self, numbers: &mut [f64]) -> Taken {
         self.armed.store(false, Ordering::Release);
         let mut queue = self.lock();
-        let mut count = 0;
+        let mut taken = Taken::default();
         for row in numbers.chunks_exact_mut(RECORD_NUMBERS) {
             let Some(record) = queue.records.pop_front() else {
                 break;
@@ -179,10 +186,11 @@ impl Outbox {
             if matches!(record.event, Event::Done(_)) {
                 queue.ending.push(record.handle);
             }
+            taken.requests += usize::from(matches!(record.event, Event::Request { .. }));
             write_record(&record, row);
-            count += 1;
+            taken.records += 1;
         }
-        count
+        taken
     }
 
     /// Handles whose `Done` JavaScript has handled by now.
@@ -268,6 +276,10 @@ mod tests {
 
     use super::*;
 
+    fn taken(records: usize, requests: usize) -> Taken {
+        Taken { records, requests }
+    }
+
     #[test]
     fn one_call_is_pending_at_most_and_handles_end_after_delivery() {
         let calls = Arc::new(AtomicUsize::new(0));
@@ -303,9 +315,9 @@ mod tests {
             event: first_byte
         }));
         let mut numbers = [0.0; 2 * RECORD_NUMBERS];
-        assert_eq!(outbox.take(&mut numbers), 2);
+        assert_eq!(outbox.take(&mut numbers), taken(2, 2));
         assert_eq!(numbers[..6], [0.0, 3.0, 5.0, 7.0, 1.5, 1.0]);
-        assert_eq!(outbox.take(&mut numbers), 1);
+        assert_eq!(outbox.take(&mut numbers), taken(1, 0));
         assert_eq!(numbers[..5], [2.0, 3.0, 5.0, 1.0, 200.0]);
         assert!(outbox.delivered().is_empty());
         assert_eq!(outbox.in_flight(), 1);

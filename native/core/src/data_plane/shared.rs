@@ -121,7 +121,8 @@ pub struct Shared {
     /// Endpoints that JavaScript holds to be unusable, by slot.
     pub unusable: Box<[AtomicBool]>,
     entries: Box<[Entry]>,
-    /// JavaScript handles a batch of records: its decisions go out together.
+    /// JavaScript handles several requests: their decisions go out together. A single one's goes at
+    /// once, before JavaScript notes what it has decided.
     in_batch: AtomicBool,
 }
 
@@ -250,9 +251,9 @@ impl Shared {
 
     /// Moves records to JavaScript, which says `delivered` when it has handled them.
     pub fn take_records(&self, numbers: &mut [f64]) -> usize {
-        let count = self.outbox.take(numbers);
-        self.in_batch.store(count > 0, Ordering::Relaxed);
-        count
+        let taken = self.outbox.take(numbers);
+        self.in_batch.store(taken.requests > 1, Ordering::Relaxed);
+        taken.records
     }
 
     /// Takes the decision away from JavaScript, which has missed its limit.

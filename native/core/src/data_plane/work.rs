@@ -191,7 +191,7 @@ mod tests {
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
         assert!(answer.contains("\"code\":\"internal_error\""));
-        assert_eq!(shared.outbox.take(&mut [0.0; 64]), 1);
+        assert_eq!(shared.outbox.take(&mut [0.0; 64]).records, 1);
         shared.delivered();
         assert!(shared.is_idle());
         assert_eq!(shared.store.usage().slots, 0);
