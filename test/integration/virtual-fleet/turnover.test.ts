@@ -68,13 +68,11 @@ for (const concurrency of [1, 8] as const) {
       const among = Math.min(precise.samples.length, history.samples.length);
       assert.ok(among >= 300, `${among} requests`);
       const [theirs, ours] = [tokens(precise.samples, among), tokens(history.samples, among)];
-      console.log(JSON.stringify({ seed, among, precise: theirs, history: ours }));
       assert.ok(ours.confirmed >= 0.9 * ours.predicted, `seed ${seed}`);
       assert.ok(ours.reused >= theirs.reused / 2, `seed ${seed}`);
       add(known, theirs);
       add(remembered, ours);
     }
-    console.log(JSON.stringify({ known, remembered }));
     assert.ok(remembered.reused <= known.reused);
     const ahead = remembered.confirmed / remembered.predicted - known.confirmed / known.predicted;
     assert.ok(ahead <= AHEAD_MAX[concurrency], `${ahead}`);
