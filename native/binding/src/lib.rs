@@ -10,3 +10,7 @@ mod prompt;
 mod registry;
 mod store;
 mod watcher;
+
+/// Requests are made and dropped on different threads: glibc locks an arena for that, this does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
