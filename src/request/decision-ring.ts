@@ -4,11 +4,16 @@
 import type { DecisionLog, LoggedDecision } from '#contracts/decision.js';
 import type { FinishedRequest } from '#contracts/observer.js';
 import { type Explained, KeptDecision } from './kept-decision.js';
+import { KeptMemory } from './kept-memory.js';
+
+/** So few that room for more endpoints copies little. */
+const PLACES_TOGETHER = 16;
 
 /** Keeps the last `capacity` decisions. */
 export class DecisionRing implements DecisionLog {
   readonly capacity: number;
   readonly #places: KeptDecision[] = [];
+  #memory = new KeptMemory(PLACES_TOGETHER);
   #decided = 0;
 
   constructor(capacity: number) {
@@ -20,7 +25,7 @@ export class DecisionRing implements DecisionLog {
     const position = this.#decided % this.capacity;
     let place = this.#places[position];
     if (place === undefined) {
-      place = new KeptDecision();
+      place = this.#nextPlace();
       this.#places.push(place);
     }
     place.keep(this.#decided, explained);
@@ -49,6 +54,12 @@ export class DecisionRing implements DecisionLog {
       found.push(logged(place));
     }
     return found;
+  }
+
+  #nextPlace(): KeptDecision {
+    const position = this.#places.length % PLACES_TOGETHER;
+    if (position === 0) this.#memory = new KeptMemory(PLACES_TOGETHER);
+    return new KeptDecision(this.#memory, position);
   }
 
   *#newestFirst(): Generator<KeptDecision> {

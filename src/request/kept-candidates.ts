@@ -1,5 +1,4 @@
-// The endpoints of a kept decision: one row of figures each in one array that is used again and
-// again. What never changes while an endpoint lives is read off the endpoint itself, and sets of
+// The endpoints of a kept decision: one row of figures each behind the decision's own. What never changes while an endpoint lives is read off the endpoint itself, and sets of
 // adapters are replaced by a scrape, never changed, so that those need no copy.
 
 import { TIER_COUNT } from '#contracts/block.js';
@@ -14,6 +13,7 @@ import type { Profile } from '#contracts/plugin.js';
 import type { PromptMatch } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import { exclusionName } from './filter.js';
+import type { KeptMemory } from './kept-memory.js';
 import type { ScheduleCycle } from './schedule.js';
 
 /** Places in an endpoint's row. One per scorer follows, then its blocks where there was a match. */
@@ -46,63 +46,74 @@ const FLAG = {
 
 const NO_ADAPTERS: ReadonlySet<string> = new Set();
 
-/** Rows of the decision kept last: few memory lines, because a place's were used long ago. */
-export class KeptCandidates {
-  #rows = new Float64Array(0);
-  #isMatched = false;
-  /** Two by row, of endpoints that have any: adapters that were running, and waited for. */
-  readonly #adapters: ReadonlySet<string>[] = [];
+/** Two by row, of endpoints that have any: adapters that were running, and waited for. */
+export type KeptAdapters = ReadonlySet<string>[];
 
-  /** Keeps every endpoint of the cycle that has just run. */
-  keep(context: SchedulingContext, cycle: ScheduleCycle): void {
-    const { bySlot } = context.fleet;
-    const { match } = context;
-    this.#isMatched = match !== null;
-    const width = this.#width(cycle.profile);
-    let row = 0;
-    for (let slot = 0; slot < bySlot.length; slot += 1) {
-      const state = bySlot[slot];
-      if (state === null || state === undefined) continue;
-      const at = row * width;
-      if (at + width > this.#rows.length) this.#grow(bySlot, width);
-      keepRow(this.#rows, at, state, context, cycle);
-      if (match !== null) keepBlocks(this.#rows, at + width - BLOCKS.count, match, slot);
-      if (hasAdapters(state)) {
-        this.#adapters[2 * row] = state.reported.runningAdapters;
-        this.#adapters[2 * row + 1] = state.reported.waitingAdapters;
-      }
-      row += 1;
+/** Where the rows of one decision lie. */
+export interface KeptRows {
+  readonly memory: KeptMemory;
+  readonly place: number;
+  /** Of the first row, from the beginning of the place. */
+  readonly offset: number;
+  readonly adapters: KeptAdapters;
+}
+
+/** Keeps every endpoint of the cycle that has just run. */
+export function keepCandidates(
+  { memory, place, offset, adapters }: KeptRows,
+  context: SchedulingContext,
+  cycle: ScheduleCycle,
+): void {
+  const { bySlot } = context.fleet;
+  const { match } = context;
+  const width = rowWidth(cycle.profile, match !== null);
+  let row = 0;
+  for (let slot = 0; slot < bySlot.length; slot += 1) {
+    const state = bySlot[slot];
+    if (state === null || state === undefined) continue;
+    if (memory.at(place) + offset + (row + 1) * width > memory.at(place + 1)) {
+      memory.reserve(offset + endpointCount(bySlot) * width);
     }
+    const at = memory.at(place) + offset + row * width;
+    keepRow(memory.numbers, at, state, context, cycle);
+    if (match !== null) keepBlocks(memory.numbers, at + width - BLOCKS.count, match, slot);
+    if (hasAdapters(state)) {
+      adapters[2 * row] = state.reported.runningAdapters;
+      adapters[2 * row + 1] = state.reported.waitingAdapters;
+    }
+    row += 1;
   }
+}
 
-  /** The endpoints as objects of their own; fleet and profile are those that were kept. */
-  candidates(fleet: FleetSnapshot, profile: Profile): readonly DecisionCandidate[] {
-    const width = this.#width(profile);
-    const blocksAt = FIGURE.terms + profile.scorers.length;
-    const states = fleet.bySlot.filter((state) => state !== null);
-    return states.map(({ endpoint }, row) => {
-      const figures = this.#rows.subarray(row * width, (row + 1) * width);
-      const had = ((figures[FIGURE.flags] ?? 0) & FLAG.hasAdapters) !== 0;
-      return candidate(endpoint, profile, {
-        figures,
-        blocks: figures.subarray(blocksAt),
-        runningAdapters: (had && this.#adapters[2 * row]) || NO_ADAPTERS,
-        waitingAdapters: (had && this.#adapters[2 * row + 1]) || NO_ADAPTERS,
-      });
+/** The endpoints as objects of their own; fleet, profile and match are those of the decision. */
+export function candidatesOf(
+  { memory, place, offset, adapters }: KeptRows,
+  fleet: FleetSnapshot,
+  profile: Profile,
+  isMatched: boolean,
+): readonly DecisionCandidate[] {
+  const width = rowWidth(profile, isMatched);
+  const blocksAt = FIGURE.terms + profile.scorers.length;
+  const states = fleet.bySlot.filter((state) => state !== null);
+  return states.map(({ endpoint }, row) => {
+    const at = memory.at(place) + offset + row * width;
+    const figures = memory.numbers.subarray(at, at + width);
+    const had = ((figures[FIGURE.flags] ?? 0) & FLAG.hasAdapters) !== 0;
+    return candidate(endpoint, profile, {
+      figures,
+      blocks: figures.subarray(blocksAt),
+      runningAdapters: (had && adapters[2 * row]) || NO_ADAPTERS,
+      waitingAdapters: (had && adapters[2 * row + 1]) || NO_ADAPTERS,
     });
-  }
+  });
+}
 
-  #width(profile: Profile): number {
-    return FIGURE.terms + profile.scorers.length + (this.#isMatched ? BLOCKS.count : 0);
-  }
+function rowWidth({ scorers }: Profile, isMatched: boolean): number {
+  return FIGURE.terms + scorers.length + (isMatched ? BLOCKS.count : 0);
+}
 
-  /** Makes room for every endpoint; happens again only when the fleet or the rows have grown. */
-  #grow(bySlot: FleetSnapshot['bySlot'], width: number): void {
-    const endpoints = bySlot.reduce((count, state) => (state === null ? count : count + 1), 0);
-    const grown = new Float64Array(endpoints * width);
-    grown.set(this.#rows.subarray(0, Math.min(this.#rows.length, grown.length)));
-    this.#rows = grown;
-  }
+function endpointCount(bySlot: FleetSnapshot['bySlot']): number {
+  return bySlot.reduce((count, state) => (state === null ? count : count + 1), 0);
 }
 
 function hasAdapters({ reported }: EndpointState): boolean {

@@ -1,5 +1,5 @@
-// How the request of a kept decision ended: figures in one array, and strings that live longer than
-// any request, so that a place of the ring refers to nothing that came with the request.
+// How the request of a kept decision ended: figures among those of the decision, and strings that live
+// longer than any request, so that a place of the ring refers to nothing that came with the request.
 
 import type { CompletionOutcome } from '#contracts/core.js';
 import type { DecisionResult } from '#contracts/decision.js';
@@ -15,51 +15,49 @@ const FIGURE = {
   reportedCompletionTokens: 4,
   firstByteMs: 5,
   lastByteMs: 6,
+  count: 7,
 } as const;
 
-/** The result kept last, if there is one. */
-export class KeptResult {
-  readonly #figures = new Float64Array(7);
-  #endpoint: string | null = null;
-  #errorCode: ErrorCode | null = null;
-  /** Null until the request has ended. */
-  #outcome: CompletionOutcome | null = null;
+/** Figures of a result. */
+export const RESULT_FIGURES: number = FIGURE.count;
 
-  clear(): void {
-    this.#outcome = null;
-  }
+/** What of a result is no figure. */
+export interface ResultNames {
+  readonly outcome: CompletionOutcome;
+  readonly endpoint: string | null;
+  readonly errorCode: ErrorCode | null;
+}
 
-  keep(finished: FinishedRequest): void {
-    const figures = this.#figures;
-    figures[FIGURE.status] = finished.status;
-    figures[FIGURE.attempts] = finished.attempts;
-    figures[FIGURE.reportedCachedTokens] = finished.reportedCachedTokens ?? Number.NaN;
-    figures[FIGURE.reportedPromptTokens] = finished.reportedPromptTokens ?? Number.NaN;
-    figures[FIGURE.reportedCompletionTokens] = finished.reportedCompletionTokens ?? Number.NaN;
-    figures[FIGURE.firstByteMs] = finished.firstByteMs ?? Number.NaN;
-    figures[FIGURE.lastByteMs] = finished.lastByteMs;
-    this.#endpoint = finished.endpoint;
-    this.#errorCode = finished.errorCode;
-    this.#outcome = finished.outcome;
-  }
+/** Writes the figures of a request that has ended, from position `at` on. */
+export function keepResult(numbers: Float64Array, at: number, finished: FinishedRequest): void {
+  numbers[at + FIGURE.status] = finished.status;
+  numbers[at + FIGURE.attempts] = finished.attempts;
+  numbers[at + FIGURE.reportedCachedTokens] = finished.reportedCachedTokens ?? Number.NaN;
+  numbers[at + FIGURE.reportedPromptTokens] = finished.reportedPromptTokens ?? Number.NaN;
+  numbers[at + FIGURE.reportedCompletionTokens] = finished.reportedCompletionTokens ?? Number.NaN;
+  numbers[at + FIGURE.firstByteMs] = finished.firstByteMs ?? Number.NaN;
+  numbers[at + FIGURE.lastByteMs] = finished.lastByteMs;
+}
 
-  /** The result as an object of its own, null until there is one. */
-  result(): DecisionResult | null {
-    if (this.#outcome === null) return null;
-    const at = (figure: number): number => this.#figures[figure] ?? 0;
-    return {
-      endpoint: this.#endpoint,
-      status: at(FIGURE.status),
-      outcome: this.#outcome,
-      errorCode: this.#errorCode,
-      attempts: at(FIGURE.attempts),
-      reportedCachedTokens: known(at(FIGURE.reportedCachedTokens)),
-      reportedPromptTokens: known(at(FIGURE.reportedPromptTokens)),
-      reportedCompletionTokens: known(at(FIGURE.reportedCompletionTokens)),
-      firstByteMs: known(at(FIGURE.firstByteMs)),
-      lastByteMs: at(FIGURE.lastByteMs),
-    };
-  }
+/** The result as an object of its own. */
+export function resultOf(
+  numbers: Float64Array,
+  at: number,
+  { outcome, endpoint, errorCode }: ResultNames,
+): DecisionResult {
+  const figure = (place: number): number => numbers[at + place] ?? 0;
+  return {
+    endpoint,
+    status: figure(FIGURE.status),
+    outcome,
+    errorCode,
+    attempts: figure(FIGURE.attempts),
+    reportedCachedTokens: known(figure(FIGURE.reportedCachedTokens)),
+    reportedPromptTokens: known(figure(FIGURE.reportedPromptTokens)),
+    reportedCompletionTokens: known(figure(FIGURE.reportedCompletionTokens)),
+    firstByteMs: known(figure(FIGURE.firstByteMs)),
+    lastByteMs: figure(FIGURE.lastByteMs),
+  };
 }
 
 function known(figure: number): number | null {
