@@ -8,10 +8,11 @@ export interface Random {
 
 /** Numbers from a 32-bit seed (Mulberry32): ties, jitter, simulated faults and tests need no more. */
 export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
+  // Signed, which is kept without an object.
+  let state = seed | 0;
   return {
     next: () => {
-      state = (state + 0x6d2b79f5) >>> 0;
+      state = (state + 0x6d2b79f5) | 0;
       let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
       mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
       return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;

@@ -35,28 +35,31 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
     'Those it removes are tried when the others give no answer.',
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
-  create: ({ margin }) => ({
-    prefers: true,
-    filter: (context, candidates) => {
-      // Without a count of the prompt's tokens there is nothing to compare.
-      if (context.promptTokens === 0) return;
-      const least = leastTokens(context, candidates);
-      const bound = (1 + margin) * least.free;
-      for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
-        const waiting = waitingTokens(context, slot);
-        if (waiting === 0) continue;
-        const uncached = uncachedTokens(context, slot);
-        const isCold = uncached === context.promptTokens;
-        if (
-          least.doneByHolder <= waiting ||
-          bound < waiting + uncached ||
-          (isCold && (1 + margin) * least.together < together(context, slot, waiting + uncached))
-        ) {
-          candidates.remove(slot);
+  create: ({ margin }) => {
+    const least: LeastTokens = { free: 0, doneByHolder: 0, together: 0 };
+    return {
+      prefers: true,
+      filter: (context, candidates) => {
+        // Without a count of the prompt's tokens there is nothing to compare.
+        if (context.promptTokens === 0) return;
+        readLeastTokens(context, candidates, least);
+        const bound = (1 + margin) * least.free;
+        for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+          const waiting = waitingTokens(context, slot);
+          if (waiting === 0) continue;
+          const uncached = uncachedTokens(context, slot);
+          const isCold = uncached === context.promptTokens;
+          if (
+            least.doneByHolder <= waiting ||
+            bound < waiting + uncached ||
+            (isCold && (1 + margin) * least.together < together(context, slot, waiting + uncached))
+          ) {
+            candidates.remove(slot);
+          }
         }
-      }
-    },
-  }),
+      },
+    };
+  },
 });
 
 /** Tokens until the prompt is computed where that is soonest. */
@@ -69,9 +72,14 @@ interface LeastTokens {
   together: number;
 }
 
-function leastTokens(context: SchedulingContext, candidates: CandidateSet): LeastTokens {
-  const never = Number.POSITIVE_INFINITY;
-  const least: LeastTokens = { free: never, doneByHolder: never, together: never };
+function readLeastTokens(
+  context: SchedulingContext,
+  candidates: CandidateSet,
+  least: LeastTokens,
+): void {
+  least.free = Number.POSITIVE_INFINITY;
+  least.doneByHolder = Number.POSITIVE_INFINITY;
+  least.together = Number.POSITIVE_INFINITY;
   let leastUncached = context.promptTokens;
   for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
     const waiting = waitingTokens(context, slot);
@@ -85,7 +93,6 @@ function leastTokens(context: SchedulingContext, candidates: CandidateSet): Leas
       leastUncached = uncached;
     }
   }
-  return least;
 }
 
 /** What all requests there would wait for if each waited for so many tokens, the prompt's own too. */

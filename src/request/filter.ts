@@ -44,9 +44,9 @@ export function applyFilters(
   before: CandidateSet,
   excludedBy: Uint8Array,
 ): void {
-  for (const [position, { plugin }] of profile.filters.entries()) {
+  for (let position = 0; position < profile.filters.length; position += 1) {
     before.copyFrom(candidates);
-    plugin.filter(context, candidates);
+    profile.filters[position]?.plugin.filter(context, candidates);
     for (let slot = before.next(0); slot >= 0; slot = before.next(slot + 1)) {
       if (!candidates.has(slot)) excludedBy[slot] = BUILTINS.length + position;
     }

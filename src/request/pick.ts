@@ -14,12 +14,14 @@ export function pick(
   picked: Uint32Array,
 ): number {
   const count = picker.pick(context, candidates, totals, picked);
-  assert(Number.isInteger(count) && count > 0 && count <= picked.length, () => `picked ${count}`);
+  // Texts without figures: what a function for them refers to would be an object in every turn.
+  const inRange = Number.isInteger(count) && count > 0 && count <= picked.length;
+  assert(inRange, 'the picker named no endpoint, or more than may be tried');
   for (let position = 0; position < count; position += 1) {
     const slot = picked[position] ?? -1;
-    assert(candidates.has(slot), () => `slot ${slot} was picked but is no candidate`);
+    assert(candidates.has(slot), 'the picker named an endpoint that is no candidate');
     for (let before = 0; before < position; before += 1) {
-      assert(picked[before] !== slot, () => `slot ${slot} was picked twice`);
+      assert(picked[before] !== slot, 'the picker named an endpoint twice');
     }
   }
   return count;

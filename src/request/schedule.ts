@@ -37,6 +37,8 @@ export interface ScheduleCycle {
   readonly targetsMax: number;
   /** Chosen slots, best first; the first `pickedCount` count. */
   readonly picked: Uint32Array;
+  /** By how many were picked: the places of `picked` that are left for fallbacks. */
+  readonly rests: readonly Uint32Array[];
   pickedCount: number;
   /** What the policy threw, null when it worked; then scores mean nothing. */
   failure: unknown;
@@ -52,6 +54,8 @@ export function scheduleCycle(
   endpointCapacity: number,
   producers: readonly Placed<Producer>[] = [],
 ): ScheduleCycle {
+  const targetsMax = Math.min(ATTEMPTS_MAX, profile.picker.plugin.endpointsMax ?? ATTEMPTS_MAX);
+  const picked = new Uint32Array(ATTEMPTS_MAX);
   return {
     profile,
     hooks: collectHooks(profile, producers),
@@ -62,8 +66,11 @@ export function scheduleCycle(
     excludedBy: new Uint8Array(endpointCapacity),
     board: scoreBoard(profile, endpointCapacity),
     fallbacks: fallbackCycle(profile, endpointCapacity),
-    targetsMax: Math.min(ATTEMPTS_MAX, profile.picker.plugin.endpointsMax ?? ATTEMPTS_MAX),
-    picked: new Uint32Array(ATTEMPTS_MAX),
+    targetsMax,
+    picked,
+    rests: Array.from({ length: ATTEMPTS_MAX + 1 }, (_, count) =>
+      picked.subarray(count, Math.max(count, targetsMax)),
+    ),
     pickedCount: 0,
     failure: null,
     filterMs: 0,
@@ -160,8 +167,8 @@ function rate(cycle: ScheduleCycle, context: SchedulingContext): boolean {
 }
 
 function addFallbacks(cycle: ScheduleCycle, context: SchedulingContext): void {
-  const { fallbacks, profile, picked, targetsMax } = cycle;
-  if (fallbacks === null) return;
-  const rest = picked.subarray(cycle.pickedCount, Math.max(cycle.pickedCount, targetsMax));
+  const { fallbacks, profile } = cycle;
+  const rest = cycle.rests[cycle.pickedCount];
+  if (fallbacks === null || rest === undefined) return;
   cycle.pickedCount += pickFallbacks(fallbacks, profile, context, rest);
 }

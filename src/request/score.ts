@@ -1,6 +1,7 @@
 // Fourth stage: every scorer rates every candidate; ratings are clamped to [0, 1], weighted and
 // summed. A rating outside the range, or none at all, is a fault of the scorer: counted, not fatal.
 
+import { assert } from '#contracts/assert.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { CandidateSet, SchedulingContext } from '#contracts/scheduling.js';
 
@@ -29,9 +30,12 @@ export function score(
 ): void {
   const { totals } = board;
   for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) totals[slot] = 0;
-  for (const [position, { plugin, weight }] of profile.scorers.entries()) {
+  // By position: an iterator of entries would leave a pair behind for every scorer.
+  for (let position = 0; position < profile.scorers.length; position += 1) {
+    const scorer = profile.scorers[position];
     const raw = board.raw[position];
-    if (raw === undefined) throw new Error(`the board has no row for scorer ${position}`);
+    assert(scorer !== undefined && raw !== undefined, () => `the board has no row ${position}`);
+    const { plugin, weight } = scorer;
     // A scorer that forgets a candidate must not leave the previous request's rating there.
     forget(raw, candidates);
     plugin.score(context, candidates, raw);
