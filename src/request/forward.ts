@@ -76,8 +76,11 @@ function fallbackHeaders(target: PlannedTarget, context: SchedulingContext): Hea
 function scoreText(slot: number, cycle: ScheduleCycle): string {
   const { board, profile } = cycle;
   let text = shortFigure(board.totals[slot] ?? 0);
-  for (const [position, { type, weight }] of profile.scorers.entries()) {
-    text += ` ${type}=${shortFigure(board.raw[position]?.[slot] ?? 0)}*${weight}`;
+  for (let position = 0; position < profile.scorers.length; position += 1) {
+    const scorer = profile.scorers[position];
+    if (scorer === undefined) continue;
+    const raw = board.raw[position]?.[slot] ?? 0;
+    text += ` ${scorer.type}=${shortFigure(raw)}*${scorer.weight}`;
   }
   return text;
 }

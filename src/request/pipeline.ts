@@ -232,9 +232,10 @@ export class RequestPipeline implements DataPlaneHandler {
     observer.stage('filter', cycle.filterMs * 1000);
     observer.stage('score', cycle.scoreMs * 1000);
     observer.stage('pick', cycle.pickMs * 1000);
-    for (const [position, { type }] of cycle.profile.scorers.entries()) {
-      const count = cycle.board.violations[position] ?? 0;
-      if (count > 0) observer.scorerViolated(type, count);
+    const { violations } = cycle.board;
+    for (let position = 0; position < violations.length; position += 1) {
+      const count = violations[position] ?? 0;
+      if (count > 0) observer.scorerViolated(cycle.profile.scorers[position]?.type ?? '', count);
     }
   }
 
