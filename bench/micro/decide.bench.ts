@@ -69,8 +69,11 @@ function requests(
       const heads = Array.from({ length: BATCH }, (_, slot) => head(slot, generation));
       pipeline.onRequests(heads);
       for (const { handle } of heads)
-        pipeline.onProgress([{ kind: 'first-byte', handle, slot: 0, status: 200 }]);
-      pipeline.onProgress(heads.map(({ handle }) => done(handle)));
+        pipeline.onProgress([{ kind: 'first-byte', handle, slot: 0, status: 200 }], false);
+      pipeline.onProgress(
+        heads.map(({ handle }) => done(handle)),
+        false,
+      );
     },
   };
 }

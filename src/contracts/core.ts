@@ -110,7 +110,8 @@ export type ForwardProgress =
 /** Who is told about requests and their progress. Calls come in batches, on the main thread. */
 export interface DataPlaneHandler {
   onRequests(batch: readonly RequestHead[]): void;
-  onProgress(batch: readonly ForwardProgress[]): void;
+  /** `requestsFollow`: `onRequests` is called next, and what need not be done before it can wait. */
+  onProgress(batch: readonly ForwardProgress[], requestsFollow: boolean): void;
 }
 
 /** Owns every client and engine socket. */

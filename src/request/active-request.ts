@@ -2,7 +2,7 @@
 // pipeline owns the table of active requests; each stage changes only what is named for it here.
 
 import type { Clock } from '#contracts/clock.js';
-import type { DataPlane, PromptEncoder } from '#contracts/core.js';
+import type { DataPlane, ForwardProgress, PromptEncoder } from '#contracts/core.js';
 import type { Fleet, InFlightToken } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { RequestObserver } from '#contracts/observer.js';
@@ -26,6 +26,9 @@ export interface RequestPorts {
   /** Runs a callback when this turn of the event loop has been handled (setImmediate). */
   readonly defer: (callback: () => void) => void;
 }
+
+/** How a request ended. */
+export type Done = Extract<ForwardProgress, { kind: 'done' }>;
 
 /** One endpoint of a decision, in the order in which they are tried. */
 export interface PlannedTarget {
@@ -61,6 +64,8 @@ export interface ActiveRequest {
   /** Where the prompt counts as held before the engine has said so, null when nowhere. */
   expected: 'history' | 'speculative' | null;
   attempts: number;
+  /** Set once it has ended. */
+  done: Done | null;
   /** Plugins to be told when another endpoint is tried, null for none. Set by the pipeline. */
   followers: PickFollowers | null;
 }
@@ -82,6 +87,7 @@ export function activeRequest(head: RequestHead, route: Route, nowMs: number): A
     target: null,
     expected: null,
     attempts: 0,
+    done: null,
     followers: null,
   };
 }

@@ -5,12 +5,11 @@
 import type { ForwardProgress } from '#contracts/core.js';
 import type { AttemptOutcome } from '#contracts/endpoint.js';
 import type { FinishedRequest } from '#contracts/observer.js';
-import type { ActiveRequest, PlannedTarget, RequestPorts } from './active-request.js';
+import type { ActiveRequest, Done, PlannedTarget, RequestPorts } from './active-request.js';
 import type { AnsweredRequest } from './histories.js';
 
 type AttemptFailed = Extract<ForwardProgress, { kind: 'attempt-failed' }>;
 type FirstByte = Extract<ForwardProgress, { kind: 'first-byte' }>;
-type Done = Extract<ForwardProgress, { kind: 'done' }>;
 
 /** Counts the request in at the endpoint it is about to be sent to. */
 export function beginAttempt(
@@ -79,8 +78,8 @@ export function onFirstByte(
   if (progress.status >= 400) withdraw(ports, request);
 }
 
-/** The request has ended: everything counted for it is given back. */
-export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Done): void {
+/** The request has ended: everything counted for it is given back, before others are decided. */
+export function endRequest(ports: RequestPorts, request: ActiveRequest, progress: Done): void {
   endAttempt(request);
   if (progress.outcome === 'endpoint-failed' && progress.firstByteMs >= 0) {
     ports.fleet.report(progress.slot, outcomeOfCut(progress));
@@ -89,6 +88,10 @@ export function onDone(ports: RequestPorts, request: ActiveRequest, progress: Do
   else if (request.expected === 'history' && request.target !== null) {
     ports.histories.end(request.head.handle, request.target.slot, answered(request, progress));
   }
+}
+
+/** Tells of a request that has ended, to the figures and the decision log. */
+export function tellEnd(ports: RequestPorts, request: ActiveRequest, progress: Done): void {
   const finished = finishedRequest(request, progress);
   ports.observer.finished(finished);
   if (request.decisionNumber !== null) {

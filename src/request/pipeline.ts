@@ -17,7 +17,14 @@ import { EncodeGate } from './encode.js';
 import { forwardOrder } from './forward.js';
 import type { HookFailed } from './hooks.js';
 import { noteMoved, notePicked, withPluginHeaders } from './hooks.js';
-import { beginAttempt, endAttempt, onAttemptFailed, onDone, onFirstByte } from './observe.js';
+import {
+  beginAttempt,
+  endAttempt,
+  endRequest,
+  onAttemptFailed,
+  onFirstByte,
+  tellEnd,
+} from './observe.js';
 import type { ModelRewrites } from './rewrite.js';
 import { ModelRewriter, unserved } from './rewrite.js';
 import type { ScheduleCycle } from './schedule.js';
@@ -43,6 +50,8 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #rewriter: ModelRewriter | null;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Array<ActiveRequest | undefined>(REQUESTS_IN_FLIGHT_MAX).fill(undefined);
+  /** Requests that have ended and were not told of. */
+  readonly #ended: ActiveRequest[] = [];
   #inFlight = 0;
   /** A plugin failed after the decision: the request goes on without it. */
   readonly #hookFailed: HookFailed = (profile, { requestId }, error) => {
@@ -92,15 +101,17 @@ export class RequestPipeline implements DataPlaneHandler {
       this.#enter(request);
       this.#guard(request, () => this.#admit(request, admission));
     }
+    this.#tellEnded();
   }
 
-  onProgress(batch: readonly ForwardProgress[]): void {
+  onProgress(batch: readonly ForwardProgress[], requestsFollow: boolean): void {
     for (const progress of batch) {
       const request = this.#active[progress.handle.slot];
       // A client that left while it was still sending its body was never handed over.
       if (request?.head.handle.generation !== progress.handle.generation) continue;
       this.#guard(request, () => this.#observe(request, progress));
     }
+    if (!requestsFollow) this.#tellEnded();
   }
 
   #admit(request: ActiveRequest, admission: Admission): void {
@@ -252,11 +263,22 @@ export class RequestPipeline implements DataPlaneHandler {
         break;
       case 'done':
         this.#leave(request);
-        onDone(this.#ports, request, progress);
+        request.done = progress;
+        this.#ended.push(request);
+        endRequest(this.#ports, request, progress);
         break;
       default:
         assertNever(progress);
     }
+  }
+
+  /** Last of all, so that no request waits for what is noted of others. */
+  #tellEnded(): void {
+    for (const request of this.#ended) {
+      const { done } = request;
+      if (done !== null) this.#guard(request, () => tellEnd(this.#ports, request, done));
+    }
+    this.#ended.length = 0;
   }
 
   #leave(request: ActiveRequest): void {

@@ -79,7 +79,7 @@ export interface World {
   snapshot: FleetSnapshot;
   /** Hands requests over and waits until they are decided. */
   send(...sketches: readonly HeadSketch[]): Promise<readonly RequestHandle[]>;
-  progress(progress: ForwardProgress): void;
+  progress(progress: ForwardProgress, requestsFollow?: boolean): void;
   /** Ends a request as the data plane would. */
   done(handle: RequestHandle, changes?: Partial<Extract<ForwardProgress, { kind: 'done' }>>): void;
   /** The only ending of the request, which it must have. */
@@ -172,8 +172,8 @@ export function createWorld(
       await new Promise((resolve) => setImmediate(resolve));
       return heads.map(({ handle }) => handle);
     },
-    progress: (progress) => pipeline.onProgress([progress]),
-    done: (handle, changes = {}) => pipeline.onProgress([doneRecord(handle, changes)]),
+    progress: (progress, requestsFollow = false) => pipeline.onProgress([progress], requestsFollow),
+    done: (handle, changes = {}) => pipeline.onProgress([doneRecord(handle, changes)], false),
     ending: (handle) => {
       const [ending, ...more] = world.endings.get(requestId(handle)) ?? [];
       if (ending === undefined || more.length > 0) {
@@ -236,9 +236,9 @@ function requestHead(number: number, sketch: HeadSketch, nowMs: number): Request
   };
 }
 
-function doneRecord(
+export function doneRecord(
   handle: RequestHandle,
-  changes: Partial<Extract<ForwardProgress, { kind: 'done' }>>,
+  changes: Partial<Extract<ForwardProgress, { kind: 'done' }>> = {},
 ): ForwardProgress {
   const outcome: CompletionOutcome = 'completed';
   const errorCode: ErrorCode | null = null;

@@ -309,7 +309,7 @@ export class VirtualFleet {
   }
 
   #progress(progress: ForwardProgress): void {
-    this.#pipeline.onProgress([progress]);
+    this.#pipeline.onProgress([progress], false);
   }
 
   #of({ slot }: RequestHandle): Open {

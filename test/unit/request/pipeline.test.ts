@@ -9,7 +9,7 @@ import type { ForwardOrder } from '#contracts/core.js';
 import type { Profile } from '#contracts/plugin.js';
 import type { RequestHandle } from '#contracts/request.js';
 import type { HeadSketch, World } from '#test/support/request-world.js';
-import { createWorld, encodedPrompt } from '#test/support/request-world.js';
+import { createWorld, doneRecord, encodedPrompt } from '#test/support/request-world.js';
 import { fleetSnapshot, pluginHost, servedModel } from '#test/support/scheduling.js';
 
 const precise: Profile = buildProfile(POLICY_PROFILES.precise, pluginHost(8));
@@ -524,4 +524,20 @@ test('endpoints that come and models that change are seen by the next request', 
     targets.map(({ slot }) => slot),
     [1],
   );
+});
+
+test('requests that come with the end of another are decided by its load, then it is told of', async () => {
+  const world = createWorld(precise, fleetSnapshot([{}]));
+  const first = await sendOne(world);
+  world.progress(doneRecord(first), true);
+  assert.deepEqual(inFlight(world), [0]);
+  assert.equal(world.finished.length, 0);
+  assert.equal(world.decisions()[0]?.result, null);
+  await sendOne(world);
+  assert.deepEqual(
+    world.finished.map(({ requestId }) => requestId),
+    ['request-1-1'],
+  );
+  assert.equal(world.decisions()[0]?.result?.status, 200);
+  assert.equal(world.decisions()[1]?.result, null);
 });

@@ -201,9 +201,9 @@ class FacedDataPlane implements NativeDataPlane {
     }
     for (const { handle } of requests) this.#announced[handle.slot] = 0;
     try {
-      if (before.length > 0) this.#handler?.onProgress(before);
+      if (before.length > 0) this.#handler?.onProgress(before, requests.length > 0);
       if (requests.length > 0) this.#handler?.onRequests(requests);
-      if (after.length > 0) this.#handler?.onProgress(after);
+      if (after.length > 0) this.#handler?.onProgress(after, false);
     } finally {
       this.#release(ended);
     }

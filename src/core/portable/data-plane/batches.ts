@@ -57,7 +57,7 @@ export class Batches {
     this.#progress = [];
     try {
       if (requests.length > 0) this.#handler?.onRequests(requests);
-      if (progress.length > 0) this.#handler?.onProgress(progress);
+      if (progress.length > 0) this.#handler?.onProgress(progress, false);
     } finally {
       for (const record of progress) {
         if (record.kind !== 'done') continue;
