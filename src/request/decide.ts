@@ -5,11 +5,12 @@
 import type { Clock } from '#contracts/clock.js';
 import type { Fleet } from '#contracts/endpoint.js';
 import { RouterError } from '#contracts/errors.js';
+import { ENDPOINT_SUBSET_HEADER } from '#contracts/header-names.js';
 import type { Policy } from '#contracts/plugin.js';
 import type { EncodedPrompt } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { PlannedTarget } from './active-request.js';
-import { endpointSubset, SUBSET_HEADER } from './endpoint-subset.js';
+import { endpointSubset } from './endpoint-subset.js';
 import { planTargets } from './forward.js';
 import type { KeptHeaders } from './kept-headers.js';
 import { keptHeaders } from './kept-headers.js';
@@ -117,7 +118,7 @@ export class Decider {
   ): SchedulingContext {
     const matched = encoded.noMatchReason === null;
     const fleet = this.#directory.snapshot;
-    const named = this.#readsSubset ? head.headers[SUBSET_HEADER] : undefined;
+    const named = this.#readsSubset ? head.headers[ENDPOINT_SUBSET_HEADER] : undefined;
     return {
       requestId: head.requestId,
       model: model.id,
@@ -148,7 +149,7 @@ function refusalOf(
   if (outcome === 'overloaded') {
     return new RouterError('overloaded', 'the policy left no endpoint that may take it now');
   }
-  const among = subset === null ? '' : ` of those named in ${SUBSET_HEADER}`;
+  const among = subset === null ? '' : ` of those named in ${ENDPOINT_SUBSET_HEADER}`;
   const text = `no endpoint${among} serving \`${model.id || model.pool}\` is healthy`;
   return new RouterError('no_endpoints', text);
 }

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import type { PolicySettings } from '#config/configuration.js';
 import { POLICY_PROFILES, singleProfilePolicy } from '#config/policies.js';
 import { seededRandom } from '#contracts/random.js';
-import { SESSION_HEADERS } from '#contracts/session-headers.js';
+import { SESSION_HEADERS } from '#contracts/header-names.js';
 import { type VirtualAnswer, VirtualFleet } from '#test/support/virtual-fleet/fleet.js';
 import { type SessionTurn, startSessions } from '#test/support/virtual-fleet/sessions.js';
 import { inOrder } from '#test/support/virtual-fleet/traffic.js';
