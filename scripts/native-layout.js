@@ -27,6 +27,7 @@ export function nativeLayout() {
     ...names('OWN_HEADERS', 'Headers of one connection (`header-names.ts`)', headers.OWN_HEADERS),
     ...names('RESERVED_PREFIXES', 'Headers that steer routers', headers.RESERVED_PREFIXES),
     ...names('WISH_PREFIXES', 'Headers that are for the router alone', headers.WISH_PREFIXES),
+    ...names('TELLING_HEADERS', 'Headers that make a request telling', headers.TELLING_HEADERS),
     ...text(
       'ENDPOINT_SUBSET_HEADER',
       "The gateway's header with a say",

@@ -60,6 +60,28 @@ export const AGENT_SESSION_HEADERS: readonly string[] = [
 /** The general one first, then those of coding agents. */
 export const SESSION_HEADERS: readonly string[] = ['x-session-id', ...AGENT_SESSION_HEADERS];
 
+/** What `session-affinity-*` sets on answers for clients to bring back, unless told another name. */
+export const SESSION_TOKEN_HEADER = 'x-session-token';
+
+/** Names the scheduling profile, unless the configuration says another; as llm-d spells it. */
+export const PROFILE_HEADER = 'EPP-Profile';
+
+/** Headers that policies go by: a decision keeps them, whatever policy makes it. */
+export const POLICY_HEADERS: readonly string[] = [
+  SESSION_TOKEN_HEADER,
+  ...SESSION_HEADERS,
+  PROFILE_HEADER.toLowerCase(),
+];
+
+/** Asks for another model than the body names; then as llm-d spelled it before. */
+export const MODEL_REWRITE_HEADERS: readonly string[] = [
+  'x-llm-d-model-name-rewrite',
+  'x-gateway-model-name-rewrite',
+];
+
+/** Headers that tell something even to a policy that reads none: reading a head costs, so they are few. */
+export const TELLING_HEADERS: readonly string[] = [...POLICY_HEADERS, ...MODEL_REWRITE_HEADERS];
+
 /** Why clients' headers of that name are dropped, whatever is in them; null when they are not. */
 export function droppedHeader(name: string): 'underscore' | 'reserved' | null {
   // Some servers read `_` as `-`: an underscore can spell a reserved name.

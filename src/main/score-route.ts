@@ -43,6 +43,7 @@ export async function answerScore(
   const asked = {
     requestId: head.requestId ?? randomUUID(),
     headers: head.headers,
+    telling: head.telling,
     route,
     bytesHint: Math.max(0, head.bodyBytes),
   };

@@ -1,6 +1,7 @@
 // Parameters of session-affinity-filter and session-affinity-scorer.
 
 import { z } from 'zod';
+import { SESSION_TOKEN_HEADER } from '#contracts/header-names.js';
 import type { IgnoredParameters, NeededProducer } from '#contracts/plugin.js';
 import { headerName } from './header-name.js';
 
@@ -46,7 +47,7 @@ export const sessionAffinityParameters: z.ZodType<SessionAffinityParameters> = z
   encodedEndpointHeaderConfig: z
     .strictObject({
       header: headerName('Header of answers and requests that carries the endpoint.').prefault(
-        'x-session-token',
+        SESSION_TOKEN_HEADER,
       ),
     })
     .prefault({})

@@ -13,7 +13,7 @@ import type { PlannedTarget } from './active-request.js';
 import { endpointSubset } from './endpoint-subset.js';
 import { planTargets } from './forward.js';
 import type { KeptHeaders } from './kept-headers.js';
-import { keptHeaders } from './kept-headers.js';
+import { keptHeaders, withPolicyHeaders } from './kept-headers.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
 import type { RequestPriorities } from './objective.js';
@@ -26,6 +26,8 @@ export interface DecidedHead {
   readonly requestId: string;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether any of TELLING_HEADERS is among them. */
+  readonly telling: boolean;
 }
 
 /** A decision that has just been made; what it refers to is reused by the next one. */
@@ -45,6 +47,8 @@ export interface Decided {
 export class Decider {
   readonly #policy: PolicyCycle;
   readonly #keptHeaders: KeptHeaders;
+  /** Of heads that tell something. */
+  readonly #keptTelling: KeptHeaders;
   readonly #priorities: RequestPriorities;
   readonly #readsSubset: boolean;
   readonly #fleet: Fleet;
@@ -63,6 +67,7 @@ export class Decider {
   }) {
     this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#keptHeaders = keptHeaders(options.policy);
+    this.#keptTelling = withPolicyHeaders(this.#keptHeaders);
     this.#priorities = options.priorities;
     this.#readsSubset = options.readsSubset;
     this.#fleet = options.fleet;
@@ -104,7 +109,7 @@ export class Decider {
       encoded,
       model,
       cycle,
-      keptHeaders: this.#keptHeaders,
+      keptHeaders: head.telling ? this.#keptTelling : this.#keptHeaders,
       targets: planTargets(cycle, context),
       refusal: refusalOf(outcome, model, context),
     };

@@ -182,7 +182,7 @@ export class KeptDecision {
     this.#signals.agentIdentity = identities ? signals.agentIdentity : '';
     this.#signals.outputTokens = signals.outputTokens;
     this.#reads = reads;
-    if (reads.length > 0) keepHeaders(reads, context.headers(), this.#headers);
+    if (reads.length > 0) keepHeaders(reads, context, this.#headers);
   }
 
   #keepMicros({ micros }: EncodedPrompt, cycle: ScheduleCycle): void {

@@ -245,6 +245,16 @@ test('a score leaves nothing behind: no load, no blocks expected, no figures, no
   assert.deepEqual(await counted(precise), earlier);
 });
 
+test('a record has the session that its policy never looks at, and no secret', async () => {
+  const secrets = { authorization: 'Bearer secret', 'x-session-token': 'c2VjcmV0' };
+  const telling = { 'x-session-id': 'seven', 'session-id': 'eight', 'epp-profile': 'nine' };
+  const id = { 'x-request-id': 'telling' };
+  await send(precise, chat('telling'), { ...secrets, ...telling, ...id });
+  assert.deepEqual((await logged(precise, 'telling')).decision.headers, telling);
+  await send(precise, chat('silent'), { ...secrets, 'x-request-id': 'silent' });
+  assert.deepEqual((await logged(precise, 'silent')).decision.headers, {});
+});
+
 test('sessions and turns are those of requests that are sent', async () => {
   const body = chat('sessions');
   const first = await send(sessions, body);

@@ -262,6 +262,19 @@ pub const WISH_PREFIXES: [&str; 4] = [
     "x-gateway-destination-endpoint-subset",
 ];
 
+/// Headers that make a request telling.
+pub const TELLING_HEADERS: [&str; 9] = [
+    "x-session-token",
+    "x-session-id",
+    "x-claude-code-session-id",
+    "x-session-affinity",
+    "session-id",
+    "session_id",
+    "epp-profile",
+    "x-llm-d-model-name-rewrite",
+    "x-gateway-model-name-rewrite",
+];
+
 /// The gateway's header with a say.
 pub const ENDPOINT_SUBSET_HEADER: &str = "x-gateway-destination-endpoint-subset";
 

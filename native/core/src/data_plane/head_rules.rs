@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::head::range;
 use crate::layout::limits::REQUEST_ID_LENGTH_MAX;
 use crate::layout::{
-    ENDPOINT_SUBSET_HEADER, OWN_HEADERS, RESERVED_PREFIXES, SESSION_OF_OLD_CODEX, WISH_PREFIXES,
+    ENDPOINT_SUBSET_HEADER, OWN_HEADERS, RESERVED_PREFIXES, SESSION_OF_OLD_CODEX, TELLING_HEADERS,
+    WISH_PREFIXES,
 };
 
 /// Methods that llhttp, and so the portable plane, knows. CONNECT is no request for a router.
@@ -91,6 +92,11 @@ pub fn is_wish(name: &[u8]) -> bool {
 /// Whether the header concerns the connection, or the router's own side of it.
 pub fn is_own(name: &[u8]) -> bool {
     OWN_HEADERS.iter().any(|own| is(name, own))
+}
+
+/// Whether the header says something even to a policy that reads none.
+pub fn is_telling(name: &[u8]) -> bool {
+    TELLING_HEADERS.iter().any(|telling| is(name, telling))
 }
 
 pub fn is_endpoint_subset(name: &[u8]) -> bool {

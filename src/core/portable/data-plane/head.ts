@@ -2,12 +2,14 @@
 // Called once per request; nothing that could be read differently by an engine gets through.
 
 import { RouterError } from '#contracts/errors.js';
-import { droppedHeader, isWish, OWN_HEADERS } from '#contracts/header-names.js';
+import { droppedHeader, isWish, OWN_HEADERS, TELLING_HEADERS } from '#contracts/header-names.js';
 import { HEADER_COUNT_MAX, REQUEST_ID_LENGTH_MAX } from '#contracts/limits.js';
 
 export interface ReadHead {
   /** Lower-case name → value for the handler; repeated headers are joined. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether any of TELLING_HEADERS is among them. */
+  readonly telling: boolean;
   /** Names and values in turn, as the client wrote them, without `authorization` and wishes. */
   readonly forwarded: readonly string[];
   /** The client's credential, null without one. */
@@ -21,6 +23,7 @@ export interface ReadHead {
 }
 
 const OWN = new Set(OWN_HEADERS);
+const TELLING = new Set(TELLING_HEADERS);
 const REQUEST_ID = new RegExp(`^[A-Za-z0-9._-]{1,${REQUEST_ID_LENGTH_MAX}}$`);
 
 /** Reads the raw headers of a parsed head (name, value, name, value …). */
@@ -29,6 +32,7 @@ export function readHead(rawHeaders: readonly string[], httpVersion: string): Re
   const forwarded: string[] = [];
   const seen: Record<string, string> = Object.create(null);
   let strippedHeaders = 0;
+  let telling = false;
   const nominated = connectionOptions(rawHeaders);
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';
@@ -41,6 +45,7 @@ export function readHead(rawHeaders: readonly string[], httpVersion: string): Re
     const own = OWN.has(lower);
     if (own) seen[lower] = lower in seen ? `${seen[lower]}, ${value}` : value;
     if (own ? lower !== 'host' : nominated.has(lower)) continue;
+    telling ||= TELLING.has(lower);
     headers[lower] = lower in headers ? `${headers[lower]}, ${value}` : value;
     if (!own && lower !== 'authorization' && !isWish(lower)) forwarded.push(name, value);
   }
@@ -48,6 +53,7 @@ export function readHead(rawHeaders: readonly string[], httpVersion: string): Re
   const { authorization = null } = headers;
   return {
     headers,
+    telling,
     forwarded,
     authorization,
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : null,
