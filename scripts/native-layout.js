@@ -2,6 +2,7 @@
 // offset of the shared memories. Written from the compiled contracts by `npm run generate`; a test
 // compares the file with them.
 import * as errors from '../dist/src/contracts/errors.js';
+import * as headers from '../dist/src/contracts/header-names.js';
 import * as indexLayout from '../dist/src/contracts/index-layout.js';
 import * as limits from '../dist/src/contracts/limits.js';
 import * as request from '../dist/src/contracts/request.js';
@@ -23,6 +24,16 @@ export function nativeLayout() {
     ...section('index', indexLayout),
     ...names('ROUTES', 'Routes by their number', request.ROUTES),
     ...names('NO_MATCH_REASONS', 'Reasons by their number', request.NO_MATCH_REASONS),
+    ...names('OWN_HEADERS', 'Headers of one connection (`header-names.ts`)', headers.OWN_HEADERS),
+    ...names('RESERVED_PREFIXES', 'Headers that steer routers', headers.RESERVED_PREFIXES),
+    ...names('WISH_PREFIXES', 'Headers that are for the router alone', headers.WISH_PREFIXES),
+    ...names('TELLING_HEADERS', 'Headers that make a request telling', headers.TELLING_HEADERS),
+    ...text(
+      'ENDPOINT_SUBSET_HEADER',
+      "The gateway's header with a say",
+      headers.ENDPOINT_SUBSET_HEADER,
+    ),
+    ...text('SESSION_OF_OLD_CODEX', 'The name with an underscore', headers.SESSION_OF_OLD_CODEX),
     ...errorTable(),
   ].join('\n');
 }
@@ -50,6 +61,10 @@ function names(name, what, list) {
   // As rustfmt lays it out.
   const text = oneLine.length <= 100 ? [oneLine] : [head, ...lines, '];'];
   return [`/// ${what}.`, ...text, ''];
+}
+
+function text(name, what, value) {
+  return [`/// ${what}.`, `pub const ${name}: &str = ${JSON.stringify(value)};`, ''];
 }
 
 function errorTable() {

@@ -198,6 +198,7 @@ function head(slot: number, generation: number): RequestHead {
     path: '/v1/chat/completions',
     requestId: `2f1c4c52-6d5e-4d7a-9c1e-${generation}-${slot}`,
     headers: { 'content-type': 'application/json' },
+    telling: false,
     bodyBytes: 32_000,
     receivedAtMs: processClock.nowMs(),
   };

@@ -60,42 +60,50 @@ function checkProfile(settings: ProfileSettings, path: ConfigurationPath, report
   check('picker', settings.picker, ['picker']);
 }
 
+/** What plugins get of their host, but for their own name. */
+export type PolicyHost = Omit<PluginHost, 'name'>;
+
 /** Makes the plugins of a checked policy; all of them get the same host. */
-export function buildPolicy(settings: PolicySettings, host: PluginHost): Policy {
+export function buildPolicy(settings: PolicySettings, host: PolicyHost): Policy {
   // Producers first: state that they share with other plugins is made as they were told.
   const producers = settings.producers.map(({ type, parameters }) => {
     const definition = requireDefinition('producer', type);
-    return { type, plugin: definition.create(definition.parameters.parse(parameters), host) };
+    const named = { ...host, name: '' };
+    return { type, plugin: definition.create(definition.parameters.parse(parameters), named) };
   });
   const { type, parameters } = settings.profileHandler;
   const handler = requireDefinition('profile-handler', type);
+  const named = { ...host, name: '' };
   return {
     producers,
-    handler: { type, plugin: handler.create(handler.parameters.parse(parameters), host) },
+    handler: { type, plugin: handler.create(handler.parameters.parse(parameters), named) },
     profiles: settings.profiles.map((profile) => buildProfile(profile, host)),
   };
 }
 
 /** Makes the plugins of a checked profile. */
-export function buildProfile(settings: ProfileSettings, host: PluginHost): Profile {
+export function buildProfile(settings: ProfileSettings, host: PolicyHost): Profile {
   return {
     name: settings.name,
-    filters: settings.filters.map(({ type, parameters }) => {
+    filters: settings.filters.map(({ type, name = '', parameters }) => {
       const definition = requireDefinition('filter', type);
-      return { type, plugin: definition.create(definition.parameters.parse(parameters), host) };
+      const named = { ...host, name };
+      return { type, plugin: definition.create(definition.parameters.parse(parameters), named) };
     }),
-    scorers: settings.scorers.map(({ type, weight, parameters }) => {
+    scorers: settings.scorers.map(({ type, name = '', weight, parameters }) => {
       const definition = requireDefinition('scorer', type);
-      const plugin = definition.create(definition.parameters.parse(parameters), host);
+      const named = { ...host, name };
+      const plugin = definition.create(definition.parameters.parse(parameters), named);
       return { type, weight, plugin };
     }),
     picker: picker(settings.picker, host),
   };
 }
 
-function picker({ type, parameters }: PluginSettings, host: PluginHost): Profile['picker'] {
+function picker({ type, parameters }: PluginSettings, host: PolicyHost): Profile['picker'] {
   const definition = requireDefinition('picker', type);
-  return { type, plugin: definition.create(definition.parameters.parse(parameters), host) };
+  const named = { ...host, name: '' };
+  return { type, plugin: definition.create(definition.parameters.parse(parameters), named) };
 }
 
 /** Whether any plugin of the policy goes by prompts, so that they are to be tokenised. */

@@ -75,6 +75,8 @@ export interface AdapterSettings {
 /** One plugin of a policy with its parameters as written. */
 export interface PluginSettings {
   readonly type: string;
+  /** Tells it from others of its type, which then remember for themselves. */
+  readonly name?: string | undefined;
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 

@@ -23,6 +23,7 @@ import type { ConfigurationPath, ConfigurationProblem, Finding, Origin } from '.
 import { ConfigurationError, findingsOf } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
 import { ignoredInPolicy } from './ignored-parameters.js';
+import { withNeededProducers } from './needed-producers.js';
 import { type ConfigurationPart, type MergedParts, mergeParts } from './parts.js';
 import { POLICY_PROFILES, singleProfilePolicy } from './policies.js';
 import { readParts } from './read-parts.js';
@@ -316,5 +317,5 @@ function policy(
   };
   checkPolicy(settings, paths, report);
   for (const finding of ignoredInPolicy(settings, paths)) mention(finding);
-  return settings;
+  return withNeededProducers(settings, paths, report);
 }

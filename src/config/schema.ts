@@ -131,11 +131,20 @@ const parameters = z
   .describe("The plugin's parameters; see the plugin reference.");
 const type = (kind: string): z.ZodString =>
   z.string().describe(`Type of the ${kind}; see the plugin reference.`);
+const name = z
+  .string()
+  .min(1)
+  .max(64)
+  .optional()
+  .describe(
+    'What it is called. Plugins of several profiles remember sessions and cold prompts together, ' +
+      'unless their names differ.',
+  );
 
 const profile = z.strictObject({
   name: z.string().min(1).max(64).default('custom').describe('Name shown in decisions.'),
   filters: z
-    .array(z.strictObject({ type: type('filter'), parameters }))
+    .array(z.strictObject({ type: type('filter'), name, parameters }))
     .max(32)
     .default([])
     .describe('Filters, in the order in which they run.'),
@@ -143,6 +152,7 @@ const profile = z.strictObject({
     .array(
       z.strictObject({
         type: type('scorer'),
+        name,
         weight: z.number().min(0).max(1000).default(1).describe('Factor of its score.'),
         parameters,
       }),

@@ -94,7 +94,10 @@ export interface Decision {
   /** Tokens the chosen endpoint is predicted to reuse. */
   readonly predictedCachedTokens: number;
   readonly noMatchReason: NoMatchReason | null;
-  /** Values of the headers that plugins of the policy say they read; never of credentials. */
+  /**
+   * Values of POLICY_HEADERS and of those that plugins of the policy say they read; never of
+   * credentials.
+   */
   readonly headers: Readonly<Record<string, string>>;
   readonly signals: Readonly<RequestSignals>;
   /** Keys of the prompt's images, audio and video. */

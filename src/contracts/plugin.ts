@@ -29,6 +29,15 @@ export interface IgnoredParameters {
   readonly why: string;
 }
 
+/** A producer without which a plugin's parameters do nothing. */
+export interface NeededProducer {
+  readonly type: string;
+  /** What the parameters call that which it finds out. */
+  readonly called: string;
+  /** Where in the parameters. */
+  readonly at: readonly (string | number)[];
+}
+
 /** Where plugins stand: kinds a configuration can name. A type may be there once per kind. */
 export const PLUGIN_KINDS = ['producer', 'profile-handler', 'filter', 'scorer', 'picker'] as const;
 export type PluginKind = (typeof PLUGIN_KINDS)[number];
@@ -44,6 +53,7 @@ interface DefinitionBase<Parameters> {
   readonly parameters: ParameterSchema<Parameters>;
   readonly ignored: readonly IgnoredParameters[];
   readonly consumes: readonly EndpointAttribute[];
+  needs?(parameters: Parameters): readonly NeededProducer[];
 }
 
 export interface FilterDefinition<Parameters = unknown> extends DefinitionBase<Parameters> {

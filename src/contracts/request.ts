@@ -37,6 +37,8 @@ export interface RequestHead {
   readonly requestId: string;
   /** Lower-case names; reserved routing headers are already gone. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether any of TELLING_HEADERS is among them: known without reading them. */
+  readonly telling: boolean;
   readonly bodyBytes: number;
   /** Monotonic time at which the head had been read. */
   readonly receivedAtMs: number;

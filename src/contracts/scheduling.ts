@@ -200,8 +200,13 @@ export class SharedState {
   }
 }
 
-/** What a plugin may use of its host. All plugins of one policy have the same one. */
+/** What a plugin may use of its host: the same for all plugins of one policy, but for the name. */
 export interface PluginHost {
+  /**
+   * What the plugin is called to tell it from others of its type; empty when it is the only one. What
+   * a plugin remembers is in `shared` under its name, so that several profiles can have one plugin.
+   */
+  readonly name: string;
   readonly random: Random;
   /** Length of every per-slot array. */
   readonly endpointCapacity: number;

@@ -12,6 +12,7 @@ import type { ScoreOptions } from './commands/score.js';
 import type { ServeOptions } from './commands/serve.js';
 import type { VerifyOptions } from './commands/verify.js';
 import type { VerifyCoreChoice } from './commands/verify-core.js';
+import { SCORE_ROUTES } from './score-routes.js';
 
 const VERIFY_CORES: readonly VerifyCoreChoice[] = ['auto', 'native', 'portable'];
 
@@ -157,10 +158,7 @@ function explainingCommands(program: Command, finish: (exitCode: number) => void
     .option('--header <name: value>', 'header of the request; repeatable', collect, [])
     .addOption(
       new Option('--route <route>', 'what the body is for (default: as its fields say)').choices([
-        'chat-completions',
-        'completions',
-        'vllm-generate',
-        'sglang-generate',
+        ...SCORE_ROUTES.keys(),
       ]),
     )
     .option('--json', 'the answer as JSON')

@@ -9,12 +9,17 @@ import { readHead } from '#core/portable/data-plane/head.js';
 import { isRefusal, scanJson } from '#core/portable/prompt/json-scan.js';
 import { rankingOf } from '#request/ranking.js';
 import type { PromptScorer, Scored } from '#request/score-prompt.js';
+import { SCORE_ROUTES } from './score-routes.js';
 
-const ROUTES: readonly Route[] = [
-  'chat-completions',
-  'completions',
-  'vllm-generate',
-  'sglang-generate',
+/** Fields of a body, and the route of the first of them that it has. */
+const ROUTE_OF_FIELD: readonly (readonly [field: string, route: Route])[] = [
+  ['messages', 'chat-completions'],
+  ['prompt', 'completions'],
+  ['token_ids', 'vllm-generate'],
+  ['input_ids', 'sglang-generate'],
+  ['text', 'sglang-generate'],
+  // Of /v1/responses, whose prompts are not read, and of embeddings, which have none.
+  ['input', 'unread-prompt'],
 ];
 
 /** Scores the request's body; `query` is that of its URL. */
@@ -24,9 +29,9 @@ export async function answerScore(
   query: string,
 ): Promise<{ readonly status: number; readonly body: object }> {
   const named = new URLSearchParams(query).get('route');
-  const route = ROUTES.find((known) => known === named) ?? null;
+  const route = (named === null ? null : SCORE_ROUTES.get(named)) ?? null;
   if (named !== null && route === null) {
-    const text = `\`route\` is ${ROUTES.join(', ')}`;
+    const text = `\`route\` is one of ${[...SCORE_ROUTES.keys()].join(', ')}`;
     return scoreAnswer(refusal(new RouterError('invalid_body', text, { param: 'route' })));
   }
   const encoding = request.headers['content-encoding'] ?? 'identity';
@@ -38,6 +43,7 @@ export async function answerScore(
   const asked = {
     requestId: head.requestId ?? randomUUID(),
     headers: head.headers,
+    telling: head.telling,
     route,
     bytesHint: Math.max(0, head.bodyBytes),
   };
@@ -47,17 +53,15 @@ export async function answerScore(
 }
 
 /**
- * The route whose prompt the body has; what is neither is told so by the encoder. The one look that
- * the main thread takes into a body, for administrators only; naming the route spares it.
+ * The route that takes such a body; of one for no route the encoder says what is missing. The one look
+ * that the main thread takes into a body, for administrators only; naming the route spares it.
  */
 export function routeOfBody(body: Uint8Array): Route {
   const scan = scanJson(body);
   if (isRefusal(scan)) return 'chat-completions';
-  const has = (name: string): boolean => scan.members.some((member) => member.name === name);
-  if (has('messages')) return 'chat-completions';
-  if (has('prompt')) return 'completions';
-  if (has('token_ids')) return 'vllm-generate';
-  return has('input_ids') || has('text') ? 'sglang-generate' : 'chat-completions';
+  const has = ([field]: (typeof ROUTE_OF_FIELD)[number]): boolean =>
+    scan.members.some(({ name }) => name === field);
+  return ROUTE_OF_FIELD.find(has)?.[1] ?? 'chat-completions';
 }
 
 function refusal(error: RouterError): Scored {

@@ -1,9 +1,9 @@
 // Finds the session of a coding agent in the headers that agents send of their own accord.
 
 import { z } from 'zod';
+import { AGENT_SESSION_HEADERS } from '#contracts/header-names.js';
 import type { ProducerDefinition } from '#contracts/plugin.js';
 import { defineProducer } from '#contracts/plugin.js';
-import { AGENT_SESSION_HEADERS } from '#contracts/session-headers.js';
 import { headerName } from './header-name.js';
 
 const parameters = z.strictObject({

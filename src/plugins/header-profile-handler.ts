@@ -2,13 +2,14 @@
 // says in a header which stage a call is for.
 
 import { z } from 'zod';
+import { PROFILE_HEADER } from '#contracts/header-names.js';
 import type { ProfileHandlerDefinition } from '#contracts/plugin.js';
 import { defineProfileHandler } from '#contracts/plugin.js';
 import { headerName } from './header-name.js';
 
 const parameters = z.strictObject({
   headerName: headerName('Request header whose value is the name of a profile.').prefault(
-    'EPP-Profile',
+    PROFILE_HEADER,
   ),
   defaultProfile: z
     .string()

@@ -39,8 +39,10 @@ export const noHitLruScorer: ScorerDefinition = defineScorer({
     },
   ],
   consumes: ['prefix-match'],
-  create: ({ lruSize }, { endpointCapacity }) =>
-    new NoHitLru(new RecentSlots(endpointCapacity, lruSize)),
+  create: ({ lruSize }, { shared, name, endpointCapacity }) => {
+    const make = (): RecentSlots => new RecentSlots(endpointCapacity, lruSize);
+    return new NoHitLru(shared.of(`cold prompts of ${name}, ${lruSize}`, RecentSlots, make));
+  },
 });
 
 class NoHitLru implements Scorer {

@@ -13,6 +13,7 @@ import { sessionAffinity } from './session-affinity.js';
 import {
   SESSION_AFFINITY_IGNORED,
   sessionAffinityParameters,
+  sessionProducers,
 } from './session-affinity-parameters.js';
 
 /** llm-d's session-affinity-filter. */
@@ -26,6 +27,7 @@ export const sessionAffinityFilter: FilterDefinition = defineFilter({
   parameters: sessionAffinityParameters,
   ignored: SESSION_AFFINITY_IGNORED,
   consumes: ['session'],
+  needs: sessionProducers,
   create: (parameters, host) => {
     const { find, hooks } = sessionAffinity(parameters, host);
     return {

@@ -1,7 +1,8 @@
 // Parameters of session-affinity-filter and session-affinity-scorer.
 
 import { z } from 'zod';
-import type { IgnoredParameters } from '#contracts/plugin.js';
+import { SESSION_TOKEN_HEADER } from '#contracts/header-names.js';
+import type { IgnoredParameters, NeededProducer } from '#contracts/plugin.js';
 import { headerName } from './header-name.js';
 
 /** Where the id of a session is: in a header, or found out by a producer. */
@@ -26,7 +27,9 @@ const source = z
     attribute: z
       .enum(['agent-identity', 'session-id'])
       .optional()
-      .describe('What the producer `agent-identity` or `session-id-producer` found out.'),
+      .describe(
+        'What the producer `agent-identity`, made when there is none, or `session-id-producer` found out.',
+      ),
   })
   .refine(({ header, attribute }) => (header === undefined) !== (attribute === undefined), {
     error: 'expected either `header` or `attribute`',
@@ -44,7 +47,7 @@ export const sessionAffinityParameters: z.ZodType<SessionAffinityParameters> = z
   encodedEndpointHeaderConfig: z
     .strictObject({
       header: headerName('Header of answers and requests that carries the endpoint.').prefault(
-        'x-session-token',
+        SESSION_TOKEN_HEADER,
       ),
     })
     .prefault({})
@@ -68,6 +71,21 @@ export const sessionAffinityParameters: z.ZodType<SessionAffinityParameters> = z
     .prefault({})
     .describe('For `session_id`.'),
 });
+
+const PRODUCERS = { 'agent-identity': 'agent-identity', 'session-id': 'session-id-producer' };
+
+/** Producers of the attributes among the sources. */
+export function sessionProducers({
+  strategy,
+  sessionIdConfig: { sources },
+}: SessionAffinityParameters): readonly NeededProducer[] {
+  if (strategy !== 'session_id') return [];
+  return sources.flatMap(({ attribute }, position) => {
+    if (attribute === undefined) return [];
+    const at = ['sessionIdConfig', 'sources', position, 'attribute'];
+    return [{ type: PRODUCERS[attribute], called: attribute, at }];
+  });
+}
 
 /** What has no effect on either of the two. */
 export const SESSION_AFFINITY_IGNORED: readonly IgnoredParameters[] = [

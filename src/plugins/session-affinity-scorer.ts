@@ -6,6 +6,7 @@ import { sessionAffinity } from './session-affinity.js';
 import {
   SESSION_AFFINITY_IGNORED,
   sessionAffinityParameters,
+  sessionProducers,
 } from './session-affinity-parameters.js';
 
 /** llm-d's session-affinity-scorer. */
@@ -15,6 +16,7 @@ export const sessionAffinityScorer: ScorerDefinition = defineScorer({
   parameters: sessionAffinityParameters,
   ignored: SESSION_AFFINITY_IGNORED,
   consumes: ['session'],
+  needs: sessionProducers,
   create: (parameters, host) => {
     const { find, hooks } = sessionAffinity(parameters, host);
     return {

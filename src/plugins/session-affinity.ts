@@ -20,7 +20,7 @@ export interface SessionAffinity {
   readonly hooks: PluginHooks;
 }
 
-/** Sets up the strategy. Plugins of a policy that name the same ids share what is remembered. */
+/** Sets up the strategy. Plugins of one name that look for ids in the same places remember together. */
 export function sessionAffinity(
   parameters: SessionAffinityParameters,
   host: PluginHost,
@@ -54,10 +54,10 @@ function carriedByClient(header: string): SessionAffinity {
 
 function remembered(
   config: SessionAffinityParameters['sessionIdConfig'],
-  { shared }: PluginHost,
+  { shared, name }: PluginHost,
 ): SessionAffinity {
   const { sources, evictionTtlSeconds } = config;
-  const key = `sessions by ${JSON.stringify([sources, evictionTtlSeconds])}`;
+  const key = `sessions of ${name} by ${JSON.stringify([sources, evictionTtlSeconds])}`;
   const make = (): SessionBindings => new SessionBindings(evictionTtlSeconds * 1000);
   const bindings = shared.of(key, SessionBindings, make);
   return {

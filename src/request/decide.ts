@@ -5,14 +5,15 @@
 import type { Clock } from '#contracts/clock.js';
 import type { Fleet } from '#contracts/endpoint.js';
 import { RouterError } from '#contracts/errors.js';
+import { ENDPOINT_SUBSET_HEADER } from '#contracts/header-names.js';
 import type { Policy } from '#contracts/plugin.js';
 import type { EncodedPrompt } from '#contracts/request.js';
 import type { SchedulingContext } from '#contracts/scheduling.js';
 import type { PlannedTarget } from './active-request.js';
-import { endpointSubset, SUBSET_HEADER } from './endpoint-subset.js';
+import { endpointSubset } from './endpoint-subset.js';
 import { planTargets } from './forward.js';
 import type { KeptHeaders } from './kept-headers.js';
-import { keptHeaders } from './kept-headers.js';
+import { keptHeaders, withPolicyHeaders } from './kept-headers.js';
 import type { ModelDirectory, ResolvedModel } from './models.js';
 import { modelDirectory, resolveModel } from './models.js';
 import type { RequestPriorities } from './objective.js';
@@ -25,6 +26,8 @@ export interface DecidedHead {
   readonly requestId: string;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether any of TELLING_HEADERS is among them. */
+  readonly telling: boolean;
 }
 
 /** A decision that has just been made; what it refers to is reused by the next one. */
@@ -44,6 +47,8 @@ export interface Decided {
 export class Decider {
   readonly #policy: PolicyCycle;
   readonly #keptHeaders: KeptHeaders;
+  /** Of heads that tell something. */
+  readonly #keptTelling: KeptHeaders;
   readonly #priorities: RequestPriorities;
   readonly #readsSubset: boolean;
   readonly #fleet: Fleet;
@@ -62,6 +67,7 @@ export class Decider {
   }) {
     this.#policy = policyCycle(options.policy, options.endpointCapacity);
     this.#keptHeaders = keptHeaders(options.policy);
+    this.#keptTelling = withPolicyHeaders(this.#keptHeaders);
     this.#priorities = options.priorities;
     this.#readsSubset = options.readsSubset;
     this.#fleet = options.fleet;
@@ -103,7 +109,7 @@ export class Decider {
       encoded,
       model,
       cycle,
-      keptHeaders: this.#keptHeaders,
+      keptHeaders: head.telling ? this.#keptTelling : this.#keptHeaders,
       targets: planTargets(cycle, context),
       refusal: refusalOf(outcome, model, context),
     };
@@ -117,7 +123,7 @@ export class Decider {
   ): SchedulingContext {
     const matched = encoded.noMatchReason === null;
     const fleet = this.#directory.snapshot;
-    const named = this.#readsSubset ? head.headers[SUBSET_HEADER] : undefined;
+    const named = this.#readsSubset ? head.headers[ENDPOINT_SUBSET_HEADER] : undefined;
     return {
       requestId: head.requestId,
       model: model.id,
@@ -148,7 +154,7 @@ function refusalOf(
   if (outcome === 'overloaded') {
     return new RouterError('overloaded', 'the policy left no endpoint that may take it now');
   }
-  const among = subset === null ? '' : ` of those named in ${SUBSET_HEADER}`;
+  const among = subset === null ? '' : ` of those named in ${ENDPOINT_SUBSET_HEADER}`;
   const text = `no endpoint${among} serving \`${model.id || model.pool}\` is healthy`;
   return new RouterError('no_endpoints', text);
 }

@@ -4,8 +4,6 @@
 import type { FleetSnapshot } from '#contracts/endpoint.js';
 import { CandidateSet } from '#contracts/scheduling.js';
 
-export const SUBSET_HEADER = 'x-gateway-destination-endpoint-subset';
-
 /**
  * The endpoints named in the header's list of `address:port`, all ranks of each; null without the
  * header. Names that the fleet does not have are no error: a gateway may know more than we do.

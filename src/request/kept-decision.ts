@@ -197,7 +197,7 @@ export class KeptDecision {
     this.#sessionId = identities ? signals.sessionId : '';
     this.#agentIdentity = identities ? signals.agentIdentity : '';
     this.#reads = reads;
-    if (reads.length > 0) keepHeaders(reads, context.headers(), this.#headers);
+    if (reads.length > 0) keepHeaders(reads, context, this.#headers);
   }
 
   #keepFigures({ decided, overheadMicros }: Explained): void {

@@ -19,8 +19,8 @@ export interface ReplayedContext {
 /**
  * Builds the context of a decision anew. What plugins remember themselves (sessions, turns, draws)
  * is not in it: replay decisions in the order of their `nowMs` and call `picked` to have that too.
- * Signals are empty, because the policy's own producers make them from the headers; headers that no
- * plugin of the recorded policy reads were not kept.
+ * Signals are empty, because the policy's own producers make them from the headers: those that clients
+ * name sessions, agents and profiles in, and those that plugins of the recorded policy read.
  */
 export function contextOf(decision: Decision): ReplayedContext {
   const { candidates } = decision;

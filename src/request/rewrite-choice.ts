@@ -4,9 +4,9 @@
 import { assert } from '#contracts/assert.js';
 import type { ModelRewrite } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
+import { SESSION_HEADERS } from '#contracts/header-names.js';
 import type { Random } from '#contracts/random.js';
 import type { RequestHead } from '#contracts/request.js';
-import { SESSION_HEADERS } from '#contracts/session-headers.js';
 import { shorten } from './admit.js';
 
 /** Requests for `match.model` go to one of `targets`; each model is matched once. */

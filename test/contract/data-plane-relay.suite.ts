@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
+import { TELLING_HEADERS } from '#contracts/header-names.js';
 import { seededRandom } from '#contracts/random.js';
 import {
   ByteEngine,
@@ -201,6 +202,29 @@ export function relaySuite(name: string, make: MakePlane, skip: string | false =
     });
     await rig.stop();
     await engine.stop();
+  });
+
+  test(`${name}: a head says whether it tells of session, agent, profile or model`, {
+    skip,
+  }, async () => {
+    const rig = await PlaneRig.start(make, []);
+    rig.onRequest = ({ handle }) => rig.plane.respond(handle, 200, [], '');
+    const silent = {
+      authorization: 'Bearer a',
+      'x-llm-d-inference-objective': 'b',
+      'x-session': 'c',
+    };
+    await call(rig.port, { headers: silent }, '{}');
+    await call(rig.port, { headers: { connection: 'x-session-id', 'x-session-id': 'd' } }, '{}');
+    for (const name of TELLING_HEADERS) {
+      await call(rig.port, { headers: { ...silent, [name.toUpperCase()]: 'e' } }, '{}');
+    }
+    await rig.finished(2 + TELLING_HEADERS.length);
+    const names = rig.heads.map(({ telling, headers }) =>
+      telling ? TELLING_HEADERS.filter((known) => known in headers).join() : null,
+    );
+    assert.deepEqual(names, [null, null, ...TELLING_HEADERS]);
+    await rig.stop();
   });
 
   test(`${name}: a large body arrives whole, patched, from a chunked request too`, {

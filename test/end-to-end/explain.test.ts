@@ -195,8 +195,36 @@ test('a completion is told from a chat by its fields, or by the query', async ()
   }
   const wrong = await score(precise, body, {}, '?route=chat-completions');
   assert.deepEqual([wrong.status, wrong.body.error?.param], [400, 'messages']);
-  const unknown = await score(precise, body, {}, '?route=embeddings');
+  const unknown = await score(precise, body, {}, '?route=embedding');
   assert.deepEqual([unknown.status, unknown.body.error?.param], [400, 'route']);
+});
+
+test('what live traffic routes without reading it is scored the same way', async () => {
+  const input = { model: 'sim', input: 'an answer or a vector' };
+  const message = { model: 'sim', max_tokens: 1, messages: [{ role: 'user', content: 'hello' }] };
+  for (const [body, query, reason, live] of [
+    [input, '', 'prompt-not-read', '/v1/responses'],
+    [input, '?route=responses', 'prompt-not-read', '/v1/responses'],
+    [input, '?route=embeddings', 'not-a-prompt', '/v1/embeddings'],
+    [message, '?route=messages', 'prompt-not-read', '/v1/messages'],
+    [{ model: 'sim', documents: ['a'] }, '?route=passthrough', 'not-a-prompt', '/v1/rerank'],
+  ] as const) {
+    const { status, body: scored } = await score(precise, body, {}, query);
+    assert.equal(status, 200, query);
+    const { decision } = scored;
+    assert.deepEqual([decision?.noMatchReason, decision?.pool], [reason, 'sim'], query);
+    const id = `live${query.replace(/\W/g, '-')}-${reason}`;
+    // Chat engines may not have the route: the decision is what counts.
+    const sent = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-request-id': id },
+    };
+    const response = await fetch(precise.url + live, { ...sent, body: JSON.stringify(body) });
+    await response.arrayBuffer();
+    assert.equal((await logged(precise, id)).decision.noMatchReason, reason, live);
+  }
+  const gone = await score(precise, { ...input, model: 'gone' });
+  assert.deepEqual([gone.status, gone.body.error?.code], [404, 'model_not_found']);
 });
 
 test('a score leaves nothing behind: no load, no blocks expected, no figures, no decision', async () => {
@@ -215,6 +243,16 @@ test('a score leaves nothing behind: no load, no blocks expected, no figures, no
     }
   }
   assert.deepEqual(await counted(precise), earlier);
+});
+
+test('a record has the session that its policy never looks at, and no secret', async () => {
+  const secrets = { authorization: 'Bearer secret', 'x-session-token': 'c2VjcmV0' };
+  const telling = { 'x-session-id': 'seven', 'session-id': 'eight', 'epp-profile': 'nine' };
+  const id = { 'x-request-id': 'telling' };
+  await send(precise, chat('telling'), { ...secrets, ...telling, ...id });
+  assert.deepEqual((await logged(precise, 'telling')).decision.headers, telling);
+  await send(precise, chat('silent'), { ...secrets, 'x-request-id': 'silent' });
+  assert.deepEqual((await logged(precise, 'silent')).decision.headers, {});
 });
 
 test('sessions and turns are those of requests that are sent', async () => {

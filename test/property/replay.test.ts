@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { buildPolicy } from '#config/build-policy.js';
 import type { PolicySettings } from '#config/configuration.js';
+import { POLICY_PROFILES, singleProfilePolicy } from '#config/policies.js';
 import type { Decision } from '#contracts/decision.js';
 import type { Fleet, FleetSnapshot } from '#contracts/endpoint.js';
 import { RouterError } from '#contracts/errors.js';
@@ -13,10 +14,12 @@ import { CATALOGUE } from '#plugins/catalogue.js';
 import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { exclusionName } from '#request/filter.js';
-import { policyCycle, scheduleByPolicy } from '#request/policy-cycle.js';
+import { notePicked } from '#request/hooks.js';
+import type { PolicyCycle } from '#request/policy-cycle.js';
+import { clearSignals, policyCycle, scheduleByPolicy } from '#request/policy-cycle.js';
 import { contextOf } from '#request/replay.js';
 import { leastParameters } from '#test/support/plugins.js';
-import { encodedPrompt, noObjectives } from '#test/support/request-world.js';
+import { encodedPrompt, noObjectives, tells } from '#test/support/request-world.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
 import { fleetSnapshot, pluginHost, promptMatch, servedModel } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -78,6 +81,8 @@ const POLICIES: readonly PolicySettings[] = [
   policyOf((at) => at % 4, GENTLE, 'weighted-random-picker'),
   policyOf((at) => 7 - (at % 7), GENTLE.slice(0, 2), 'max-score-picker'),
 ];
+
+const ZONE_A = { label: 'zone', validValues: ['a'], allowsNoLabel: true };
 
 const sketch: fc.Arbitrary<EndpointSketch> = fc.record({
   models: fc.constantFrom(
@@ -142,18 +147,26 @@ const moments: fc.Arbitrary<Moment> = fc.record({
 /** What a policy decides live, as the router records it; null when it is refused before. */
 function decideLive(settings: PolicySettings, moment: Moment): Decision | null {
   const snapshot = fleetSnapshot(moment.sketches);
-  const capacity = snapshot.bySlot.length;
-  const clock = new VirtualClock();
-  const policy = buildPolicy(settings, pluginHost(capacity));
-  const fleet = standing(snapshot);
-  const decider = new Decider({
+  return decideBy(
+    deciderOf(settings, () => snapshot),
+    moment,
+  );
+}
+
+function deciderOf(settings: PolicySettings, snapshot: () => FleetSnapshot): Decider {
+  const capacity = snapshot().bySlot.length;
+  return new Decider({
     readsSubset: false,
-    policy,
+    policy: buildPolicy(settings, pluginHost(capacity)),
     priorities: noObjectives,
     endpointCapacity: capacity,
-    fleet,
-    clock,
+    fleet: standing(snapshot),
+    clock: new VirtualClock(),
   });
+}
+
+/** Decides, tells the policy's plugins of the pick, and gives the record. */
+function decideBy(decider: Decider, moment: Omit<Moment, 'sketches'>): Decision | null {
   const encoded = encodedPrompt([], {
     model: moment.model,
     match: promptMatch(
@@ -162,7 +175,11 @@ function decideLive(settings: PolicySettings, moment: Moment): Decision | null {
     ),
     noMatchReason: moment.matched ? null : 'tokenizer-unproven',
   });
-  const head = { requestId: 'request-1', headers: moment.headers };
+  const head = {
+    requestId: 'request-1',
+    headers: moment.headers,
+    telling: tells(moment.headers),
+  };
   const decided = decider.decide(head, encoded, decider.resolve(encoded.model), NOW_MS);
   if (decided instanceof RouterError) return null;
   assert.equal(decided.cycle.failure, null);
@@ -173,14 +190,18 @@ function decideLive(settings: PolicySettings, moment: Moment): Decision | null {
     at: '2026-01-01T00:00:00.000Z',
     overheadMicros: 1,
   });
+  const [first] = decided.targets;
+  if (first !== undefined) notePicked(decided.cycle.hooks, decided.context, first.slot, unfailing);
   const text = JSON.stringify(ring.find('request-1')?.decision);
   assert.doesNotMatch(text, /secret/);
   return JSON.parse(text) as Decision;
 }
 
-function standing(snapshot: FleetSnapshot): Fleet {
+const unfailing = (): void => assert.fail('no hook fails');
+
+function standing(snapshot: () => FleetSnapshot): Fleet {
   return {
-    snapshot: () => snapshot,
+    snapshot,
     acquire: () => assert.fail('nothing is sent'),
     report: () => assert.fail('nothing is sent'),
   };
@@ -204,12 +225,24 @@ function choiceOf({ chosen, fallbacks, candidates }: Decision): Choice {
 
 /** What a policy decides from a record. */
 function decideAgain(settings: PolicySettings, decision: Decision): Choice {
+  return decideFrom(replayer(settings, contextOf(decision).context.fleet.bySlot.length), decision);
+}
+
+function replayer(settings: PolicySettings, capacity: number): PolicyCycle {
+  return policyCycle(buildPolicy(settings, pluginHost(capacity)), capacity);
+}
+
+function decideFrom(policy: PolicyCycle, decision: Decision): Choice {
   const { context, serving } = contextOf(decision);
   const { bySlot } = context.fleet;
-  const policy = policyCycle(buildPolicy(settings, pluginHost(bySlot.length)), bySlot.length);
-  scheduleByPolicy(policy, context, serving, () => 0);
+  // A policy that lives for several decisions makes its signals of each anew.
+  const signals = clearSignals(policy);
+  scheduleByPolicy(policy, { ...context, signals }, serving, () => 0);
   const { current } = policy;
   assert.equal(current.failure, null);
+  if (current.pickedCount > 0) {
+    notePicked(current.hooks, { ...context, signals }, current.picked[0] ?? -1, unfailing);
+  }
   const states = bySlot.filter((state) => state !== null);
   return {
     picked: [...current.picked.subarray(0, current.pickedCount)].map(
@@ -244,3 +277,83 @@ test('from its record the same policy decides the same, and others what they wou
   fc.assert(property, { seed: SEED, numRuns: 150 });
   assert.ok(compared > 500 && picked > 300, `${compared} compared, ${picked} picked`);
 });
+
+const bySession = (...sources: readonly object[]) => ({
+  strategy: 'session_id',
+  sessionIdConfig: { sources },
+});
+const single = (profile: Partial<PolicySettings['profiles'][number]>): PolicySettings =>
+  singleProfilePolicy({ ...POLICY_PROFILES['load-aware'], ...profile });
+/** No two of them read the same headers, and the first reads none. */
+const STRANGERS: readonly PolicySettings[] = [
+  single({}),
+  single({ filters: [plugin('session-affinity-filter')] }),
+  single({ filters: [plugin('session-affinity-filter', bySession({ header: 'x-session-id' }))] }),
+  {
+    ...single({
+      filters: [plugin('session-affinity-filter', bySession({ attribute: 'agent-identity' }))],
+    }),
+    producers: [plugin('agent-identity')],
+  },
+  {
+    profiles: [
+      { ...POLICY_PROFILES['load-aware'], name: 'decode' },
+      { ...POLICY_PROFILES['load-aware'], name: 'other', filters: [plugin('by-label', ZONE_A)] },
+    ],
+    profileHandler: plugin('header-profile-handler'),
+    producers: [],
+  },
+];
+
+/** A few requests of the same sessions on one fleet, whose load moves from one to the next. */
+const histories = fc.record({
+  sketches: fc.array(sketch, { minLength: 2, maxLength: 6 }),
+  requests: fc.array(fc.record({ headers, waiting: fc.array(fc.nat(20), { minLength: 6 }) }), {
+    minLength: 4,
+    maxLength: 10,
+  }),
+});
+
+test('sessions, agents and profiles are in every record, whatever headers its policy reads', () => {
+  let moved = 0;
+  const property = fc.property(histories, ({ sketches, requests }) => {
+    const moments = requests.map(({ headers: sent, waiting }) => ({
+      headers: sent,
+      model: 'model-a',
+      usable: [],
+      matched: false,
+      fleet: fleetSnapshot(
+        sketches.map((one, slot) => ({ ...one, waiting: waiting[slot] ?? 0, scrapedAtMs: NOW_MS })),
+      ),
+    }));
+    const livesOf = STRANGERS.map((settings) => decideAll(settings, moments));
+    for (const recorded of livesOf) {
+      for (const [at, other] of STRANGERS.entries()) {
+        const policy = replayer(other, sketches.length);
+        for (const [turn, decision] of recorded.entries()) {
+          const live = livesOf[at]?.[turn];
+          assert.ok(live !== undefined);
+          assert.deepEqual(decideFrom(policy, decision), choiceOf(live));
+          if (live.chosen !== decision.chosen) moved += 1;
+        }
+      }
+    }
+  });
+  fc.assert(property, { seed: SEED, numRuns: 60 });
+  assert.ok(moved > 300, `${moved} decisions in which the other policy chose otherwise`);
+});
+
+/** Decides them one after the other; moments that nobody serves are left out by all policies alike. */
+function decideAll(
+  settings: PolicySettings,
+  moments: readonly (Omit<Moment, 'sketches'> & { readonly fleet: FleetSnapshot })[],
+): readonly Decision[] {
+  const [first] = moments;
+  assert.ok(first !== undefined);
+  let snapshot = first.fleet;
+  const decider = deciderOf(settings, () => snapshot);
+  return moments.flatMap((moment) => {
+    snapshot = moment.fleet;
+    return decideBy(decider, moment) ?? [];
+  });
+}

@@ -12,6 +12,7 @@ import type {
 import type { LoggedDecision } from '#contracts/decision.js';
 import type { AttemptOutcome, Fleet, FleetSnapshot } from '#contracts/endpoint.js';
 import type { ErrorCode, RouterError } from '#contracts/errors.js';
+import { TELLING_HEADERS } from '#contracts/header-names.js';
 import type { LogFields, Logger } from '#contracts/logger.js';
 import type { FinishedRequest, RequestObserver } from '#contracts/observer.js';
 import type { Policy, Profile } from '#contracts/plugin.js';
@@ -223,6 +224,11 @@ function requestId(handle: RequestHandle): string {
   return `request-${handle.slot}-${handle.generation}`;
 }
 
+/** Whether a head with these headers is a telling one, as the data plane would say. */
+export function tells(headers: Readonly<Record<string, string>>): boolean {
+  return TELLING_HEADERS.some((name) => name in headers);
+}
+
 function requestHead(number: number, sketch: HeadSketch, nowMs: number): RequestHead {
   const handle = { slot: number, generation: 1 };
   return {
@@ -231,6 +237,7 @@ function requestHead(number: number, sketch: HeadSketch, nowMs: number): Request
     path: sketch.path ?? '/v1/chat/completions',
     requestId: requestId(handle),
     headers: sketch.headers ?? { 'content-type': 'application/json' },
+    telling: tells(sketch.headers ?? {}),
     bodyBytes: sketch.bodyBytes ?? 100,
     receivedAtMs: nowMs,
   };

@@ -130,5 +130,6 @@ export function candidatesOf(fleet: FleetSnapshot, slots?: readonly number[]): C
 }
 
 export function pluginHost(endpointCapacity: number, random: Random = seededRandom(1)): PluginHost {
-  return { random, endpointCapacity, metricsStaleAfterMs: 5000, shared: new SharedState() };
+  const shared = new SharedState();
+  return { name: '', random, endpointCapacity, metricsStaleAfterMs: 5000, shared };
 }

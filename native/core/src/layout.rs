@@ -225,6 +225,62 @@ pub const NO_MATCH_REASONS: [&str; 13] = [
     "prompt-not-read",
 ];
 
+/// Headers of one connection (`header-names.ts`).
+pub const OWN_HEADERS: [&str; 15] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "host",
+    "content-length",
+    "accept-encoding",
+    "content-encoding",
+    "x-request-id",
+];
+
+/// Headers that steer routers.
+pub const RESERVED_PREFIXES: [&str; 6] = [
+    "x-gateway-destination-endpoint",
+    "x-warmpath-",
+    "x-data-parallel-",
+    "x-prefiller-",
+    "x-encoder-",
+    "x-kv-cache-source-",
+];
+
+/// Headers that are for the router alone.
+pub const WISH_PREFIXES: [&str; 4] = [
+    "x-llm-d-",
+    "x-gateway-inference-",
+    "x-gateway-model-name-rewrite",
+    "x-gateway-destination-endpoint-subset",
+];
+
+/// Headers that make a request telling.
+pub const TELLING_HEADERS: [&str; 9] = [
+    "x-session-token",
+    "x-session-id",
+    "x-claude-code-session-id",
+    "x-session-affinity",
+    "session-id",
+    "session_id",
+    "epp-profile",
+    "x-llm-d-model-name-rewrite",
+    "x-gateway-model-name-rewrite",
+];
+
+/// The gateway's header with a say.
+pub const ENDPOINT_SUBSET_HEADER: &str = "x-gateway-destination-endpoint-subset";
+
+/// The name with an underscore.
+pub const SESSION_OF_OLD_CODEX: &str = "session_id";
+
 /// One row of the error table (`errors.ts`); `kind` is `error.type` of the body.
 pub struct ErrorDefinition {
     pub code: &'static str,

@@ -113,6 +113,12 @@ export class PluginList {
     this.#unknown.delete(name);
   }
 
+  /** Its name where that tells it from another of its type, else undefined. */
+  distinctName(plugin: ListedPlugin): string | undefined {
+    const alike = this.all.filter(({ type }) => type === plugin.type);
+    return alike.length > 1 ? plugin.name : undefined;
+  }
+
   ofKind(kind: PluginKind): readonly ListedPlugin[] {
     return this.all.filter(({ kinds }) => kinds.includes(kind));
   }

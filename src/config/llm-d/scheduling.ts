@@ -105,7 +105,11 @@ class ProfileReader {
       return;
     }
     const at = kind === 'picker' ? ['picker'] : [`${kind}s`, count];
-    place(plugin, [...path, ...at], from, this.#translation);
+    const placed = [...path, ...at];
+    place(plugin, placed, from, this.#translation);
+    const name = kind === 'picker' ? undefined : this.#plugins.distinctName(plugin);
+    if (name !== undefined)
+      this.#translation.put([...placed, 'name'], name, [...plugin.path, 'name']);
   }
 
   #weigh(

@@ -16,7 +16,7 @@ import { DecisionRing } from '#request/decision-ring.js';
 import { Histories, type SentRequests } from '#request/histories.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import type { EngineModelOptions, GeneratedToken } from '#simulation/engine-model.js';
-import { noObjectives } from '#test/support/request-world.js';
+import { noObjectives, tells } from '#test/support/request-world.js';
 import { pluginHost } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
 import {
@@ -134,6 +134,7 @@ export class VirtualFleet {
       path: '/v1/completions',
       requestId: `${REQUEST_ID}${handle.slot}`,
       headers: { 'content-type': 'application/json', ...request.headers },
+      telling: tells(request.headers ?? {}),
       bodyBytes: 6 * request.tokenIds.length,
       receivedAtMs,
     };

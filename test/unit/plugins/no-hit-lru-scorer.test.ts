@@ -20,8 +20,8 @@ const cold = (requestId: string): Partial<SchedulingContext> => ({
   match: promptMatch([0, 0, 0, 0]),
 });
 
-function create(parameters: unknown = {}): Scorer {
-  return noHitLruScorer.create(noHitLruScorer.parameters.parse(parameters), pluginHost(4));
+function create(parameters: unknown = {}, host = pluginHost(4)): Scorer {
+  return noHitLruScorer.create(noHitLruScorer.parameters.parse(parameters), host);
 }
 
 function scores(
@@ -118,4 +118,16 @@ test('another endpoint in an old slot had none yet', () => {
   const context = schedulingContext({ epoch: 2, bySlot }, cold('b'));
   scorer.score(context, candidatesOf(changed), written);
   assert.deepEqual([...written], [1, 1, 1, 1]);
+});
+
+test('in several profiles it is one scorer; one of another name or size is not', () => {
+  const host = pluginHost(4);
+  const [here, there] = [create({}, host), create({}, host)];
+  const others = [create({}, { ...host, name: 'other' }), create({ lruSize: 4 }, host)];
+  place(here, 'a', 2);
+  assert.deepEqual(scores(there, cold('b')), [1, 1, 0, 1]);
+  // What was scored in one profile is noted there alone.
+  there.picked?.(schedulingContext(fleet, cold('a')), 0);
+  assert.deepEqual(scores(here, cold('c')), [1, 1, 0, 1]);
+  for (const other of others) assert.deepEqual(scores(other, cold('d')), [1, 1, 1, 1]);
 });

@@ -177,6 +177,16 @@ test('filter and scorer of one policy remember together, those of two do not', (
   assert.deepEqual(kept(createFilter(byId), session('s')), [0, 1, 2]);
 });
 
+test('plugins of different names remember for themselves', () => {
+  const host = pluginHost(3);
+  const decode = createFilter(byId, { ...host, name: 'decode sessions' });
+  const prefill = createFilter(byId, { ...host, name: 'prefill sessions' });
+  decode.picked?.(session('one'), 0);
+  prefill.picked?.(session('one'), 2);
+  assert.deepEqual(kept(decode, session('one')), [0]);
+  assert.deepEqual(kept(prefill, session('one')), [2]);
+});
+
 test('what is remembered is bounded: by time, by number, by the length of an id', () => {
   const bindings = new SessionBindings(1000);
   for (let turn = 0; turn < 3000; turn += 1) {

@@ -11,7 +11,7 @@ import { seededRandom } from '#contracts/random.js';
 import type { RequestHead } from '#contracts/request.js';
 import { RewriteChoice } from '#request/rewrite-choice.js';
 import type { World } from '#test/support/request-world.js';
-import { createWorld, encodedPrompt } from '#test/support/request-world.js';
+import { createWorld, encodedPrompt, tells } from '#test/support/request-world.js';
 import { fleetSnapshot, pluginHost, servedModel } from '#test/support/scheduling.js';
 
 const NAME = 'x-llm-d-model-name-rewrite';
@@ -36,6 +36,7 @@ function head(headers: Readonly<Record<string, string>> = {}): RequestHead {
     path: '/v1/chat/completions',
     requestId: 'r',
     headers,
+    telling: tells(headers),
     bodyBytes: 1,
     receivedAtMs: 0,
   };

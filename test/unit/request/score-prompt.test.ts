@@ -12,7 +12,7 @@ import { createRequestMemory, openRequestStore } from '#core/portable/request-st
 import { Decider } from '#request/decide.js';
 import { ModelRewrites } from '#request/rewrite.js';
 import { PromptScorer, type Scored } from '#request/score-prompt.js';
-import { encodedPrompt, noObjectives } from '#test/support/request-world.js';
+import { encodedPrompt, noObjectives, tells } from '#test/support/request-world.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
 import { fleetSnapshot, pluginHost } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -72,7 +72,11 @@ function ask(asked: Asked): Promise<Scored> {
     isoNow: () => '2026-01-01T00:00:00.000Z',
     routeOf: () => 'completions',
   });
-  const head = { requestId: 'r', headers: asked.headers ?? {} };
+  const head = {
+    requestId: 'r',
+    headers: asked.headers ?? {},
+    telling: tells(asked.headers ?? {}),
+  };
   const sizes = { route: asked.route ?? null, bytesHint: 10 };
   return scorer.score({ ...head, ...sizes }, asked.chunks ?? chunks('{}'));
 }

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::added_headers::Headers;
 use super::exchange::Exchange;
 use super::hand_over::prompt_route;
-use super::head_rules::ENDPOINT_SUBSET;
+use super::head_rules::is_endpoint_subset;
 use super::shared::{Order, Target, count};
 use crate::layout::limits::ATTEMPTS_MAX;
 
@@ -40,7 +40,7 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     let shared = &exchange.shard.shared;
     let handle = exchange.handle?;
     prompt_route(&exchange.head)?;
-    let is_subset = |(name, _): (&[u8], &[u8])| name.eq_ignore_ascii_case(ENDPOINT_SUBSET);
+    let is_subset = |(name, _): (&[u8], &[u8])| is_endpoint_subset(name);
     if exchange.head.shown().any(is_subset) {
         return None;
     }

@@ -36,6 +36,7 @@ pub fn hand_over(shard: &Rc<Shard>, exchanges: impl Iterator<Item = Rc<Exchange>
             body_bytes,
             received_at_ms: exchange.received_at_ms,
             prepared,
+            telling: exchange.head.telling,
         };
         let route = prompt_route(&exchange.head).filter(|_| body_bytes > 0);
         match (&prepare, route) {

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::fields::{self, Line, Malformed};
 use super::head_rules::{
-    METHODS, is_authorization, is_own, is_request_id, is_reserved, is_wish, request_path,
+    METHODS, is_authorization, is_own, is_request_id, is_reserved, is_telling, is_wish,
+    request_path,
 };
 use super::refusal::Refusal;
 use crate::layout::error;
@@ -42,6 +43,8 @@ pub struct Head {
     pub keeps: bool,
     pub expects_continue: bool,
     pub stripped: u32,
+    /// JavaScript has a reason to read the headers.
+    pub telling: bool,
 }
 
 /// A head that was read; `problem` refuses the request in the usual shape, closing the connection.
@@ -121,6 +124,7 @@ struct Seen {
     expects_continue: bool,
     request_ids: u32,
     stripped: u32,
+    telling: bool,
 }
 
 fn sort_lines(
@@ -150,6 +154,7 @@ fn sort_lines(
             .iter()
             .any(|&option| name.eq_ignore_ascii_case(option))
         {
+            seen.telling |= is_telling(name);
             let kept = is_authorization(name) || is_wish(name);
             sorted.push((line, if kept { SHOWN } else { SHOWN | FORWARDED }));
         }
@@ -182,6 +187,7 @@ fn sort_lines(
         // HTTP/1.0 knows no interim answers.
         expects_continue: seen.expects_continue && !request.http_1_0,
         stripped: seen.stripped,
+        telling: seen.telling,
         bytes,
     };
     let target_problem = path.is_none().then(|| {

@@ -7,6 +7,10 @@ use std::ops::Range;
 
 use super::head::range;
 use crate::layout::limits::REQUEST_ID_LENGTH_MAX;
+use crate::layout::{
+    ENDPOINT_SUBSET_HEADER, OWN_HEADERS, RESERVED_PREFIXES, SESSION_OF_OLD_CODEX, TELLING_HEADERS,
+    WISH_PREFIXES,
+};
 
 /// Methods that llhttp, and so the portable plane, knows. CONNECT is no request for a router.
 pub const METHODS: [&[u8]; 34] = [
@@ -46,31 +50,6 @@ pub const METHODS: [&[u8]; 34] = [
     b"QUERY",
 ];
 
-/// Headers by which routers and their sidecars steer; a client must not.
-const RESERVED_PREFIXES: [&[u8]; 6] = [
-    b"x-gateway-destination-endpoint",
-    b"x-warmpath-",
-    b"x-data-parallel-",
-    b"x-prefiller-",
-    b"x-encoder-",
-    b"x-kv-cache-source-",
-];
-
-/// The one header of a gateway that JavaScript may be configured to go by; engines never see it.
-pub const ENDPOINT_SUBSET: &[u8] = b"x-gateway-destination-endpoint-subset";
-
-/// Headers by which a client asks the router for something; engines have no use for them.
-const WISH_PREFIXES: [&[u8]; 4] = [
-    b"x-llm-d-",
-    b"x-gateway-inference-",
-    b"x-gateway-model-name-rewrite",
-    ENDPOINT_SUBSET,
-];
-
-/// The one name with an underscore that is let through: old Codex names its session so, and read
-/// with a hyphen it is still no name that steers.
-const SESSION_OF_OLD_CODEX: &[u8] = b"session_id";
-
 /// Path and query of a request target (RFC 9112 §3.2).
 pub fn request_path(bytes: &[u8], target: &Range<u32>) -> (Option<Range<u32>>, bool) {
     let text = range(bytes, target);
@@ -96,12 +75,13 @@ pub fn request_path(bytes: &[u8], target: &Range<u32>) -> (Option<Range<u32>>, b
     (Some(at..target.end), rest.get(authority) == Some(&b'/'))
 }
 
+/// As `droppedHeader` of `header-names.ts`.
 pub fn is_reserved(name: &[u8]) -> bool {
     // Some servers read `_` as `-`: an underscore can spell a reserved name.
     if name.contains(&b'_') {
-        return !name.eq_ignore_ascii_case(SESSION_OF_OLD_CODEX);
+        return !is(name, SESSION_OF_OLD_CODEX);
     }
-    begins_with_any(name, &RESERVED_PREFIXES) && !name.eq_ignore_ascii_case(ENDPOINT_SUBSET)
+    begins_with_any(name, &RESERVED_PREFIXES) && !is(name, ENDPOINT_SUBSET_HEADER)
 }
 
 /// Whether the router reads the header and passes it on to nobody.
@@ -109,36 +89,31 @@ pub fn is_wish(name: &[u8]) -> bool {
     begins_with_any(name, &WISH_PREFIXES)
 }
 
-/// All prefixes begin with `x-`, which most names do not.
-fn begins_with_any(name: &[u8], prefixes: &[&[u8]]) -> bool {
-    let begins = |prefix: &[u8]| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    begins(b"x-") && prefixes.iter().any(|prefix| begins(prefix))
+/// Whether the header concerns the connection, or the router's own side of it.
+pub fn is_own(name: &[u8]) -> bool {
+    OWN_HEADERS.iter().any(|own| is(name, own))
 }
 
-/// RFC 9110 §7.6.1, and what this side of the connection decides itself. Answers must stay
-/// readable for usage and for the error event of a cut stream, hence the encodings.
-pub fn is_own(name: &[u8]) -> bool {
-    const OWN: [&[u8]; 15] = [
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"expect",
-        b"host",
-        b"content-length",
-        b"accept-encoding",
-        b"content-encoding",
-        b"x-request-id",
-    ];
-    OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
+/// Whether the header says something even to a policy that reads none.
+pub fn is_telling(name: &[u8]) -> bool {
+    TELLING_HEADERS.iter().any(|telling| is(name, telling))
+}
+
+pub fn is_endpoint_subset(name: &[u8]) -> bool {
+    is(name, ENDPOINT_SUBSET_HEADER)
+}
+
+fn is(name: &[u8], known: &str) -> bool {
+    name.eq_ignore_ascii_case(known.as_bytes())
+}
+
+/// All prefixes begin with `x-`, which most names do not.
+fn begins_with_any(name: &[u8], prefixes: &[&str]) -> bool {
+    let begins = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| is(start, prefix))
+    };
+    begins("x-") && prefixes.iter().any(|prefix| begins(prefix))
 }
 
 pub fn is_authorization(name: &[u8]) -> bool {

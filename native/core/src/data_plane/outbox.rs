@@ -57,6 +57,8 @@ pub enum Event {
         body_bytes: usize,
         received_at_ms: f64,
         prepared: bool,
+        /// Its head has one of `TELLING_HEADERS`.
+        telling: bool,
     },
     AttemptFailed {
         slot: u32,
@@ -220,12 +222,13 @@ fn write_record(record: &Record, row: &mut [f64]) {
             body_bytes,
             received_at_ms,
             prepared,
+            telling,
         } => fill(
             0.0,
             &[
                 *body_bytes as f64,
                 *received_at_ms,
-                f64::from(u8::from(*prepared)),
+                f64::from(u8::from(*prepared) | u8::from(*telling) << 1),
             ],
         ),
         Event::AttemptFailed {
@@ -295,6 +298,7 @@ mod tests {
             body_bytes: 7,
             received_at_ms: 1.5,
             prepared: true,
+            telling: true,
         };
         outbox.opened();
         for _ in 0..2 {
@@ -316,7 +320,7 @@ mod tests {
         }));
         let mut numbers = [0.0; 2 * RECORD_NUMBERS];
         assert_eq!(outbox.take(&mut numbers), taken(2, 2));
-        assert_eq!(numbers[..6], [0.0, 3.0, 5.0, 7.0, 1.5, 1.0]);
+        assert_eq!(numbers[..6], [0.0, 3.0, 5.0, 7.0, 1.5, 3.0]);
         assert_eq!(outbox.take(&mut numbers), taken(1, 0));
         assert_eq!(numbers[..5], [2.0, 3.0, 5.0, 1.0, 200.0]);
         assert!(outbox.delivered().is_empty());

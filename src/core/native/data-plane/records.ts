@@ -23,6 +23,9 @@ const OUTCOMES: readonly CompletionOutcome[] = [
   'endpoint-failed',
 ];
 
+/** Bits of an announcement, as `outbox.rs` sets them. */
+const REQUEST_FLAGS = { prepared: 1, telling: 2 } as const;
+
 /** A request that was announced. */
 export interface Announcement {
   readonly kind: 'request';
@@ -30,6 +33,7 @@ export interface Announcement {
   readonly bodyBytes: number;
   readonly receivedAtMs: number;
   readonly prepared: boolean;
+  readonly telling: boolean;
 }
 
 /** The record at a position of the registered memory. */
@@ -49,7 +53,8 @@ export function readRecord(
         handle,
         bodyBytes: number(3),
         receivedAtMs: number(4),
-        prepared: number(5) === 1,
+        prepared: (number(5) & REQUEST_FLAGS.prepared) !== 0,
+        telling: (number(5) & REQUEST_FLAGS.telling) !== 0,
       };
     case 'attempt-failed':
       return {

@@ -23,6 +23,7 @@ export class LazyRequestHead implements NativeRequestHead {
   readonly bodyBytes: number;
   readonly receivedAtMs: number;
   readonly prepared: boolean;
+  readonly telling: boolean;
   readonly #addon: PlaneAddon;
   readonly #plane: number;
   #read: Lines | null = null;
@@ -35,12 +36,14 @@ export class LazyRequestHead implements NativeRequestHead {
       readonly bodyBytes: number;
       readonly receivedAtMs: number;
       readonly prepared: boolean;
+      readonly telling: boolean;
     },
   ) {
     this.handle = handle;
     this.bodyBytes = facts.bodyBytes;
     this.receivedAtMs = facts.receivedAtMs;
     this.prepared = facts.prepared;
+    this.telling = facts.telling;
     this.#addon = source.addon;
     this.#plane = source.plane;
   }

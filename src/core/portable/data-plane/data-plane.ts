@@ -175,6 +175,7 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
       path,
       requestId: exchange.requestId,
       headers: head.headers,
+      telling: head.telling,
       bodyBytes: this.store.body(handle)?.byteLength ?? 0,
       receivedAtMs: exchange.receivedAtMs,
     });

@@ -2,11 +2,14 @@
 // Called once per request; nothing that could be read differently by an engine gets through.
 
 import { RouterError } from '#contracts/errors.js';
+import { droppedHeader, isWish, OWN_HEADERS, TELLING_HEADERS } from '#contracts/header-names.js';
 import { HEADER_COUNT_MAX, REQUEST_ID_LENGTH_MAX } from '#contracts/limits.js';
 
 export interface ReadHead {
   /** Lower-case name → value for the handler; repeated headers are joined. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether any of TELLING_HEADERS is among them. */
+  readonly telling: boolean;
   /** Names and values in turn, as the client wrote them, without `authorization` and wishes. */
   readonly forwarded: readonly string[];
   /** The client's credential, null without one. */
@@ -19,53 +22,8 @@ export interface ReadHead {
   readonly problem: RouterError | null;
 }
 
-/** RFC 9110 §7.6.1, and what this side of the connection decides itself. */
-const OWN_HEADERS = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'expect',
-  'host',
-  'content-length',
-  // Answers must stay readable for usage and for the error event of a cut stream.
-  'accept-encoding',
-  'content-encoding',
-  'x-request-id',
-]);
-
-/** Headers by which routers and their sidecars steer; a client must not. */
-const RESERVED_PREFIXES = [
-  'x-gateway-destination-endpoint',
-  'x-warmpath-',
-  'x-data-parallel-',
-  'x-prefiller-',
-  'x-encoder-',
-  'x-kv-cache-source-',
-];
-
-/** The one header of a gateway that the pipeline may be configured to go by; engines never see it. */
-const ENDPOINT_SUBSET = 'x-gateway-destination-endpoint-subset';
-
-/** Headers by which a client asks the router for something; engines have no use for them. */
-const WISH_PREFIXES = [
-  'x-llm-d-',
-  'x-gateway-inference-',
-  'x-gateway-model-name-rewrite',
-  ENDPOINT_SUBSET,
-];
-
-/**
- * The one name with an underscore that is let through: old Codex names its session so, and read
- * with a hyphen it is still no name that steers.
- */
-const SESSION_OF_OLD_CODEX = 'session_id';
-
+const OWN = new Set(OWN_HEADERS);
+const TELLING = new Set(TELLING_HEADERS);
 const REQUEST_ID = new RegExp(`^[A-Za-z0-9._-]{1,${REQUEST_ID_LENGTH_MAX}}$`);
 
 /** Reads the raw headers of a parsed head (name, value, name, value …). */
@@ -74,18 +32,20 @@ export function readHead(rawHeaders: readonly string[], httpVersion: string): Re
   const forwarded: string[] = [];
   const seen: Record<string, string> = Object.create(null);
   let strippedHeaders = 0;
+  let telling = false;
   const nominated = connectionOptions(rawHeaders);
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';
     const value = rawHeaders[index + 1] ?? '';
     const lower = name.toLowerCase();
-    if (isReserved(lower)) {
+    if (droppedHeader(lower) !== null) {
       strippedHeaders += 1;
       continue;
     }
-    const own = OWN_HEADERS.has(lower);
+    const own = OWN.has(lower);
     if (own) seen[lower] = lower in seen ? `${seen[lower]}, ${value}` : value;
     if (own ? lower !== 'host' : nominated.has(lower)) continue;
+    telling ||= TELLING.has(lower);
     headers[lower] = lower in headers ? `${headers[lower]}, ${value}` : value;
     if (!own && lower !== 'authorization' && !isWish(lower)) forwarded.push(name, value);
   }
@@ -93,6 +53,7 @@ export function readHead(rawHeaders: readonly string[], httpVersion: string): Re
   const { authorization = null } = headers;
   return {
     headers,
+    telling,
     forwarded,
     authorization,
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : null,
@@ -108,22 +69,6 @@ export function requestPath(target: string): string | null {
   const rest = /^https?:\/\/[^/?#]+(.*)$/i.exec(target)?.[1];
   if (rest === undefined) return null;
   return rest.startsWith('/') ? rest : `/${rest}`;
-}
-
-function isReserved(name: string): boolean {
-  // Some servers read `_` as `-`: an underscore can spell a reserved name.
-  if (name.includes('_')) return name !== SESSION_OF_OLD_CODEX;
-  return beginsWithAny(name, RESERVED_PREFIXES) && name !== ENDPOINT_SUBSET;
-}
-
-/** Whether the router reads the header and passes it on to nobody. */
-function isWish(name: string): boolean {
-  return beginsWithAny(name, WISH_PREFIXES);
-}
-
-/** All prefixes begin with `x-`, which most names do not. */
-function beginsWithAny(name: string, prefixes: readonly string[]): boolean {
-  return name.startsWith('x-') && prefixes.some((prefix) => name.startsWith(prefix));
 }
 
 const NO_OPTIONS: ReadonlySet<string> = new Set();

@@ -24,6 +24,7 @@ fn what_steers_routers_is_stripped_and_what_is_the_connections_stays() {
     } = read(lines).unwrap();
     assert!(problem.is_none() && target_problem.is_none());
     assert_eq!(head.stripped, 2);
+    assert!(!head.telling);
     assert_eq!(names(head.forwarded()), ["X-Case"]);
     let shown = ["Host", "X-Case", "Authorization", "X-Llm-D-Slo"];
     assert_eq!(names(head.shown()), shown);
@@ -33,6 +34,20 @@ fn what_steers_routers_is_stripped_and_what_is_the_connections_stays() {
     let mut path = Vec::new();
     head.push_path(&mut path);
     assert_eq!(path, b"/v1/x?y");
+}
+
+#[test]
+fn a_head_is_telling_when_javascript_would_see_why() {
+    let telling = |lines: &str| read(lines).unwrap().head.telling;
+    for name in crate::layout::TELLING_HEADERS {
+        assert!(telling(&format!("{name}: 1\r\n")), "{name}");
+        let upper = name.to_ascii_uppercase();
+        assert!(telling(&format!("{upper}: 1\r\nA: 2\r\n")), "{name}");
+        assert!(!telling(&format!("{name}x: 1\r\n")), "{name}");
+        // One that only the connection concerns is not shown.
+        assert!(!telling(&format!("Connection: {name}\r\n{name}: 1\r\n")));
+    }
+    assert!(!telling("Authorization: Bearer c\r\nX-Llm-D-Slo: 1\r\n"));
 }
 
 #[test]
