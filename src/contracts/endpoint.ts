@@ -55,7 +55,7 @@ export interface Endpoint {
   readonly blockSize: number | null;
   /** GPU blocks of the engine, null until known. */
   readonly gpuBlocks: number | null;
-  /** Tokens the engine can hold for reuse, 0 where it reuses nothing, null until known. */
+  /** Tokens it can hold for reuse, as configured or told; 0 if it reuses nothing, null unknown. */
   readonly cacheTokens: number | null;
   readonly events: EventSource | null;
 }

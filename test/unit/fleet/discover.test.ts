@@ -24,6 +24,7 @@ function discover(
     security: NO_SECURITY,
     events: options.events ?? null,
     assumedEvents: options.assumedEvents ?? null,
+    cacheTokens: null,
   };
   return discoverEngine(client.watch(url), address, 1000);
 }

@@ -36,6 +36,7 @@ class Rig {
       timings,
       keepsHistories,
       configuredBlockSize: () => null,
+      configuredCacheTokens: (model) => (model === 'offloading' ? 64_000 : null),
       adapters: { law: { parent: 'base', labels: { lora: 'yes' } } },
       listener: {
         membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
@@ -80,7 +81,8 @@ class Rig {
 }
 
 function address(url: string): ConfiguredAddress {
-  return { url, labels: {}, security: NO_SECURITY, events: null, assumedEvents: null };
+  const unknown = { cacheTokens: null, events: null, assumedEvents: null };
+  return { url, labels: {}, security: NO_SECURITY, ...unknown };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {
@@ -472,4 +474,29 @@ test('an outage ends the history of an engine that does not tell when it began',
     assert.equal(restarts, expected, `tells: ${tells}`);
     rig.manager.stop();
   }
+});
+
+test('what is said of an endpoint’s cache beats what is said of its model, and that the engine', async () => {
+  const rig = new Rig(FLEET_TIMINGS, true);
+  const model = 'offloading';
+  const url = (host: number): string => `http://10.0.0.${host}:8000`;
+  rig.client.add(url(1), vllmAnswers({}));
+  rig.client.add(url(2), vllmAnswers({ model }));
+  rig.client.add(url(3), vllmAnswers({ model, ranks: 2 }));
+  rig.client.add(url(4), vllmAnswers({ model }));
+  rig.manager.setAddresses([
+    address(url(1)),
+    address(url(2)),
+    { ...address(url(3)), cacheTokens: 8000 },
+    { ...address(url(4)), cacheTokens: 0 },
+  ]);
+  await rig.pass(1500);
+  const blocks = [...rig.plans.values()].map((plan) => [plan.endpoint, plan.capacityBlocks]);
+  assert.deepEqual(Object.fromEntries(blocks), {
+    '10.0.0.1:8000': 99,
+    '10.0.0.2:8000': 4000,
+    '10.0.0.3:8000|0': 500,
+    '10.0.0.3:8000|1': 500,
+  });
+  rig.manager.stop();
 });
