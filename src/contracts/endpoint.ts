@@ -1,7 +1,7 @@
 // Endpoints and the fleet: what can be routed to, how loaded it is, how fresh that knowledge is.
 
-/** Model server software. */
-export type EngineKind = 'vllm' | 'sglang' | 'unknown';
+/** Model server software; `trtllm` is TensorRT-LLM, also behind Triton, and `triton` any other of that. */
+export type EngineKind = 'vllm' | 'sglang' | 'trtllm' | 'triton' | 'unknown';
 
 /** A model an engine serves: a base model or a LoRA adapter of one. */
 export interface ServedModel {

@@ -11,6 +11,7 @@ import {
   type FakeEngine,
   MemoryEngineClient,
   NO_SECURITY,
+  trtllmAnswers,
   vllmAnswers,
   zmqSource,
 } from '#test/support/fake-engine.js';
@@ -498,5 +499,23 @@ test('what is said of an endpoint’s cache beats what is said of its model, and
     '10.0.0.3:8000|0': 500,
     '10.0.0.3:8000|1': 500,
   });
+  rig.manager.stop();
+});
+
+test('TensorRT-LLM is scraped where its metrics are, and has a history of its size', async () => {
+  const rig = new Rig(FLEET_TIMINGS, true);
+  const url = 'http://10.0.0.1:8000';
+  rig.client.add(url, trtllmAnswers({ metricsOn: true }));
+  rig.manager.setAddresses([address(url)]);
+  await rig.pass(3000);
+  const state = rig.manager.registry.state(0);
+  assert.deepEqual([state?.reported.waitingRequests, state?.reported.runningRequests], [1, 3]);
+  assert.deepEqual(
+    [...rig.plans.values()],
+    [{ endpoint: '10.0.0.1:8000', capacityBlocks: 100, blockSize: 32, alignmentBlocks: 1 }],
+  );
+  // The JSON is given out once: after the first look it is left to others.
+  const asked = rig.client.asked.filter((line) => line === `GET ${url}/metrics`).length;
+  assert.ok(asked <= 2, `${asked} times`);
   rig.manager.stop();
 });
