@@ -82,7 +82,7 @@ export const SERVICES: Readonly<Record<string, Service>> = {
   },
   'k8s-notification-source': {
     role: 'notification source',
-    parameters: z.record(z.string(), z.unknown()),
+    parameters: z.strictObject({ group: spec, version: spec, kind: spec }),
     instead: 'endpoints come from the configuration, and Kubernetes is not asked',
   },
   'endpoint-notification-source': {
