@@ -21,6 +21,8 @@ export interface EndpointSettings {
   readonly url: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly security: EndpointSecurity;
+  /** Tokens that each rank of the engine can hold for reuse; null: as its model or itself says. */
+  readonly cacheTokens: number | null;
   /** Event sockets of data-parallel rank 0; null: ask the engine. */
   readonly events: EventSource | null;
   /** Where its events are if neither `events` nor the engine says; null: then it has none. */
@@ -62,6 +64,8 @@ export interface ModelSettings {
   readonly tokenizer: string | null;
   /** Canonical block size in tokens; null: from the engines. */
   readonly blockSize: number | null;
+  /** Tokens that an engine with the model can hold for reuse, per rank; null: as it says itself. */
+  readonly cacheTokens: number | null;
 }
 
 /** An adapter that engines load once a request names it. */

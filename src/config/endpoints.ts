@@ -85,7 +85,8 @@ export function withListedEndpoints(
     if (first === undefined) known.set(base, placeText(origin));
     else problems.push({ ...origin, text: `${base} is already given by ${first}` });
     const security = { apiKey: null, caPem: null };
-    return { url: base, labels, security, events: null, assumedEvents: null };
+    const own = { cacheTokens: null, events: null, assumedEvents: null };
+    return { url: base, labels, security, ...own };
   });
   const all = [...own, ...added];
   const [last] = listed.slice(-1);
@@ -112,6 +113,7 @@ function expand(entry: EndpointEntry, files: SecretFiles, fault: Fault): Endpoin
     url,
     labels: entry.labels,
     security: { apiKey, caPem },
+    cacheTokens: entry.cacheTokens ?? null,
     events: sources[index] ?? null,
     assumedEvents: null,
   }));

@@ -263,11 +263,12 @@ function models(
   files: SecretFiles,
   report: (finding: Finding) => void,
 ): Readonly<Record<string, ModelSettings>> {
-  const entries = Object.entries(file.models).map(([id, { tokenizer, blockSize }]) => {
+  const entries = Object.entries(file.models).map(([id, { tokenizer, blockSize, cacheTokens }]) => {
     const at = ['models', id, 'tokenizer'];
     const fault = (text: string): void => report({ path: at, at: 'value', text });
     const found = files.tokenizer(tokenizer, fault);
-    return [id, { tokenizer: found, blockSize: blockSize ?? null }] as const;
+    const sizes = { blockSize: blockSize ?? null, cacheTokens: cacheTokens ?? null };
+    return [id, { tokenizer: found, ...sizes }] as const;
   });
   return Object.fromEntries(entries);
 }

@@ -152,7 +152,12 @@ function pluginSection({
   consumes,
 }: PluginDefinition): string[] {
   if (!(parameters instanceof z.ZodType)) throw new Error(`${type}: its schema is no zod schema`);
-  const rows = fieldRows(z.toJSONSchema(parameters, { io: 'input' }), '');
+  // What has no effect is named; what may be in it is for who reads the schema.
+  const idlePaths = ignored.flatMap(({ paths }) => paths);
+  const rows = fieldRows(z.toJSONSchema(parameters, { io: 'input' }), '').filter(
+    ([path]) =>
+      !idlePaths.some((idle) => path?.startsWith(`\`${idle}.`) || path?.startsWith(`\`${idle}[`)),
+  );
   const uses = consumes.length === 0 ? '' : ` Goes by: ${consumes.join(', ')}.`;
   const known =
     rows.length === 0

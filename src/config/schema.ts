@@ -2,7 +2,7 @@
 // sentence. Validation, the published JSON schema and the reference page are all made from it.
 
 import { z } from 'zod';
-import { ENDPOINTS_MAX } from '#contracts/limits.js';
+import { ENDPOINTS_MAX, HISTORY_BLOCKS_MAX } from '#contracts/limits.js';
 import type {
   AdapterSettings,
   LogLevel,
@@ -31,6 +31,7 @@ export interface EndpointEntry {
   readonly topic?: string | undefined;
   readonly apiKeyFile?: string | undefined;
   readonly caFile?: string | undefined;
+  readonly cacheTokens?: number | undefined;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -45,7 +46,11 @@ export interface FileConfiguration {
   readonly models: Readonly<
     Record<
       string,
-      { readonly tokenizer?: string | undefined; readonly blockSize?: number | undefined }
+      {
+        readonly tokenizer?: string | undefined;
+        readonly blockSize?: number | undefined;
+        readonly cacheTokens?: number | undefined;
+      }
     >
   >;
   readonly adapters: Readonly<Record<string, AdapterSettings>>;
@@ -95,6 +100,12 @@ const address = (otherwise: string): z.ZodPrefault<z.ZodType<string, string | nu
     .transform(String)
     .prefault(otherwise);
 
+/** As many as a history of blocks of 16 tokens, the smallest there are, has room for. */
+const CACHE_TOKENS_MAX: number = 16 * HISTORY_BLOCKS_MAX;
+/** What an engine can hold; vLLM's metrics leave out its offloading tiers. */
+const cacheTokens = (sentence: string): z.ZodOptional<z.ZodNumber> =>
+  z.number().int().min(0).max(CACHE_TOKENS_MAX).optional().describe(sentence);
+
 const endpoint = z.union([
   z.string().min(1),
   z
@@ -117,6 +128,9 @@ const endpoint = z.union([
         .describe('Topic that its events carry; anything else is foreign.'),
       apiKeyFile: path('File with the API key the engine wants (`--api-key`).').optional(),
       caFile: path('PEM file with the private CA of an https endpoint.').optional(),
+      cacheTokens: cacheTokens(
+        'Tokens that each data-parallel rank can hold for reuse, in GPU, CPU and disk together; beats that of its model.',
+      ),
       labels: z
         .record(z.string(), z.string())
         .default({})
@@ -251,6 +265,9 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
           .max(4096)
           .optional()
           .describe('Tokens per block of the index; taken from the engines when not given.'),
+        cacheTokens: cacheTokens(
+          'Tokens that each of its engines (each rank) can hold for reuse, in GPU, CPU and disk together: the size of routing histories. Beats what engines tell, who leave out what vLLM offloads; 0 for engines that reuse nothing.',
+        ),
       }),
     )
     .default({})

@@ -1,7 +1,7 @@
 // Endpoints and the fleet: what can be routed to, how loaded it is, how fresh that knowledge is.
 
-/** Model server software. */
-export type EngineKind = 'vllm' | 'sglang' | 'unknown';
+/** Model server software; `trtllm` is TensorRT-LLM, also behind Triton, and `triton` any other of that. */
+export type EngineKind = 'vllm' | 'sglang' | 'trtllm' | 'triton' | 'unknown';
 
 /** A model an engine serves: a base model or a LoRA adapter of one. */
 export interface ServedModel {
@@ -55,7 +55,7 @@ export interface Endpoint {
   readonly blockSize: number | null;
   /** GPU blocks of the engine, null until known. */
   readonly gpuBlocks: number | null;
-  /** Tokens the engine can hold for reuse, 0 where it reuses nothing, null until known. */
+  /** Tokens it can hold for reuse, as configured or told; 0 if it reuses nothing, null unknown. */
   readonly cacheTokens: number | null;
   readonly events: EventSource | null;
 }

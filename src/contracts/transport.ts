@@ -23,6 +23,10 @@ export interface EngineClient {
   ): Promise<EngineResponse>;
 }
 
+/** Where engines have their metrics as text: nearly all, and TensorRT-LLM, whose /metrics is JSON. */
+export const METRICS_PATHS = ['/metrics', '/prometheus/metrics'] as const;
+export type MetricsPath = (typeof METRICS_PATHS)[number];
+
 /** Lines of a /metrics text that are read. */
 export interface WantedLines {
   /** Names of series; all their samples are read. */
@@ -33,8 +37,8 @@ export interface WantedLines {
 
 /** One engine that is asked all the time. Answers have the bounds of an EngineClient's. */
 export interface EngineWatch {
-  /** Asks for /metrics. The body has at least the wanted lines, in their order. */
-  scrape(timeoutMs: number): Promise<EngineResponse>;
+  /** Asks for metrics. The body has at least the wanted lines, in their order. */
+  scrape(path: MetricsPath, timeoutMs: number): Promise<EngineResponse>;
   /** Asks for /health; only the status counts. */
   probe(timeoutMs: number): Promise<number>;
   get(path: string, timeoutMs: number): Promise<EngineResponse>;

@@ -9,6 +9,8 @@ export interface ConfiguredAddress {
   readonly url: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly security: EndpointSecurity;
+  /** Tokens that each rank can hold for reuse, in all tiers; null: as its model or engine says. */
+  readonly cacheTokens: number | null;
   /** Event sockets of data-parallel rank 0; null asks the engine (vLLM ≥ 0.31, SGLang). */
   readonly events: EventSource | null;
   /** Those of rank 0 where neither `events` nor the engine says; null: then it has none. */

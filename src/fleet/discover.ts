@@ -3,7 +3,8 @@
 // failure fails the whole discovery, because half an answer would silently lose events.
 
 import type { EngineKind, EventSource, ServedModel } from '#contracts/endpoint.js';
-import type { EngineResponse, EngineWatch } from '#contracts/transport.js';
+import type { EngineResponse, EngineWatch, MetricsPath } from '#contracts/transport.js';
+import { METRICS_PATHS } from '#contracts/transport.js';
 import { type ConfiguredAddress, hostOf } from './addresses.js';
 import {
   isRecord,
@@ -32,14 +33,14 @@ export interface DiscoveredEngine {
   readonly models: readonly ServedModel[];
   readonly ranks: readonly DiscoveredRank[];
   readonly startTimeSeconds: number | null;
+  /** Where its metrics are to be read. */
+  readonly metricsPath: MetricsPath;
   /** What a person should know, one sentence each: why there are no events, no metrics. */
   readonly notes: readonly string[];
   /** Routes that answered 5xx: what they would have told is missing, perhaps only for now. */
   readonly failedPaths: readonly string[];
 }
 
-/** Comes by scraping: nearly all of it is not read. */
-const METRICS_PATH = '/metrics';
 /** Models one engine may list; a longer list is cut, because every model costs the encoder memory. */
 const MODELS_PER_ENGINE_MAX = 1000;
 const NO_METRICS: EngineMetrics = {
@@ -49,11 +50,15 @@ const NO_METRICS: EngineMetrics = {
   startTimeSeconds: null,
 };
 
-/** Asks the engine. Rejects when it cannot be reached or does not list its models. */
+/**
+ * Asks the engine, for metrics first where they were found before. Rejects when it cannot be reached
+ * or does not list its models.
+ */
 export async function discoverEngine(
   watch: EngineWatch,
   address: ConfiguredAddress,
   timeoutMs: number,
+  knownPath: MetricsPath = '/metrics',
 ): Promise<DiscoveredEngine> {
   const failedPaths: string[] = [];
   const ask = async (path: string): Promise<string | null> => {
@@ -63,13 +68,13 @@ export async function discoverEngine(
     return answer.status === 200 ? answer.body : null;
   };
   const models = await listModels(watch, address, timeoutMs);
-  const [versionBody, sourcesBody, serverInfoBody, metricsBody] = await Promise.all([
+  const [versionBody, sourcesBody, serverInfoBody, found] = await Promise.all([
     ask('/version'),
     ask('/kv_event_sources'),
     ask('/server_info'),
-    ask(METRICS_PATH),
+    findMetrics(knownPath, ask),
   ]);
-  const metrics = metricsBody === null ? NO_METRICS : parseEngineMetrics(metricsBody);
+  const { metricsPath, metrics } = found;
   const serverInfo = parseJson(serverInfoBody);
   const engine = engineKind(metrics, serverInfo, versionBody, models);
   const announced =
@@ -88,9 +93,37 @@ export async function discoverEngine(
     models,
     ranks,
     startTimeSeconds: metrics.startTimeSeconds,
-    notes: notesOn(ranks, engine, metricsBody, sourcesBody),
+    metricsPath,
+    notes: notesOn(ranks, engine, found, sourcesBody),
     failedPaths,
   };
+}
+
+interface FoundMetrics {
+  readonly metricsPath: MetricsPath;
+  readonly metrics: EngineMetrics;
+  /** Null when there is nothing at either path. */
+  readonly metricsBody: string | null;
+}
+
+/**
+ * Reads the path that is known, and the other one only where that does not name the engine: TensorRT-LLM
+ * gives the JSON under /metrics out once, so that somebody else would miss it.
+ */
+async function findMetrics(
+  knownPath: MetricsPath,
+  ask: (path: string) => Promise<string | null>,
+): Promise<FoundMetrics> {
+  const read = async (metricsPath: MetricsPath): Promise<FoundMetrics> => {
+    const metricsBody = await ask(metricsPath);
+    const metrics = metricsBody === null ? NO_METRICS : parseEngineMetrics(metricsBody);
+    return { metricsPath, metrics, metricsBody };
+  };
+  const known = await read(knownPath);
+  if (known.metrics.engine !== 'unknown') return known;
+  const otherPath = METRICS_PATHS.find((path) => path !== knownPath) ?? knownPath;
+  const other = await read(otherPath);
+  return other.metrics.engine === 'unknown' ? known : other;
 }
 
 async function listModels(
@@ -200,6 +233,7 @@ function engineKind(
   if (metrics.engine !== 'unknown') return metrics.engine;
   const owner = models[0]?.raw['owned_by'];
   if (owner === 'vllm' || owner === 'sglang') return owner;
+  if (owner === 'tensorrt_llm') return 'trtllm';
   if (hasKvEvents(serverInfo)) return 'sglang';
   return versionBody === null ? 'unknown' : 'vllm';
 }
@@ -213,15 +247,21 @@ function versionOf(version: unknown, serverInfo: unknown): string | null {
   return isRecord(serverInfo) ? text(serverInfo['version']) : null;
 }
 
+/** How metrics are switched on where they are off at first. */
+const METRICS_FLAGS: Readonly<Partial<Record<EngineKind, string>>> = {
+  sglang: '; start it with --enable-metrics',
+  trtllm: '; its configuration needs `return_perf_metrics: true`',
+};
+
 function notesOn(
   ranks: readonly DiscoveredRank[],
   engine: EngineKind,
-  metricsBody: string | null,
+  { metrics, metricsBody }: FoundMetrics,
   sourcesBody: string | null,
 ): readonly string[] {
   const notes: string[] = [];
-  if (metricsBody === null) {
-    const flag = engine === 'sglang' ? '; start it with --enable-metrics' : '';
+  if (metricsBody === null || (engine === 'trtllm' && metrics.engine === 'unknown')) {
+    const flag = METRICS_FLAGS[engine] ?? '';
     notes.push(`The engine has no /metrics: its load and block size are not known${flag}.`);
   }
   if (ranks.every((rank) => rank.events === null)) {
@@ -242,7 +282,9 @@ async function fetchAnswer(
   timeoutMs: number,
 ): Promise<EngineResponse> {
   try {
-    if (path === METRICS_PATH) return await watch.scrape(timeoutMs);
+    // Nearly all of a text of metrics is not read.
+    const metricsPath = METRICS_PATHS.find((known) => known === path);
+    if (metricsPath !== undefined) return await watch.scrape(metricsPath, timeoutMs);
     return await watch.get(path, timeoutMs);
   } catch (error) {
     throw new Error(`${address.url}${path} gave no answer: ${describe(error)}`, { cause: error });

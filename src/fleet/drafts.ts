@@ -18,18 +18,28 @@ export function placeholder(address: ConfiguredAddress): EndpointDraft {
     models: [],
     blockSize: null,
     gpuBlocks: null,
-    cacheTokens: null,
+    cacheTokens: address.cacheTokens,
     events: null,
   };
 }
 
-/** What an engine has told, with the adapters it can load besides. */
+/** What operators know of engines beside their addresses. */
+export interface Configured {
+  /** Adapters that engines load by name. */
+  readonly adapters: LoadableAdapters;
+  /** Tokens that an engine with the model can hold for reuse, null to take its own word. */
+  readonly configuredCacheTokens: (model: string) => number | null;
+}
+
+/** What an engine has told, with what is configured over it and the adapters it can load besides. */
 export function draftsOf(
   address: ConfiguredAddress,
   engine: DiscoveredEngine,
-  adapters: LoadableAdapters,
+  { adapters, configuredCacheTokens }: Configured,
 ): readonly EndpointDraft[] {
   const models = withLoadable(engine.models, address.labels, adapters);
+  const sizes = engine.models.map(({ id }) => configuredCacheTokens(id));
+  const cacheTokens = address.cacheTokens ?? sizes.find((tokens) => tokens !== null) ?? null;
   return engine.ranks.map((rank) => ({
     ...placeholder(address),
     name: endpointName(address.url, rank.dpRank),
@@ -38,7 +48,7 @@ export function draftsOf(
     models,
     blockSize: rank.blockSize,
     gpuBlocks: rank.gpuBlocks,
-    cacheTokens: rank.cacheTokens,
+    cacheTokens: cacheTokens ?? rank.cacheTokens,
     events: rank.events,
   }));
 }

@@ -9,12 +9,12 @@ import type { Subscription } from '#contracts/messages.js';
 import type { Random } from '#contracts/random.js';
 import type { HistoryPlan } from '#contracts/routing-history.js';
 import type { EngineWatcher } from '#contracts/transport.js';
-import { type LoadableAdapters, runsUnlisted } from './adapters.js';
+import { runsUnlisted } from './adapters.js';
 import type { ConfiguredAddress } from './addresses.js';
 import { poolBlockSizes } from './block-sizes.js';
 import { CoarseClock } from './coarse-clock.js';
 import type { DiscoveredEngine } from './discover.js';
-import { draftsOf, placeholder } from './drafts.js';
+import { type Configured, draftsOf, placeholder } from './drafts.js';
 import { FleetHealth, type HealthDetail } from './health.js';
 import { historyPlans } from './histories.js';
 import type { EngineMetrics } from './metrics-text.js';
@@ -42,7 +42,7 @@ export interface FleetListener {
   healthChanged(slot: number, healthy: boolean): void;
 }
 
-export interface FleetManagerOptions {
+export interface FleetManagerOptions extends Configured {
   readonly capacity: number;
   readonly watcher: EngineWatcher;
   readonly clock: Clock;
@@ -54,8 +54,6 @@ export interface FleetManagerOptions {
   readonly keepsHistories: boolean;
   /** Configured block size of a pool, null to derive it from the engines. */
   readonly configuredBlockSize: (pool: string) => number | null;
-  /** Adapters that engines load by name. */
-  readonly adapters: LoadableAdapters;
 }
 
 /** One pool for /status. */
@@ -209,7 +207,7 @@ export class FleetManager {
   }
 
   #discovered(address: ConfiguredAddress, engine: DiscoveredEngine): void {
-    const changed = this.#replace(address, draftsOf(address, engine, this.#options.adapters));
+    const changed = this.#replace(address, draftsOf(address, engine, this.#options));
     if (changed || this.#problems.has(address.url)) {
       const { version, notes } = engine;
       const models = engine.models.map((model) => model.id);

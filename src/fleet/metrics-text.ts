@@ -40,14 +40,17 @@ export interface EngineMetrics {
 
 type Field = 'waiting' | 'running' | 'usage' | 'pages' | 'tokens' | 'hostTokens' | 'pageSize';
 
+/** Name, field, and the label a sample must carry to mean that. */
+type Series = readonly [name: string, field: Field, label?: readonly [name: string, value: string]];
+
 /** Old and new names; where both exist (vLLM 0.9.2 … 0.11.0) they agree, and usage is a maximum. */
-const VLLM_SERIES: readonly (readonly [string, Field])[] = [
+const VLLM_SERIES: readonly Series[] = [
   ['vllm:num_requests_waiting', 'waiting'],
   ['vllm:num_requests_running', 'running'],
   ['vllm:kv_cache_usage_perc', 'usage'],
   ['vllm:gpu_cache_usage_perc', 'usage'],
 ];
-const SGLANG_SERIES: readonly (readonly [string, Field])[] = [
+const SGLANG_SERIES: readonly Series[] = [
   ['sglang:num_queue_reqs', 'waiting'],
   ['sglang:num_running_reqs', 'running'],
   ['sglang:token_usage', 'usage'],
@@ -57,22 +60,60 @@ const SGLANG_SERIES: readonly (readonly [string, Field])[] = [
   // The host's copies outlive those on the GPU, of which they are a superset.
   ['sglang:hicache_host_total_tokens', 'hostTokens'],
 ];
+/** trtllm-serve (tensorrt_llm/metrics/collector.py). A host tier is told as a share of itself only. */
+const TRTLLM_SERIES: readonly Series[] = [
+  ['trtllm_num_requests_waiting', 'waiting'],
+  ['trtllm_num_requests_running', 'running'],
+  ['trtllm_kv_cache_utilization', 'usage'],
+  ['trtllm_kv_cache_tokens_per_block', 'pageSize'],
+  ['trtllm_kv_cache_max_blocks', 'pages'],
+];
+const TRITON_REQUESTS = 'nv_trt_llm_request_metrics';
+const TRITON_BLOCKS = 'nv_trt_llm_kv_cache_block_metrics';
+/** Triton's TensorRT-LLM backend (its README, "Triton Metrics"). */
+const TRITON_TRTLLM_SERIES: readonly Series[] = [
+  [TRITON_REQUESTS, 'waiting', ['request_type', 'waiting']],
+  [TRITON_REQUESTS, 'running', ['request_type', 'scheduled']],
+  [TRITON_BLOCKS, 'usage', ['kv_cache_block_type', 'fraction']],
+  [TRITON_BLOCKS, 'pageSize', ['kv_cache_block_type', 'tokens_per']],
+  [TRITON_BLOCKS, 'pages', ['kv_cache_block_type', 'max']],
+];
+/** Triton with another backend. What llm-d takes for running, `nv_inference_exec_count`, only grows. */
+const TRITON_SERIES: readonly Series[] = [['nv_inference_pending_request_count', 'waiting']];
+
+interface KnownEngine {
+  readonly engine: EngineKind;
+  /** One line that begins like this is enough; the first engine with one is it. */
+  readonly beginning: string;
+  readonly series: readonly Series[];
+  /** Label with the data-parallel rank, null where ranks are not told apart. */
+  readonly rankLabel: string | null;
+}
+
+const ENGINES: readonly KnownEngine[] = [
+  { engine: 'vllm', beginning: 'vllm:', series: VLLM_SERIES, rankLabel: 'engine' },
+  { engine: 'sglang', beginning: 'sglang:', series: SGLANG_SERIES, rankLabel: 'dp_rank' },
+  { engine: 'trtllm', beginning: 'trtllm_', series: TRTLLM_SERIES, rankLabel: null },
+  { engine: 'trtllm', beginning: 'nv_trt_llm_', series: TRITON_TRTLLM_SERIES, rankLabel: null },
+  { engine: 'triton', beginning: 'nv_inference_', series: TRITON_SERIES, rankLabel: null },
+];
 const CACHE_CONFIG = 'vllm:cache_config_info';
+/** SGLang before it had gauges for them. */
+const SGLANG_CACHE_CONFIG = 'sglang:cache_config_info';
 const LORA_REQUESTS = 'vllm:lora_requests_info';
 const START_TIME = 'process_start_time_seconds';
-const VLLM_BEGINNING = 'vllm:';
-const SGLANG_BEGINNING = 'sglang:';
 
 /** All lines of a body that `parseEngineMetrics` looks at. */
 export const METRIC_LINES: WantedLines = {
   names: [
-    ...[...VLLM_SERIES, ...SGLANG_SERIES].map(([name]) => name),
+    ...new Set(ENGINES.flatMap(({ series }) => series.map(([name]) => name))),
     CACHE_CONFIG,
+    SGLANG_CACHE_CONFIG,
     LORA_REQUESTS,
     START_TIME,
   ],
   // An engine is known by any of its series.
-  beginnings: [VLLM_BEGINNING, SGLANG_BEGINNING],
+  beginnings: ENGINES.map(({ beginning }) => beginning),
 };
 
 /** Data-parallel ranks one address can plausibly have; a wilder label is ignored. */
@@ -81,15 +122,14 @@ const RANK_MAX = 1023;
 /** Parses a /metrics body. Unknown or malformed lines are ignored, never an error. */
 export function parseEngineMetrics(body: string): EngineMetrics {
   const ranks = new Map<number, RankMetrics>();
-  let engine: EngineKind = 'unknown';
-  if (startOfLine(body, VLLM_BEGINNING, 0) >= 0) {
-    engine = 'vllm';
-    for (const [name, field] of VLLM_SERIES) readSeries(body, name, 'engine', field, ranks);
-    readCacheConfig(body, ranks);
-  } else if (startOfLine(body, SGLANG_BEGINNING, 0) >= 0) {
-    engine = 'sglang';
-    for (const [name, field] of SGLANG_SERIES) readSeries(body, name, 'dp_rank', field, ranks);
+  const known = ENGINES.find(({ beginning }) => startOfLine(body, beginning, 0) >= 0);
+  const engine = known?.engine ?? 'unknown';
+  for (const series of known?.series ?? []) {
+    readSeries(body, series, known?.rankLabel ?? null, ranks);
   }
+  if (engine === 'vllm') readCacheConfig(body, ranks);
+  if (engine === 'sglang') readSglangCacheConfig(body, ranks);
+  if (engine === 'trtllm') for (const entry of ranks.values()) sizeByBlocks(entry);
   return {
     engine,
     ranks: [...ranks.values()].sort((a, b) => a.rank - b.rank),
@@ -98,16 +138,16 @@ export function parseEngineMetrics(body: string): EngineMetrics {
   };
 }
 
-/** Adds every series called exactly `name` to its rank. */
+/** Adds every sample called exactly like the series to its rank. */
 function readSeries(
   body: string,
-  name: string,
-  rankLabel: string,
-  field: Field,
+  [name, field, label]: Series,
+  rankLabel: string | null,
   ranks: Map<number, RankMetrics>,
 ): void {
   forEachSeries(body, name, (labels, value) => {
-    const rank = rankOf(labels, rankLabel);
+    if (label !== undefined && labelOf(labels, label[0]) !== label[1]) return;
+    const rank = rankLabel === null ? 0 : rankOf(labels, rankLabel);
     if (rank !== null && Number.isFinite(value)) record(rankEntry(ranks, rank), field, value);
   });
 }
@@ -125,6 +165,24 @@ function record(entry: RankMetrics, field: Field, value: number): void {
       entry.gpuBlocks = positive(Math.floor(value / entry.blockSize));
     }
   }
+}
+
+/** TensorRT-LLM tells the blocks of the GPU and what one holds. */
+function sizeByBlocks(entry: RankMetrics): void {
+  if (entry.blockSize === null || entry.gpuBlocks === null) return;
+  entry.cacheTokens = entry.blockSize * entry.gpuBlocks;
+}
+
+/** Page size and pages where no gauges tell them. */
+function readSglangCacheConfig(body: string, ranks: Map<number, RankMetrics>): void {
+  forEachSeries(body, SGLANG_CACHE_CONFIG, (labels) => {
+    const rank = rankOf(labels, 'dp_rank');
+    if (rank === null) return;
+    const entry = rankEntry(ranks, rank);
+    entry.blockSize ??= positive(Number(labelOf(labels, 'page_size')));
+    entry.gpuBlocks ??= positive(Number(labelOf(labels, 'num_pages')));
+    if (entry.cacheTokens === null) sizeByBlocks(entry);
+  });
 }
 
 /** Block size and count from `vllm:cache_config_info`, whose values are all labels. */

@@ -6,7 +6,7 @@ import type { Clock } from '#contracts/clock.js';
 import type { EventSource } from '#contracts/endpoint.js';
 import type { Logger } from '#contracts/logger.js';
 import type { Random } from '#contracts/random.js';
-import type { EngineWatch, EngineWatcher } from '#contracts/transport.js';
+import type { EngineWatch, EngineWatcher, MetricsPath } from '#contracts/transport.js';
 import type { ConfiguredAddress } from './addresses.js';
 import { type DiscoveredEngine, discoverEngine } from './discover.js';
 import type { ProbeResult } from './health.js';
@@ -85,6 +85,7 @@ export class AddressMonitor {
   /** Latest start time seen; several processes behind one port may alternate, only later counts. */
   #startTimeSeconds: number | null = null;
   #discovered = false;
+  #metricsPath: MetricsPath = '/metrics';
   #lastRead: { readonly body: string; readonly metrics: EngineMetrics } | null = null;
   #lostAtMs = Number.NEGATIVE_INFINITY;
   #cancelLost: (() => void) | null = null;
@@ -167,13 +168,15 @@ export class AddressMonitor {
   async #discover(): Promise<number> {
     const { sink, timings } = this.#options;
     const address = { ...this.#options.address, assumedEvents: this.#assumedEvents };
-    const engine = await discoverEngine(this.#watch, address, timings.discoverTimeoutMs);
+    const { discoverTimeoutMs } = timings;
+    const engine = await discoverEngine(this.#watch, address, discoverTimeoutMs, this.#metricsPath);
     if (this.#discovery.stopped) return 0;
     // What is known of an engine is not given up for an answer that lacks a part.
     if (this.#discovered && engine.failedPaths.length > 0) {
       throw new Error(`${address.url} answered 5xx to ${engine.failedPaths.join(', ')}`);
     }
     this.#discovered = true;
+    this.#metricsPath = engine.metricsPath;
     this.#retryMs = timings.retryMinMs;
     const restarted = this.#noteStartTime(engine.startTimeSeconds);
     sink.discovered(address, engine);
@@ -192,7 +195,7 @@ export class AddressMonitor {
   async #scrape(): Promise<number> {
     const { address, clock, sink, timings } = this.#options;
     const beganMs = clock.nowMs();
-    const { status, body } = await this.#watch.scrape(timings.scrapeTimeoutMs);
+    const { status, body } = await this.#watch.scrape(this.#metricsPath, timings.scrapeTimeoutMs);
     if (this.#scraping.stopped) return 0;
     if (status !== 200) return this.#jittered(timings.scrapeIntervalMs * ABSENT_METRICS_FACTOR);
     const metrics = this.#read(body);

@@ -76,6 +76,7 @@ export class ComposedRouter {
       adapters: configuration.adapters,
       keepsHistories: looksAtPrompts(configuration.policy),
       configuredBlockSize: (pool) => configuration.models[pool]?.blockSize ?? null,
+      configuredCacheTokens: (model) => configuration.models[model]?.cacheTokens ?? null,
     });
     this.#endpointsWatch = new EndpointsWatch({
       configuration,

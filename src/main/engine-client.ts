@@ -57,7 +57,7 @@ export class HttpEngineClient implements EngineClient, ClosableEngineWatcher {
       this.#ask({ method: 'GET', baseUrl, path, body: null, security, timeoutMs });
     return {
       get,
-      scrape: (timeoutMs) => get('/metrics', timeoutMs),
+      scrape: get,
       probe: async (timeoutMs) => (await get('/health', timeoutMs)).status,
       close: () => {
         listeners.delete(onConnectionLost);

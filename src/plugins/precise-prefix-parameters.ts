@@ -2,8 +2,8 @@
 
 import { z } from 'zod';
 import type { IgnoredParameters } from '#contracts/plugin.js';
+import { kvIndexer, tokenProcessor } from './kv-indexer-parameters.js';
 
-const anything = z.record(z.string(), z.unknown()).optional();
 const port = z.number().int().min(0).max(65_535).optional();
 const time = z.union([z.string(), z.number()]).optional();
 
@@ -25,26 +25,8 @@ export interface PrecisePrefixParameters {
 
 /** Fields of the two. */
 export const precisePrefixFields: Readonly<Record<string, z.ZodType>> = {
-  tokenProcessorConfig: z
-    .strictObject({
-      blockSizeTokens: z.number().int().min(1).optional().describe('Tokens per block.'),
-      blockSize: z.number().int().min(1).optional().describe('Older name of `blockSizeTokens`.'),
-      hashSeed: z.union([z.string(), z.number()]).optional().describe('Seed of block keys.'),
-      hashAlgorithm: z.string().optional().describe('Hash of block keys.'),
-    })
-    .optional()
-    .describe('How blocks are keyed.'),
-  indexerConfig: z
-    .strictObject({
-      kvBlockIndexConfig: anything.describe('Where the index lies and how large it is.'),
-      kvCacheBackendConfigs: z.array(z.unknown()).optional().describe('Weights of tiers.'),
-      kvBlockScorerConfig: anything.describe('How blocks are scored.'),
-      tokenizersPoolConfig: anything.describe('How prompts are tokenised.'),
-      prefixStoreConfig: anything.describe('Cache of tokenised prompts.'),
-      speculativeIndexing: z.boolean().optional().describe('Older place of it.'),
-    })
-    .optional()
-    .describe('The index.'),
+  tokenProcessorConfig: tokenProcessor.optional().describe('How blocks are keyed.'),
+  indexerConfig: kvIndexer.optional().describe('The index.'),
   kvEventsConfig: z
     .strictObject({
       topicFilter: z.string().optional().describe('Beginning of the topics that are followed.'),

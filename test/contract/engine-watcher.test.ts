@@ -59,7 +59,7 @@ for (const { name, make, skip } of WATCHERS) {
     async ({ watcher, engine }) => {
       const { watch, ...counted } = new CountingWatch(watcher, `${engine.url}/base`);
       for (let turn = 0; turn < 5; turn += 1) {
-        assert.deepEqual(await watch.scrape(LONG_MS), { status: 200, body: LINES });
+        assert.deepEqual(await watch.scrape('/metrics', LONG_MS), { status: 200, body: LINES });
         assert.equal(await watch.probe(LONG_MS), 503);
         assert.deepEqual(await watch.get('/empty', LONG_MS), { status: 204, body: '' });
         const { body } = await watch.get('/v1/models', LONG_MS);
@@ -135,7 +135,7 @@ for (const { name, make, skip } of WATCHERS) {
     },
     async ({ watcher, engine }) => {
       const { watch } = new CountingWatch(watcher, engine.url);
-      const scraped = watch.scrape(LONG_MS);
+      const scraped = watch.scrape('/metrics', LONG_MS);
       assert.equal(await watch.probe(LONG_MS), 200);
       const rejected = assert.rejects(scraped);
       await watcher.close();
@@ -151,7 +151,7 @@ for (const { name, make, skip } of WATCHERS) {
       const other = new CountingWatch(watcher, engine.url);
       other.watch.close();
       for (let cuts = 1; cuts <= 3; cuts += 1) {
-        assert.equal((await counting.watch.scrape(LONG_MS)).body, LINES);
+        assert.equal((await counting.watch.scrape('/metrics', LONG_MS)).body, LINES);
         assert.equal(counting.lost, cuts - 1);
         engine.cut();
         await eventually('the lost connection is told', () => counting.lost === cuts);
@@ -167,7 +167,7 @@ for (const { name, make, skip } of WATCHERS) {
     async ({ watcher, engine }) => {
       const counting = new CountingWatch(watcher, engine.url);
       const { watch } = counting;
-      await watch.scrape(LONG_MS);
+      await watch.scrape('/metrics', LONG_MS);
       assert.equal(counting.lost, 0);
       await engine.stop();
       await eventually('the lost connection is told', () => counting.lost > 0);
@@ -184,7 +184,10 @@ for (const { name, make, skip } of WATCHERS) {
     async ({ watcher, engine }) => {
       const counting = new CountingWatch(watcher, engine.url);
       for (let turn = 0; turn < 3; turn += 1) {
-        assert.deepEqual(await counting.watch.scrape(LONG_MS), { status: 200, body: LINES });
+        assert.deepEqual(await counting.watch.scrape('/metrics', LONG_MS), {
+          status: 200,
+          body: LINES,
+        });
       }
       assert.equal(engine.connections, 3);
       assert.equal(counting.lost, 0);

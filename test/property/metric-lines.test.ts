@@ -44,7 +44,7 @@ after(async () => {
 async function checkFiltered(bytes: Uint8Array, cuts: readonly number[]): Promise<string> {
   const ends = [...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length].sort((a, b) => a - b);
   pieces = ends.map((end, at) => bytes.subarray(ends[at - 1] ?? 0, end));
-  const { body } = await watch.scrape(LONG_MS);
+  const { body } = await watch.scrape('/metrics', LONG_MS);
   const whole = Buffer.from(bytes).toString('utf8');
   assert.deepEqual(parseEngineMetrics(body), parseEngineMetrics(whole));
   assert.ok(body.length <= whole.length + 1);
@@ -64,6 +64,9 @@ const label = fc.oneof(
     'engine="4096"',
     'dp_rank="1"',
     'block_size="16"',
+    'page_size="64"',
+    'request_type="waiting"',
+    'kv_cache_block_type="max"',
     'hash_block_size="32"',
     'num_gpu_blocks="None"',
     'max_lora="4"',
@@ -76,7 +79,7 @@ const name = fc.oneof(
   fc.constantFrom(...METRIC_LINES.names),
   fc.constantFrom(...METRIC_LINES.names).map((known) => `${known}_total`),
   fc.constantFrom(...METRIC_LINES.beginnings).map((known) => `${known}other`),
-  fc.constantFrom('trtllm_kv_cache_utilization', 'python_info', ''),
+  fc.constantFrom('tgi_queue_size', 'python_info', ''),
 );
 const sample = fc
   .tuple(name, fc.array(label, { maxLength: 4 }), value)

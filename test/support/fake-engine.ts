@@ -66,6 +66,28 @@ export function vllmAnswers(options: {
   };
 }
 
+/** What trtllm-serve answers: metrics as JSON under /metrics, as text beside them if they are on. */
+export function trtllmAnswers(options: { readonly metricsOn: boolean }): EngineAnswers {
+  const labels = 'engine_type="pytorch",model_name="base",pid="1"';
+  const lines = [
+    `trtllm_num_requests_running{${labels}} 3.0`,
+    `trtllm_num_requests_waiting{${labels}} 1.0`,
+    `trtllm_kv_cache_utilization{${labels}} 0.5`,
+    `trtllm_kv_cache_max_blocks{${labels}} 100.0`,
+    `trtllm_kv_cache_tokens_per_block{${labels}} 32.0`,
+  ];
+  return {
+    '/health': '',
+    '/v1/models': {
+      object: 'list',
+      data: [{ id: 'base', object: 'model', created: 1, owned_by: 'tensorrt_llm' }],
+    },
+    '/version': { version: '1.2.0' },
+    '/metrics': [{ iter: 1, numActiveRequests: 3, numQueuedRequests: 1 }],
+    ...(options.metricsOn ? { '/prometheus/metrics': `${lines.join('\n')}\n` } : {}),
+  };
+}
+
 /** One rank's entry of vLLM's /kv_event_sources. */
 export function zmqSource(endpoint: string, replay: string | null, topic = ''): unknown {
   return {
@@ -95,7 +117,7 @@ export class MemoryEngineClient implements EngineClient, EngineWatcher {
     };
     return {
       get,
-      scrape: () => get('/metrics'),
+      scrape: get,
       probe: async () => (await get('/health')).status,
       close: () => {
         if (this.#watched.get(baseUrl) === onConnectionLost) this.#watched.delete(baseUrl);

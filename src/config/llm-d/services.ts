@@ -37,6 +37,8 @@ const engineConfig = z.strictObject({
   kvUsageSpec: spec,
   loraSpec: spec,
   cacheInfoSpec: spec,
+  cacheBlockSizeLabelName: spec,
+  cacheNumBlocksLabelName: spec,
   cacheBlockSizeSpec: spec,
   cacheNumBlocksSpec: spec,
   customMetrics: z
@@ -56,7 +58,7 @@ export const SERVICES: Readonly<Record<string, Service>> = {
     role: 'data source',
     parameters: z.strictObject(scraped),
     instead:
-      'Warmpath reads `/metrics` of each engine at its own address, with the TLS and key of the endpoint; `scrape.interval` says how often',
+      'Warmpath reads `/metrics` of each engine, or `/prometheus/metrics` of TensorRT-LLM, at its own address, with the TLS and key of the endpoint; `scrape.interval` says how often',
   },
   'core-metrics-extractor': {
     role: 'extractor',
@@ -65,7 +67,8 @@ export const SERVICES: Readonly<Record<string, Service>> = {
       defaultEngine: z.string().optional(),
       engineConfigs: z.array(engineConfig).optional(),
     }),
-    instead: 'Warmpath recognises vLLM and SGLang by the names of their metrics, without labels',
+    instead:
+      'Warmpath recognises vLLM, SGLang, TensorRT-LLM and Triton by the names of their metrics, without labels; of an engine with series of other names it knows what it has sent there itself',
   },
   'models-data-source': {
     role: 'data source',
@@ -79,7 +82,7 @@ export const SERVICES: Readonly<Record<string, Service>> = {
   },
   'k8s-notification-source': {
     role: 'notification source',
-    parameters: z.record(z.string(), z.unknown()),
+    parameters: z.strictObject({ group: spec, version: spec, kind: spec }),
     instead: 'endpoints come from the configuration, and Kubernetes is not asked',
   },
   'endpoint-notification-source': {

@@ -91,7 +91,7 @@ class NativeEngineWatcher implements ClosableEngineWatcher {
     const ask = (keep: keyof typeof KEEP, path: string, timeoutMs: number) =>
       this.#ask(engine, KEEP[keep], path, timeoutMs);
     return {
-      scrape: (timeoutMs) => ask('lines', '/metrics', timeoutMs),
+      scrape: (path, timeoutMs) => ask('lines', path, timeoutMs),
       probe: async (timeoutMs) => (await ask('nothing', '/health', timeoutMs)).status,
       get: (path, timeoutMs) => ask('everything', path, timeoutMs),
       close: () => {

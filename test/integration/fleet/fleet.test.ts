@@ -42,6 +42,7 @@ for (const { name, make, skip } of WATCHERS) {
       timings: { ...FLEET_TIMINGS, scrapeIntervalMs: 50, probeIntervalMs: 50, probeFastMs: 20 },
       keepsHistories: false,
       configuredBlockSize: () => null,
+      configuredCacheTokens: () => null,
       adapters: {},
       listener: {
         membershipChanged() {},
@@ -68,6 +69,7 @@ for (const { name, make, skip } of WATCHERS) {
           security: NO_SECURITY,
           events: null,
           assumedEvents: null,
+          cacheTokens: null,
         })),
       );
       await eventually('both are healthy', () => healthy() === '0,1');

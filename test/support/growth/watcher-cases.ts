@@ -34,7 +34,10 @@ export async function watcherCases(addon: Addon): Promise<GrowthCases> {
         turns: TURNS,
         call: async () => {
           const asked = AT_ONCE.map(async () => {
-            const others = [watch.scrape(LONG_MS), watch.get('/v1/models', LONG_MS)] as const;
+            const others = [
+              watch.scrape('/metrics', LONG_MS),
+              watch.get('/v1/models', LONG_MS),
+            ] as const;
             assert.equal(await watch.probe(LONG_MS), 200);
             const [scraped, models] = await Promise.all(others);
             assert.deepEqual([scraped.body, models.body], [LINES, '{}']);

@@ -111,11 +111,12 @@ test('units, variables, ranges and sockets are resolved', () => {
       '    events: tcp://*:5557',
       '    topic: kv@engine',
       '    labels: {zone: a}',
+      '    cacheTokens: 0',
       '  - {url: "http://10.0.0.6:8000-8001", events: "tcp://10.0.0.6:5557-5558", replay: "tcp://10.0.0.6:6557-6558"}',
       'events:',
       `  shards: \${SHARDS}`,
       'scrape: {interval: 250ms, staleAfter: 1.5s}',
-      'models: {org/model-a: {blockSize: 32}}',
+      'models: {org/model-a: {blockSize: 32, cacheTokens: 2000000}}',
     ].join('\n'),
     { environment: { SHARDS: '3' } },
   );
@@ -147,7 +148,13 @@ test('units, variables, ranges and sockets are resolved', () => {
   );
   assert.equal(configuration.events.shards, 3);
   assert.deepEqual(configuration.scrape, { intervalMs: 250, timeoutMs: 2000, staleAfterMs: 1500 });
-  assert.deepEqual(configuration.models, { 'org/model-a': { tokenizer: null, blockSize: 32 } });
+  assert.deepEqual(configuration.models, {
+    'org/model-a': { tokenizer: null, blockSize: 32, cacheTokens: 2_000_000 },
+  });
+  assert.deepEqual(
+    configuration.endpoints.map(({ cacheTokens }) => cacheTokens),
+    [null, null, 0, null, null],
+  );
 });
 
 test('the router listens for events at every spelling of a wildcard, else it dials', () => {
@@ -442,6 +449,21 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
     [`warmpath.yaml:2:10: the environment has no LEVEL; \${LEVEL:-…} has a default`],
   ],
   ['key twice', 'listen: ":1"\nlisten: ":2"\n', ['warmpath.yaml:2:1: Map keys must be unique']],
+  [
+    'sizes of caches',
+    [
+      'endpoints: [{url: "http://a:1", cacheTokens: -1}, {url: "http://b:1", cacheTokens: 2M}]',
+      'models: {m: {cacheTokens: 1.5}, n: {cacheTokens: 100000000}, o: {cachTokens: 1}}',
+      '',
+    ].join('\n'),
+    [
+      'warmpath.yaml:1:46: endpoints[0].cacheTokens: too small: expected number to be >=0, got -1',
+      'warmpath.yaml:1:84: endpoints[1].cacheTokens: expected number, got "2M"',
+      'warmpath.yaml:2:27: models.m.cacheTokens: expected int, got 1.5',
+      'warmpath.yaml:2:50: models.n.cacheTokens: too big: expected number to be <=67108864, got 100000000',
+      'warmpath.yaml:2:66: models.o.cachTokens: unknown key; did you mean `cacheTokens`?',
+    ],
+  ],
   ['not a mapping', '- http://a:1\n', ['warmpath.yaml:1:1: expected object, got ["http://a:1"]']],
 ];
 

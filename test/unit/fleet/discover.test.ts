@@ -7,6 +7,7 @@ import {
   type EngineAnswers,
   MemoryEngineClient,
   NO_SECURITY,
+  trtllmAnswers,
   vllmAnswers,
   zmqSource,
 } from '#test/support/fake-engine.js';
@@ -24,6 +25,7 @@ function discover(
     security: NO_SECURITY,
     events: options.events ?? null,
     assumedEvents: options.assumedEvents ?? null,
+    cacheTokens: null,
   };
   return discoverEngine(client.watch(url), address, 1000);
 }
@@ -209,4 +211,32 @@ test('hostile answers give no endpoints out of range', async () => {
 test('endpoints are named address:port, with the rank where there are several', () => {
   assert.equal(endpointName('http://10.0.0.5:8000', null), '10.0.0.5:8000');
   assert.equal(endpointName('https://engine', 3), 'engine:443|3');
+});
+
+test('TensorRT-LLM: its metrics are found beside /metrics, which is JSON there', async () => {
+  const on = await discover(trtllmAnswers({ metricsOn: true }));
+  assert.deepEqual(
+    [on.engine, on.version, on.metricsPath],
+    ['trtllm', '1.2.0', '/prometheus/metrics'],
+  );
+  assert.deepEqual(on.ranks, [
+    { dpRank: null, blockSize: 32, gpuBlocks: 100, cacheTokens: 3200, events: null },
+  ]);
+  const off = await discover(trtllmAnswers({ metricsOn: false }));
+  assert.deepEqual([off.engine, off.metricsPath], ['trtllm', '/metrics']);
+  assert.match(off.notes.join(' '), /needs `return_perf_metrics: true`/);
+});
+
+test('metrics are asked for where they were found, and elsewhere only when they have gone', async () => {
+  const client = new MemoryEngineClient();
+  const url = 'http://10.0.0.5:8000';
+  const engine = client.add(url, trtllmAnswers({ metricsOn: true }));
+  const address = { url, labels: {}, security: NO_SECURITY };
+  const unknown = { cacheTokens: null, events: null, assumedEvents: null };
+  const again = (): Promise<DiscoveredEngine> =>
+    discoverEngine(client.watch(url), { ...address, ...unknown }, 1000, '/prometheus/metrics');
+  assert.equal((await again()).metricsPath, '/prometheus/metrics');
+  assert.ok(!client.asked.includes(`GET ${url}/metrics`), client.asked.join());
+  engine.answers = vllmAnswers({});
+  assert.equal((await again()).metricsPath, '/metrics');
 });

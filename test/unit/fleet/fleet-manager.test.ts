@@ -11,6 +11,7 @@ import {
   type FakeEngine,
   MemoryEngineClient,
   NO_SECURITY,
+  trtllmAnswers,
   vllmAnswers,
   zmqSource,
 } from '#test/support/fake-engine.js';
@@ -36,6 +37,7 @@ class Rig {
       timings,
       keepsHistories,
       configuredBlockSize: () => null,
+      configuredCacheTokens: (model) => (model === 'offloading' ? 64_000 : null),
       adapters: { law: { parent: 'base', labels: { lora: 'yes' } } },
       listener: {
         membershipChanged: (snapshot) => this.told.push(`members ${snapshot.epoch}`),
@@ -80,7 +82,8 @@ class Rig {
 }
 
 function address(url: string): ConfiguredAddress {
-  return { url, labels: {}, security: NO_SECURITY, events: null, assumedEvents: null };
+  const unknown = { cacheTokens: null, events: null, assumedEvents: null };
+  return { url, labels: {}, security: NO_SECURITY, ...unknown };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {
@@ -472,4 +475,47 @@ test('an outage ends the history of an engine that does not tell when it began',
     assert.equal(restarts, expected, `tells: ${tells}`);
     rig.manager.stop();
   }
+});
+
+test('what is said of an endpoint’s cache beats what is said of its model, and that the engine', async () => {
+  const rig = new Rig(FLEET_TIMINGS, true);
+  const model = 'offloading';
+  const url = (host: number): string => `http://10.0.0.${host}:8000`;
+  rig.client.add(url(1), vllmAnswers({}));
+  rig.client.add(url(2), vllmAnswers({ model }));
+  rig.client.add(url(3), vllmAnswers({ model, ranks: 2 }));
+  rig.client.add(url(4), vllmAnswers({ model }));
+  rig.manager.setAddresses([
+    address(url(1)),
+    address(url(2)),
+    { ...address(url(3)), cacheTokens: 8000 },
+    { ...address(url(4)), cacheTokens: 0 },
+  ]);
+  await rig.pass(1500);
+  const blocks = [...rig.plans.values()].map((plan) => [plan.endpoint, plan.capacityBlocks]);
+  assert.deepEqual(Object.fromEntries(blocks), {
+    '10.0.0.1:8000': 99,
+    '10.0.0.2:8000': 4000,
+    '10.0.0.3:8000|0': 500,
+    '10.0.0.3:8000|1': 500,
+  });
+  rig.manager.stop();
+});
+
+test('TensorRT-LLM is scraped where its metrics are, and has a history of its size', async () => {
+  const rig = new Rig(FLEET_TIMINGS, true);
+  const url = 'http://10.0.0.1:8000';
+  rig.client.add(url, trtllmAnswers({ metricsOn: true }));
+  rig.manager.setAddresses([address(url)]);
+  await rig.pass(3000);
+  const state = rig.manager.registry.state(0);
+  assert.deepEqual([state?.reported.waitingRequests, state?.reported.runningRequests], [1, 3]);
+  assert.deepEqual(
+    [...rig.plans.values()],
+    [{ endpoint: '10.0.0.1:8000', capacityBlocks: 100, blockSize: 32, alignmentBlocks: 1 }],
+  );
+  // The JSON is given out once: after the first look it is left to others.
+  const asked = rig.client.asked.filter((line) => line === `GET ${url}/metrics`).length;
+  assert.ok(asked <= 2, `${asked} times`);
+  rig.manager.stop();
 });

@@ -95,6 +95,86 @@ test('SGLang names', () => {
   ]);
 });
 
+/** What trtllm-serve prints under /prometheus/metrics, as of TensorRT-LLM 1.2. */
+const TRTLLM_BODY = [
+  '# HELP trtllm_kv_cache_utilization KV cache utilization',
+  '# TYPE trtllm_kv_cache_utilization gauge',
+  'trtllm_kv_cache_utilization{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B",pid="1"} 0.25',
+  'trtllm_kv_cache_max_blocks{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B",pid="1"} 21129.0',
+  'trtllm_kv_cache_free_blocks{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B",pid="1"} 15847.0',
+  'trtllm_kv_cache_tokens_per_block{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B",pid="1"} 32.0',
+  'trtllm_num_requests_running{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B",pid="1"} 5.0',
+  'trtllm_num_requests_waiting{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B",pid="1"} 2.0',
+  'trtllm_num_requests_completed_total{engine_type="pytorch",model_name="Qwen/Qwen3-0.6B"} 90.0',
+  '',
+].join('\n');
+
+/** What Triton prints with TensorRT-LLM behind it (README of tensorrtllm_backend). */
+const TRITON_BODY = [
+  'nv_inference_pending_request_count{model="preprocessing",version="1"} 9',
+  'nv_inference_exec_count{model="tensorrt_llm",version="1"} 4711',
+  ...['waiting', 'context', 'scheduled', 'max', 'active'].map(
+    (type, at) =>
+      `nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="${type}",version="1"} ${[3, 1, 4, 512, 7][at]}`,
+  ),
+  ...['tokens_per', 'used', 'free', 'max', 'fraction'].map(
+    (type, at) =>
+      `nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="${type}",model="tensorrt_llm",version="1"} ${[64, 60, 40, 100, 0.6][at]}`,
+  ),
+  '',
+].join('\n');
+
+test('TensorRT-LLM, served by itself and by Triton', () => {
+  const own = parseEngineMetrics(TRTLLM_BODY);
+  assert.equal(own.engine, 'trtllm');
+  assert.deepEqual(own.ranks, [
+    {
+      rank: 0,
+      waitingRequests: 2,
+      runningRequests: 5,
+      kvCacheUsage: 0.25,
+      blockSize: 32,
+      gpuBlocks: 21_129,
+      cacheTokens: 21_129 * 32,
+    },
+  ]);
+  const triton = parseEngineMetrics(TRITON_BODY);
+  assert.equal(triton.engine, 'trtllm');
+  assert.deepEqual(triton.ranks, [
+    {
+      rank: 0,
+      waitingRequests: 3,
+      runningRequests: 4,
+      kvCacheUsage: 0.6,
+      blockSize: 64,
+      gpuBlocks: 100,
+      cacheTokens: 6400,
+    },
+  ]);
+});
+
+test('Triton with another backend tells what waits, of all its models', () => {
+  const { engine, ranks } = parseEngineMetrics(
+    'nv_inference_pending_request_count{model="a",version="1"} 2\n' +
+      'nv_inference_pending_request_count{model="b",version="1"} 3\n' +
+      'nv_inference_exec_count{model="a",version="1"} 4711\n',
+  );
+  assert.equal(engine, 'triton');
+  assert.deepEqual(
+    ranks.map((entry) => [entry.waitingRequests, entry.runningRequests, entry.cacheTokens]),
+    [[5, 0, null]],
+  );
+});
+
+test('SGLang that has its cache in labels', () => {
+  const { ranks } = parseEngineMetrics(
+    'sglang:num_running_reqs{model_name="m"} 4.0\n' +
+      'sglang:cache_config_info{model_name="m",page_size="64",num_pages="100"} 1.0\n',
+  );
+  const [rank] = ranks;
+  assert.deepEqual([rank?.blockSize, rank?.gpuBlocks, rank?.cacheTokens], [64, 100, 6400]);
+});
+
 test('what an engine can hold for reuse: its whole cache, the host tier, or nothing', () => {
   const vllm = (labels: string): number | null | undefined =>
     parseEngineMetrics(`vllm:cache_config_info{engine="0",${labels}} 1.0\n`).ranks[0]?.cacheTokens;

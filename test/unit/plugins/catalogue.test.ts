@@ -70,6 +70,47 @@ test('of the parameters without effect, only what was written is named', () => {
   assert.deepEqual(ignoredAmong(scorer, { prefixMatchInfoProducerName: 'x' }), []);
 });
 
+/** All that releases of llm-d have or had in `indexerConfig`. */
+const INDEXER = {
+  tokenProcessorConfig: { blockSize: 64, hashSeed: '42' },
+  kvBlockIndexConfig: {
+    costAwareMemoryConfig: { size: '2GiB' },
+    inMemoryConfig: { size: 100_000_000, podCacheSize: 10 },
+    redisConfig: { address: 'redis://127.0.0.1:6379' },
+    valkeyConfig: { address: 'valkey://127.0.0.1:6379', backendType: 'valkey', enableRDMA: false },
+    enableMetrics: true,
+    metricsLoggingInterval: 60_000_000_000,
+  },
+  kvCacheBackendConfigs: [
+    { name: 'gpu', weight: 1 },
+    { name: 'cpu', weight: 0.8 },
+  ],
+  prefixStoreConfig: { cacheSize: 500_000, blockSize: 256 },
+  tokenizersPoolConfig: {
+    modelName: 'm',
+    workersCount: 8,
+    minPrefixOverlapRatio: 0.85,
+    uds: { socketFile: '/tmp/x' },
+    hf: { enabled: true, huggingFaceToken: 'x', tokenizersCacheDir: '/tmp/x' },
+    local: {
+      autoDiscoveryDir: '/mnt/models',
+      autoDiscoveryTokenizerFileName: 'tokenizer.json',
+      modelTokenizerMap: { m: '/mnt/models/m/tokenizer.json' },
+    },
+  },
+  speculativeIndexing: true,
+};
+const ESTIMATE = {
+  image: { mode: 'static', static: { staticToken: 256 } },
+  video: {
+    tokensPerFrame: { mode: 'dynamic', dynamic: { factor: 1024 } },
+    frames: { mode: 'sampled', maxFrames: 768, sampled: { sampleFPS: 2, temporalPatchSize: 2 } },
+    defaultResolution: { width: 640, height: 360 },
+    defaultDuration: 10,
+  },
+  audio: { mode: 'dynamic', dynamic: { tokensPerSecond: 25 } },
+};
+
 test('parameters as llm-d users have them are accepted', () => {
   const accepted: readonly (readonly [kind: 'producer' | 'scorer' | 'picker', string, object])[] = [
     ['producer', 'mm-embeddings-cache-producer', { cacheSizeInMB: 2048 }],
@@ -78,6 +119,8 @@ test('parameters as llm-d users have them are accepted', () => {
     ['producer', 'tokenizer', { udsTokenizerConfig: { socketFile: '/tmp/x' } }],
     ['scorer', 'prefix-cache-scorer', { prefixMatchInfoProducerName: 'precise' }],
     ['scorer', 'precise-prefix-cache-scorer', { indexerConfig: { kvBlockIndexConfig: {} } }],
+    ['producer', 'precise-prefix-cache-producer', { indexerConfig: INDEXER }],
+    ['producer', 'token-producer', { estimate: ESTIMATE }],
     ['scorer', 'no-hit-lru-scorer', { lruSize: 2048, prefixPluginType: 'prefix-cache-scorer' }],
     ['scorer', 'active-request-scorer', { requestTimeout: '2m' }],
     ['picker', 'max-score-picker', { maxNumOfEndpoints: 5 }],

@@ -324,7 +324,7 @@ const WARNINGS: readonly (readonly [lines: readonly string[], expected: readonly
       '  crossReplicaSyncInterval: 1s',
     ],
     [
-      'epp.yaml:4:3: plugins[0]: `core-metrics-extractor` has no effect: Warmpath recognises vLLM and SGLang by the names of their metrics, without labels',
+      'epp.yaml:4:3: plugins[0]: `core-metrics-extractor` has no effect: Warmpath recognises vLLM, SGLang, TensorRT-LLM and Triton by the names of their metrics, without labels; of an engine with series of other names it knows what it has sent there itself',
       'epp.yaml:6:3: plugins[1]: `models-data-source` has no effect: Warmpath asks each engine for its models itself',
       'epp.yaml:8:3: dataLayer.injectDefaults: has no effect: Warmpath always reads the metrics of its engines',
       'epp.yaml:10:3: dataLayer.peerDiscovery: has no effect: replicas share nothing, because each follows every engine and counts its own requests',

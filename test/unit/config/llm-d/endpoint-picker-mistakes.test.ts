@@ -215,6 +215,36 @@ const MISTAKES: readonly Mistake[] = [
     ],
     ["nowhere.yaml: cannot be read: ENOENT: no such file or directory, open 'nowhere.yaml'"],
   ],
+  [
+    'unknown keys in what has no effect',
+    [
+      'plugins:',
+      '- type: token-producer',
+      '  parameters:',
+      '    estimate: {imge: {}, image: {mode: fixed, static: {token: 3}}}',
+      '    udsTokenizerConfig: {socket: /tmp/x}',
+      '- type: precise-prefix-cache-producer',
+      '  parameters:',
+      '    indexerConfig:',
+      '      kvBlockIndexConfig: {inMemoryConfg: {}, redisConfig: {adress: x}}',
+      '      kvCacheBackendConfigs: [{nme: gpu, weight: 1}]',
+      '      tokenizersPoolConfig: {hf: {enabld: true}, local: {autoDiscoveryDirectory: /x}}',
+      '- {type: k8s-notification-source, parameters: {versoin: v1}}',
+    ],
+    [
+      'epp.yaml:6:16: plugins[0].parameters.estimate.imge: unknown key; did you mean `image`?',
+      'epp.yaml:6:40: plugins[0].parameters.estimate.image.mode: expected one of dynamic, static, got "fixed"',
+      'epp.yaml:6:56: plugins[0].parameters.estimate.image.static.token: unknown key',
+      'epp.yaml:7:26: plugins[0].parameters.udsTokenizerConfig.socket: unknown key',
+      'epp.yaml:11:28: plugins[1].parameters.indexerConfig.kvBlockIndexConfig.inMemoryConfg: unknown key; did you mean `inMemoryConfig`?',
+      'epp.yaml:11:61: plugins[1].parameters.indexerConfig.kvBlockIndexConfig.redisConfig.adress: unknown key; did you mean `address`?',
+      'epp.yaml:12:31: plugins[1].parameters.indexerConfig.kvCacheBackendConfigs[0].name: is missing',
+      'epp.yaml:12:32: plugins[1].parameters.indexerConfig.kvCacheBackendConfigs[0].nme: unknown key; did you mean `name`?',
+      'epp.yaml:13:35: plugins[1].parameters.indexerConfig.tokenizersPoolConfig.hf.enabld: unknown key; did you mean `enabled`?',
+      'epp.yaml:13:58: plugins[1].parameters.indexerConfig.tokenizersPoolConfig.local.autoDiscoveryDirectory: unknown key; did you mean `autoDiscoveryDir`?',
+      'epp.yaml:14:48: plugins[2].parameters.versoin: unknown key; did you mean `version`?',
+    ],
+  ],
 ];
 
 for (const [name, lines, expected] of MISTAKES) {
