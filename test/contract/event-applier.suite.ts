@@ -3,84 +3,20 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ApplyResult, EventApplier } from '#contracts/core.js';
-import { chainKeys, hashBlock, namespaceSeed } from '#core/portable/keys.js';
-import type { AppliedIndex, ApplierCore } from '#test/support/applied-index.js';
+import { hashBlock, namespaceSeed } from '#core/portable/keys.js';
+import type { ApplierCore } from '#test/support/applied-index.js';
+import {
+  BLOCK,
+  frame,
+  openRig,
+  type Rig,
+  removed,
+  SECRET,
+  SLOT,
+  stored,
+  tokens,
+} from '#test/support/applier-rig.js';
 import { encodeCbor } from '#wire/cbor.js';
-import { encodeEventBatch, type MsgpackValue } from '#wire/msgpack-encode.js';
-
-const SLOT = 3;
-const SECRET = 99n;
-const BLOCK = 16;
-
-interface Rig {
-  readonly index: AppliedIndex;
-  readonly applier: EventApplier;
-  /** Applies one frame and expects it to be applied. */
-  readonly apply: (...events: MsgpackValue[]) => ApplyResult;
-  /** Usable blocks of a prompt. */
-  readonly match: (tokenIds: readonly number[], namespace?: Partial<Namespace>) => number;
-}
-
-interface Namespace {
-  readonly adapter: string;
-  readonly cacheSalt: string;
-}
-
-function openRig(core: ApplierCore, blockSize: number): Rig {
-  const { applier, index } = core(SECRET);
-  applier.open(SLOT, { pool: 'model', blockSize });
-  return {
-    index,
-    applier,
-    apply: (...events) => {
-      const result = applier.apply(SLOT, frame(...events));
-      assert.equal(result.status, 'applied', result.detail);
-      return result;
-    },
-    match: (tokenIds, namespace = {}) => {
-      const keys = keysOf(tokenIds, blockSize, namespace);
-      return index.usableBlocks(SLOT, keys, keys.length / 2);
-    },
-  };
-}
-
-function frame(...events: MsgpackValue[]): Uint8Array {
-  return encodeEventBatch({ timestamp: 1.25, events, dataParallelRank: 0 });
-}
-
-function keysOf(
-  tokenIds: readonly number[],
-  blockSize: number,
-  { adapter = '', cacheSalt = '' }: Partial<Namespace>,
-): Uint32Array {
-  const keys = new Uint32Array(2 * Math.floor(tokenIds.length / blockSize));
-  const seed = namespaceSeed(SECRET, { pool: 'model', adapter, cacheSalt });
-  chainKeys(seed, Uint32Array.from(tokenIds), blockSize, keys);
-  return keys;
-}
-
-/** Token ids `first … first + count − 1`. */
-function tokens(first: number, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => first + i);
-}
-
-type Fields = { readonly [name: string]: MsgpackValue };
-
-function stored(hashes: MsgpackValue[], tokenIds: number[], fields: Fields = {}): MsgpackValue {
-  return {
-    type: 'BlockStored',
-    block_hashes: hashes,
-    parent_block_hash: null,
-    token_ids: tokenIds,
-    block_size: BLOCK,
-    ...fields,
-  };
-}
-
-function removed(hashes: MsgpackValue[], fields: Fields = {}): MsgpackValue {
-  return { type: 'BlockRemoved', block_hashes: hashes, ...fields };
-}
 
 export function eventApplierSuite(name: string, core: ApplierCore): void {
   const rig = (blockSize: number = BLOCK): Rig => openRig(core, blockSize);

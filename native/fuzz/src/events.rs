@@ -5,6 +5,7 @@
 use warmpath_core::events::{Applied, ApplyStatus, EventApplier};
 use warmpath_core::index::{IndexOwner, IndexReader, IndexWriter, MatchResult};
 use warmpath_core::keys::{chain_keys, namespace_seed};
+use warmpath_core::layout::limits::EVENT_FRAME_BYTES_MAX;
 
 use crate::Target;
 use crate::memory::IndexMemory;
@@ -12,7 +13,7 @@ use crate::msgpack::{self, Value};
 use crate::seeds::{bytes_of_hex, golden_named};
 
 /// Input: a byte that chooses the canonical block size, then frames, each after its length as u16
-/// little-endian; the last one has what is left.
+/// little-endian; a frame of `u16::MAX` or more bytes has what is left.
 pub const TARGET: Target = Target {
     name: "events",
     run,
@@ -95,8 +96,11 @@ fn frames(mut rest: &[u8]) -> Vec<&[u8]> {
     while let [low, high, after @ ..] = rest
         && frames.len() < FRAMES_MAX
     {
-        let length = usize::from(u16::from_le_bytes([*low, *high]));
-        let (frame, next) = after.split_at(length.min(after.len()));
+        let length = match u16::from_le_bytes([*low, *high]) {
+            u16::MAX => after.len(),
+            length => usize::from(length).min(after.len()),
+        };
+        let (frame, next) = after.split_at(length);
         frames.push(frame);
         rest = next;
     }
@@ -219,9 +223,9 @@ fn seeds() -> Vec<Vec<u8>> {
         }
         seeds.push(all);
     }
-    for bomb in bombs() {
+    for frame in bombs().into_iter().chain(large()) {
         let mut one = vec![0];
-        push(&mut one, &bomb);
+        push(&mut one, &frame);
         seeds.push(one);
     }
     seeds
@@ -230,7 +234,33 @@ fn seeds() -> Vec<Vec<u8>> {
 fn push(input: &mut Vec<u8>, frame: &[u8]) {
     let length = u16::try_from(frame.len()).unwrap_or(u16::MAX);
     input.extend_from_slice(&length.to_le_bytes());
-    input.extend_from_slice(&frame[..usize::from(length)]);
+    input.extend_from_slice(frame);
+}
+
+/// One event as large as a frame may be, of token ids that would take hours if the work grew with
+/// the square of their number.
+fn large() -> Vec<Vec<u8>> {
+    let shapes: [&[u8]; 3] = [&[5], &[5, 0xcd, 0x10, 7], &[0xcc, 200, 0xce, 0, 1, 0, 0, 5]];
+    shapes
+        .iter()
+        .map(|shape| {
+            let ids = shape
+                .iter()
+                .filter(|byte| matches!(byte, 5 | 0xcc..=0xce))
+                .count();
+            let rounds = (EVENT_FRAME_BYTES_MAX - 64) / shape.len();
+            let count = u32::try_from(rounds * ids).unwrap().to_be_bytes();
+            let mut frame = vec![0x92, 0x01, 0x91, 0x95, 0xab];
+            frame.extend_from_slice(b"BlockStored");
+            frame.extend_from_slice(&[0x91, 0x01, 0xc0, 0xdd]);
+            frame.extend_from_slice(&count);
+            frame.extend_from_slice(&shape.repeat(rounds));
+            // All of it is one block.
+            frame.push(0xce);
+            frame.extend_from_slice(&count);
+            frame
+        })
+        .collect()
 }
 
 /// What makes other readers of msgpack run out of memory or stack.

@@ -18,8 +18,10 @@ mod seeds;
 pub mod stream;
 pub mod tokens;
 
-/// Longest input a target is given.
-pub const INPUT_BYTES_MAX: usize = 1 << 20;
+use warmpath_core::layout::limits::EVENT_FRAME_BYTES_MAX;
+
+/// Longest input a target is given: an event frame.
+pub const INPUT_BYTES_MAX: usize = EVENT_FRAME_BYTES_MAX;
 
 /// One function under test.
 pub struct Target {

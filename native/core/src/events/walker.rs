@@ -48,6 +48,9 @@ pub struct Span {
 pub type Refusal = String;
 
 const TIMESTAMP: u8 = 0xff;
+/// Token ids read at once and then appended: appending one by one keeps the length in memory, and
+/// room for all that may come would be cleared again after every id that is not one of the usual.
+const WINDOW_IDS: usize = 64;
 
 /// A position in a frame. `slack` is what makes bombs harmless: the bytes left beyond one for each
 /// value that all open containers still owe.
@@ -216,11 +219,15 @@ impl<'a> Walker<'a> {
     ) -> Result<bool, Refusal> {
         let mut fine = true;
         ids.reserve(count);
+        let mut window = [0; WINDOW_IDS];
         let mut left = count;
         while left > 0 {
-            left -= self.short_ids(left, ids)?;
-            if left == 0 {
-                break;
+            let most = left.min(WINDOW_IDS);
+            let taken = self.short_ids(window.get_mut(..most).unwrap_or_default())?;
+            ids.extend_from_slice(window.get(..taken).unwrap_or_default());
+            left -= taken;
+            if taken == most {
+                continue;
             }
             left -= 1;
             match self.skip(level)? {
@@ -234,17 +241,13 @@ impl<'a> Walker<'a> {
         Ok(fine)
     }
 
-    /// The usual token ids, of 16 or 32 bits, as many as come in a row; how many that were. Which
-    /// of the two follows cannot be predicted, so it decides by arithmetic and not by a branch; and
-    /// the type after next is read for both cases, so that a read never waits for the one before.
+    /// The usual token ids, of 16 or 32 bits, as many as come in a row and fit; how many that were.
+    /// Which of the two follows cannot be predicted, so it decides by arithmetic and not by a branch;
+    /// and the type after next is read for both cases, so that a read never waits for the one before.
     #[inline]
-    fn short_ids(&mut self, most: usize, ids: &mut Vec<u32>) -> Result<usize, Refusal> {
+    fn short_ids(&mut self, into: &mut [u32]) -> Result<usize, Refusal> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let before = ids.len();
-        // Written over and cut off again: appending one by one keeps the length in memory.
-        ids.resize(before + most.min(rest.len()), 0);
-        let into = ids.get_mut(before..).unwrap_or_default();
         let mut position = 0;
         let mut count = 0;
         let mut kind = rest.first().copied().unwrap_or(0);
@@ -265,7 +268,6 @@ impl<'a> Walker<'a> {
             position += select_unpredictable(is_long, 5, 3);
             count += 1;
         }
-        ids.truncate(before + count);
         // One byte of each was owed.
         self.claim(position - count)?;
         self.position = start + position;
