@@ -116,8 +116,7 @@ impl Connection {
             .is_some_and(|front| std::ptr::eq(Rc::as_ptr(front), exchange))
     }
 
-    /// The socket, for a protocol of its own.
-    pub fn take_stream(&self) -> Option<TcpStream> {
+    fn take_stream(&self) -> Option<TcpStream> {
         self.stream.borrow_mut().take()
     }
 
@@ -125,7 +124,7 @@ impl Connection {
         *self.reader.borrow_mut() = Some(context.waker().clone());
     }
 
-    fn wake_reader(&self) {
+    pub fn wake_reader(&self) {
         if let Some(waker) = self.reader.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -261,7 +260,7 @@ impl Connection {
             .map_or(0, |stream| stream.try_write(bytes).unwrap_or(0))
     }
 
-    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut stream = self.stream.borrow_mut();
         match stream.as_mut() {
             Some(stream) => Pin::new(stream).poll_write(context, bytes),
