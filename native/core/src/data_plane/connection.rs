@@ -2,6 +2,8 @@
 //! came, and the bytes that wait to be sent. `reader.rs` reads from it, exchanges write to it, one
 //! at a time and in turn.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -269,19 +271,31 @@ impl Connection {
     }
 
     /// Writes what is no exchange's: interim answers, and refusals of what was no request. False
-    /// when the socket does not take it.
+    /// when the socket does not take it in time.
     pub async fn write_raw(&self, bytes: &[u8]) -> bool {
+        let limit = self.shard.shared.options.timeouts.client_stall_ms;
+        self.deadline.start(limit, self.shard.coarse_ms());
         let mut rest = bytes;
-        poll_fn(|context| {
+        let written = poll_fn(|context| {
+            self.keep_reader(context);
             while !rest.is_empty() {
+                if self.over() == Some(Read::Gone) || self.deadline.poll_expired(context).is_ready()
+                {
+                    return Poll::Ready(false);
+                }
                 match ready!(self.poll_write(context, rest)) {
-                    Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
+                    Ok(taken) => {
+                        self.deadline.touch(self.shard.coarse_ms());
+                        rest = rest.get(taken..).unwrap_or_default();
+                    }
                     Err(_) => return Poll::Ready(false),
                 }
             }
             Poll::Ready(true)
         })
-        .await
+        .await;
+        self.deadline.stop();
+        written
     }
 
     /// The exchange is over: the next one has its turn, or the connection ends.

@@ -1,6 +1,8 @@
 //! The reading half of a client's connection: bytes into the thread's buffer or into their body,
 //! until something ends it.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
