@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { RouterError } from '#contracts/errors.js';
 import { BODY_BYTES_MAX, HEADER_COUNT_MAX } from '#contracts/limits.js';
 import { ByteEngine, chunk, LAST_CHUNK, plain, STREAM_HEAD } from '#test/support/byte-engine.js';
@@ -16,6 +17,7 @@ import { call } from './data-plane-relay.suite.js';
 export function clientSuite(name: string, make: MakePlane, skip: string | false = false): void {
   aborts(name, make, skip);
   refusals(name, make, skip);
+  refusedBehindAnswers(name, make, skip);
   draining(name, make, skip);
 }
 
@@ -163,6 +165,61 @@ function refusals(name: string, make: MakePlane, skip: string | false): void {
     await rig.finished(1);
     assert.deepEqual(rig.story, ['rejected request_timeout']);
     await rig.stop();
+  });
+}
+
+function refusedBehindAnswers(name: string, make: MakePlane, skip: string | false): void {
+  test(`${name}: what is no request costs the requests before it nothing`, { skip }, async () => {
+    const engine = await ByteEngine.start(() => {});
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const bad = [
+      'garbage\r\n\r\n',
+      'POST /v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+    ];
+    for (const [round, bytes] of bad.entries()) {
+      const client = new RawClient(rig.port);
+      client.send(Buffer.concat([post('first'), post('second'), Buffer.from(bytes)]));
+      await eventually('both asked', () => engine.requests.length === 2 * round + 2);
+      client.send('more of it');
+      const asked = engine.requests.slice(-2);
+      for (const { socket, body } of asked.reverse()) socket.write(plain(200, body));
+      await eventually('refused and closed', () => client.closed);
+      assert.deepEqual(client.statuses, [200, 200, 400]);
+      assert.ok(client.text.indexOf('first') < client.text.indexOf('second'));
+      assert.match(client.text, /"code":"malformed_request"/);
+    }
+    await rig.finished(5);
+    assert.deepEqual(
+      rig.done.map(({ outcome }) => outcome).filter((outcome) => outcome !== 'completed'),
+      ['rejected'],
+    );
+    await rig.stop();
+    await engine.stop();
+  });
+
+  test(`${name}: a late second head is refused behind the running stream`, { skip }, async () => {
+    const engine = await ByteEngine.start(({ socket }) => {
+      socket.write(STREAM_HEAD);
+      socket.write(chunk('data: 0\n\n'));
+    });
+    const timeouts = { headersMs: 200, requestMs: 400 };
+    const rig = await PlaneRig.start(make, [engine.url], { timeouts });
+    const client = new RawClient(rig.port).send(post('{}'));
+    await eventually('begun', () => client.text.includes('data: 0'));
+    client.send('POST /v1/x HTTP/1.1\r\nHost:');
+    // Long past every limit: the portable plane looks for late heads once a second.
+    for (let event = 1; event <= 25; event += 1) {
+      await setTimeout(100);
+      engine.requests[0]?.socket.write(chunk(`data: ${event}\n\n`));
+    }
+    engine.requests[0]?.socket.write(LAST_CHUNK);
+    await eventually('refused and closed', () => client.closed);
+    assert.deepEqual(client.statuses, [200, 408]);
+    assert.match(client.text, /data: 25\n\n\r\n0\r\n\r\nHTTP\/1.1 408 /);
+    await rig.finished(1);
+    assert.deepEqual(rig.story, ['0 answers 200', 'completed']);
+    await rig.stop();
+    await engine.stop();
   });
 }
 

@@ -345,3 +345,61 @@ export function relaySuite(name: string, make: MakePlane, skip: string | false =
     await engine.stop();
   });
 }
+
+export function headSuite(name: string, make: MakePlane, skip: string | false = false): void {
+  test(`${name}: what is the engine's connection's, or unlawful, goes no further`, {
+    skip,
+  }, async () => {
+    const length = { value: 'Content-Length: 5\r\n' };
+    const engine = await ByteEngine.start(({ socket, line, body }) => {
+      if (line.includes('/bodiless')) {
+        const status = line.includes('304') ? '304 Not Modified' : '204 No Content';
+        socket.write(`HTTP/1.1 ${status}\r\n${length.value}Connection: keep-alive\r\n\r\n`);
+        return;
+      }
+      const hop = 'Connection: keep-alive, X-Hop\r\nx-hop: secret\r\nX-Kept: yes\r\n';
+      socket.write(plain(200, body, hop));
+    });
+    const rig = await PlaneRig.start(make, [engine.url]);
+    const answer = await call(rig.port, {}, 'hop');
+    assert.equal(answer.body.toString(), 'hop');
+    assert.equal(answer.headers['x-hop'], undefined);
+    assert.equal(answer.headers['x-kept'], 'yes');
+    for (const value of [length.value, 'Content-Length: 0\r\n', '']) {
+      length.value = value;
+      const none = await call(rig.port, { path: '/bodiless' }, '{}');
+      assert.equal(none.status, 204);
+      assert.equal(none.headers['content-length'], undefined);
+      assert.equal(none.body.length, 0);
+      assert.equal((await call(rig.port, {}, 'after')).body.toString(), 'after');
+    }
+    length.value = 'Content-Length: 5\r\n';
+    const unchanged = await call(rig.port, { path: '/bodiless/304' }, '{}');
+    assert.equal(unchanged.status, 304);
+    assert.equal(unchanged.headers['content-length'], '5');
+    await rig.finished(8);
+    assert.ok(rig.done.every(({ outcome }) => outcome === 'completed'));
+    await rig.stop();
+    await engine.stop();
+  });
+
+  test(`${name}: a body behind an answer that has none reaches nobody`, { skip }, async () => {
+    const engine = await ByteEngine.start(({ socket, line, body }) => {
+      if (!line.includes('/204')) {
+        socket.write(plain(200, body));
+        return;
+      }
+      const poison = plain(200, 'poison').toString();
+      socket.write(`HTTP/1.1 204 No Content\r\nContent-Length: ${poison.length}\r\n\r\n`, () =>
+        setImmediate(() => socket.write(poison)),
+      );
+    });
+    const rig = await PlaneRig.start(make, [engine.url]);
+    for (let round = 0; round < 10; round += 1) {
+      assert.equal((await call(rig.port, { path: '/204' }, '{}')).status, 204);
+      assert.equal((await call(rig.port, {}, `mine ${round}`)).body.toString(), `mine ${round}`);
+    }
+    await rig.stop();
+    await engine.stop();
+  });
+}

@@ -2,6 +2,7 @@
 // HTTP/1.1, many at once on one connection.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import http2 from 'node:http2';
 import { test } from 'node:test';
 import { RouterError } from '#contracts/errors.js';
@@ -17,6 +18,7 @@ import { eventually } from '#test/support/eventually.js';
 import { nativeSkip } from '#test/support/native-addon.js';
 import { makeNativePlane } from '#test/support/native-plane.js';
 import { PlaneRig } from '#test/support/plane-rig.js';
+import { RawClient } from '#test/support/raw-client.js';
 
 interface Answer {
   readonly headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader;
@@ -88,6 +90,8 @@ test('HTTP/2: requests, streams and refusals at once on one connection', options
   assert.equal(asked?.headers['x-case'], 'kept');
   assert.equal(asked?.headers['content-length'], '5');
   await rig.finished(4);
+  const outcomes = rig.done.map(({ outcome }) => outcome).sort();
+  assert.deepEqual(outcomes, ['completed', 'completed', 'completed', 'rejected']);
   session.close();
   await rig.stop();
   await engine.stop();
@@ -137,6 +141,120 @@ test('HTTP/2: an engine that dies within an answer is noticed by the client', op
   await assert.rejects(ask(session, {}, 'json'));
   await rig.finished(2);
   session.close();
+  await rig.stop();
+  await engine.stop();
+});
+
+/** The bytes a client with prior knowledge begins with, and nothing more. */
+const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+
+test('HTTP/2: idle connections are closed, those with a stream are not', options, async () => {
+  const engine = await ByteEngine.start(({ socket, body }) => {
+    if (body.toString() === 'quick') socket.write(plain(200, body, 'Connection: keep-alive\r\n'));
+  });
+  const timeouts = { keepAliveMs: 200, headersMs: 200 };
+  const rig = await PlaneRig.start(makeNativePlane, [engine.url], { timeouts });
+  const busy = http2.connect(`http://127.0.0.1:${rig.port}`);
+  const late = ask(busy, {}, 'slow');
+  await eventually('asked', () => engine.requests.length === 1);
+  const silent = new RawClient(rig.port).send(PREFACE);
+  const idle = http2.connect(`http://127.0.0.1:${rig.port}`);
+  let goaways = 0;
+  idle.on('goaway', (code) => {
+    goaways += code === http2.constants.NGHTTP2_NO_ERROR ? 1 : 0;
+  });
+  assert.equal((await ask(idle, {}, 'quick')).body, 'quick');
+  await eventually('idle and silent closed', () => idle.destroyed && silent.closed);
+  assert.ok(goaways > 0, 'the client was told to go');
+  assert.equal(busy.destroyed, false);
+  engine.requests[0]?.socket.write(plain(200, 'late'));
+  assert.equal((await late).body, 'late');
+  await eventually('no connection left', () => busy.destroyed);
+  await rig.stop();
+  await engine.stop();
+});
+
+test('HTTP/2: streams nobody reads end, then their connection', options, async () => {
+  const answer = 'y'.repeat(200_000);
+  const engine = await ByteEngine.start(({ socket }) => socket.write(plain(200, answer)));
+  const timeouts = { clientStallMs: 200 };
+  const rig = await PlaneRig.start(makeNativePlane, [engine.url], { timeouts });
+  const session = http2.connect(`http://127.0.0.1:${rig.port}`, {
+    settings: { initialWindowSize: 0 },
+  });
+  session.on('error', () => {});
+  for (let count = 0; count < 50; count += 1) {
+    const stream = session.request({ ':method': 'POST', ':path': '/v1/x' });
+    stream.on('error', () => {});
+    stream.end('{}');
+  }
+  await rig.finished(50);
+  assert.ok(rig.done.every(({ outcome }) => outcome === 'client-gone'));
+  await eventually('closed', () => session.destroyed);
+  await rig.stop();
+  await engine.stop();
+});
+
+test('HTTP/2: a stream nobody reads does not take others with it', options, async () => {
+  const engine = await ByteEngine.start(({ socket, body }) => {
+    if (body.toString() === 'unread') {
+      socket.write(plain(200, 'y'.repeat(2_000_000)));
+      return;
+    }
+    socket.write(STREAM_HEAD);
+    socket.write(chunk('data: 1\n\n'));
+  });
+  const timeouts = { clientStallMs: 200 };
+  const rig = await PlaneRig.start(makeNativePlane, [engine.url], { timeouts });
+  const session = http2.connect(`http://127.0.0.1:${rig.port}`);
+  await once(session, 'connect');
+  session.setLocalWindowSize(8 * 1024 * 1024);
+  const unread = session.request({ ':method': 'POST', ':path': '/v1/x' });
+  unread.on('error', () => {});
+  unread.end('unread');
+  const other = ask(session, {}, 'stream');
+  await rig.finished(1);
+  assert.deepEqual(
+    rig.done.map(({ outcome }) => outcome),
+    ['client-gone'],
+  );
+  const streaming = engine.requests.find(({ body }) => body.toString() === 'stream');
+  streaming?.socket.write(chunk('data: 2\n\n'));
+  streaming?.socket.write(LAST_CHUNK);
+  assert.equal((await other).body, 'data: 1\n\ndata: 2\n\n');
+  await rig.finished(2);
+  assert.equal(rig.done[1]?.outcome, 'completed');
+  await eventually('closed', () => session.destroyed);
+  await rig.stop();
+  await engine.stop();
+});
+
+test('HTTP/2: draining tells clients to go and lets their streams finish', options, async () => {
+  const engine = await ByteEngine.start(({ socket, body }) => {
+    if (body.toString() === 'quick') socket.write(plain(200, body));
+  });
+  const rig = await PlaneRig.start(makeNativePlane, [engine.url]);
+  const [busy, idle] = [0, 1].map(() => http2.connect(`http://127.0.0.1:${rig.port}`));
+  assert.ok(busy !== undefined && idle !== undefined);
+  let goaway = -1;
+  busy.on('goaway', (code) => {
+    goaway = code;
+  });
+  await ask(idle, {}, 'quick');
+  const late = ask(busy, {}, 'slow');
+  await eventually('asked', () => engine.requests.length === 2);
+  const drained = rig.plane.drain(30_000);
+  await eventually('told to go', () => goaway === http2.constants.NGHTTP2_NO_ERROR);
+  await eventually('idle closed', () => idle.destroyed);
+  assert.throws(() => busy.request({ ':path': '/v1/x' }), /ERR_HTTP2_GOAWAY_SESSION|ERR_HTTP2/);
+  engine.requests[1]?.socket.write(plain(200, 'late'));
+  assert.equal((await late).body, 'late');
+  await drained;
+  assert.deepEqual(
+    rig.done.map(({ outcome }) => outcome),
+    ['completed', 'completed'],
+  );
+  await eventually('closed', () => busy.destroyed);
   await rig.stop();
   await engine.stop();
 });

@@ -28,6 +28,8 @@ pub struct AnswerHead {
     pub framing: BodyFraming,
     /// The engine keeps its connection.
     pub keeps: bool,
+    /// `Connection` names headers that go no further.
+    nominates: bool,
 }
 
 /// A head as the client gets it, but for what its connection adds.
@@ -53,7 +55,7 @@ pub fn read_answer(bytes: &[u8], asked_head: bool) -> Result<AnswerHead, Malform
     let mut lines = Vec::with_capacity(12);
     fields::read_lines(bytes, lines_at, &mut lines)?;
     let (mut length, mut chunked, mut coded) = (None, false, false);
-    let (mut close, mut keep_alive) = (false, false);
+    let (mut close, mut keep_alive, mut nominates) = (false, false, false);
     for line in &lines {
         let (name, value) = parts(bytes, line);
         if name.eq_ignore_ascii_case(b"content-length") {
@@ -66,8 +68,13 @@ pub fn read_answer(bytes: &[u8], asked_head: bool) -> Result<AnswerHead, Malform
             coded = true;
         } else if name.eq_ignore_ascii_case(b"connection") {
             for option in value.split(|&byte| byte == b',').map(fields::trim) {
-                close |= option.eq_ignore_ascii_case(b"close");
-                keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                if option.eq_ignore_ascii_case(b"keep-alive") {
+                    keep_alive = true;
+                } else if option.eq_ignore_ascii_case(b"close") {
+                    close = true;
+                } else {
+                    nominates = true;
+                }
             }
         }
     }
@@ -80,13 +87,16 @@ pub fn read_answer(bytes: &[u8], asked_head: bool) -> Result<AnswerHead, Malform
         Some(length) => BodyFraming::Length(length),
         None => BodyFraming::Close,
     };
-    let keeps = !close && (!http_1_0 || keep_alive) && framing != BodyFraming::Close;
+    // Who announces a body where there is none may send it all the same.
+    let in_doubt = status == 204 && (coded || length.is_some_and(|length| length > 0));
+    let keeps = !close && !in_doubt && (!http_1_0 || keep_alive) && framing != BodyFraming::Close;
     Ok(AnswerHead {
         status,
         reason: reason_at..line.len(),
         lines,
         framing,
         keeps,
+        nominates,
     })
 }
 
@@ -153,9 +163,16 @@ pub fn relayed_head(
         if DROPPED.iter().any(|dropped| is(dropped)) || added.iter().any(|(one, _)| is(one)) {
             continue;
         }
+        if answer.nominates && is_nominated(bytes, &answer.lines, name) {
+            continue;
+        }
         if is(b"date") {
             head.has_date = true;
         } else if is(b"content-length") {
+            // RFC 9110 §8.6: never with 204.
+            if answer.status == 204 {
+                continue;
+            }
             head.length = fields::decimal(value);
         } else if is(b"content-encoding") {
             encoded = !value.eq_ignore_ascii_case(b"identity");
@@ -179,6 +196,16 @@ pub fn relayed_head(
         head.reason = reason.to_vec();
     }
     head
+}
+
+/// Whether a `Connection` line names the header, so that it is for this router only.
+fn is_nominated(bytes: &[u8], lines: &[Line], name: &[u8]) -> bool {
+    lines.iter().any(|line| {
+        let (connection, options) = parts(bytes, line);
+        let mut options = options.split(|&byte| byte == b',').map(fields::trim);
+        connection.eq_ignore_ascii_case(b"connection")
+            && options.any(|option| option.eq_ignore_ascii_case(name))
+    })
 }
 
 /// The head of an answer the router gives itself.
@@ -271,6 +298,26 @@ mod tests {
             "X-CASE: kept\r\nDate: then\r\nContent-Type: text/event-stream; a=b\r\n\
              x-request-id: id-1\r\nx-warmpath-score: 2.7\r\n"
         );
+    }
+
+    #[test]
+    fn what_is_the_connections_or_unlawful_goes_no_further() {
+        let text = "HTTP/1.1 204 No\r\nConnection: keep-alive , X-Hop\r\nx-hop: 1\r\n\
+            content-length: 5\r\nconnection: x-other\r\nX-Other: 2\r\nx-kept: 3\r\n\r\n";
+        let read = answer(text).unwrap();
+        assert!(!read.keeps);
+        let head = relayed_head(text.as_bytes(), &read, &Headers::default(), b"id-1");
+        assert_eq!(head.length, None);
+        assert_eq!(
+            String::from_utf8(head.lines).unwrap(),
+            "x-kept: 3\r\nx-request-id: id-1\r\n"
+        );
+        for kept in ["content-length: 0\r\n", ""] {
+            let text = format!("HTTP/1.1 204 No\r\n{kept}\r\n");
+            assert!(answer(&text).unwrap().keeps);
+        }
+        let text = "HTTP/1.1 204 No\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(!answer(text).unwrap().keeps);
     }
 
     proptest::proptest! {

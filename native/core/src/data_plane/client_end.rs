@@ -1,10 +1,14 @@
 //! How requests and connections end that go no further: refusals, and clients that send no more.
 
+#![deny(clippy::indexing_slicing)]
+
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use super::answer_head::own_head;
-use super::connection::Connection;
+use super::connection::{Connection, Read};
 use super::exchange::{Exchange, State};
 use super::refusal::Refusal;
 use super::shared::{Decision, count};
@@ -49,24 +53,53 @@ pub fn answer(exchange: &Rc<Exchange>, refusal: Refusal) {
     }
 }
 
-/// The bytes are no request, or come too slowly.
-pub async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
-    let front = connection.front();
-    let reading =
-        front.filter(|front| connection.open_count() == 1 && front.state.get() == State::Reading);
-    if let Some(reading) = reading {
-        reading.closing.set(true);
-        answer(&reading, refusal);
-        connection.deadline.stop();
-        connection.until(|| false).await;
-        connection.linger().await;
-    } else if connection.open_count() == 0 {
-        count(&connection.shard.shared.counters.refused_requests);
-        let bytes = raw_answer(&refusal, &connection.shard.stamps.new_request_id());
-        let _ = tokio::time::timeout(PROBE_LAST, connection.write_raw(&bytes)).await;
-        connection.linger().await;
+/// Refuses a request whose body is no body, or comes too slowly.
+pub async fn refuse_body(connection: &Rc<Connection>, exchange: &Rc<Exchange>, refusal: Refusal) {
+    exchange.closing.set(true);
+    // Nothing when it was refused before.
+    answer(exchange, refusal);
+    if answered(connection).await == Read::End {
+        connection.until(|| connection.open_count() == 0).await;
     }
-    // Behind another answer an error could be taken for a part of that one.
+    connection.linger().await;
+}
+
+/// Refuses what is no request, or comes too slowly. Answers of earlier requests come first: before
+/// them, or within one, an error would be taken for theirs.
+pub async fn refuse_connection(connection: &Rc<Connection>, refusal: Refusal) {
+    match answered(connection).await {
+        Read::Bytes => {
+            count(&connection.shard.shared.counters.refused_requests);
+            let bytes = raw_answer(&refusal, &connection.shard.stamps.new_request_id());
+            connection.write_raw(&bytes).await;
+            connection.linger().await;
+        }
+        Read::End => half_closed(connection).await,
+        Read::Ending => connection.linger().await,
+        Read::Expired | Read::Gone => {}
+    }
+}
+
+/// Waits for the answers under way and reads over what comes meanwhile; `Bytes` when there are no
+/// more of them and the connection stays, else what has ended it.
+async fn answered(connection: &Connection) -> Read {
+    connection.deadline.stop();
+    let mut discarded = 0;
+    poll_fn(|context| {
+        while connection.open_count() > 0 {
+            let read = ready!(connection.poll_read(context, usize::MAX, |bytes| {
+                discarded += bytes.len();
+            }));
+            if read != Read::Bytes {
+                return Poll::Ready(read);
+            }
+            if discarded > BODY_BYTES_MAX {
+                return Poll::Ready(Read::Gone);
+            }
+        }
+        Poll::Ready(connection.over().unwrap_or(Read::Bytes))
+    })
+    .await
 }
 
 /// An error answer for a connection on which no request could be read.

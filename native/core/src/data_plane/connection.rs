@@ -2,6 +2,8 @@
 //! came, and the bytes that wait to be sent. `reader.rs` reads from it, exchanges write to it, one
 //! at a time and in turn.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -116,8 +118,7 @@ impl Connection {
             .is_some_and(|front| std::ptr::eq(Rc::as_ptr(front), exchange))
     }
 
-    /// The socket, for a protocol of its own.
-    pub fn take_stream(&self) -> Option<TcpStream> {
+    fn take_stream(&self) -> Option<TcpStream> {
         self.stream.borrow_mut().take()
     }
 
@@ -125,7 +126,7 @@ impl Connection {
         *self.reader.borrow_mut() = Some(context.waker().clone());
     }
 
-    fn wake_reader(&self) {
+    pub fn wake_reader(&self) {
         if let Some(waker) = self.reader.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -261,7 +262,7 @@ impl Connection {
             .map_or(0, |stream| stream.try_write(bytes).unwrap_or(0))
     }
 
-    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut stream = self.stream.borrow_mut();
         match stream.as_mut() {
             Some(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -270,19 +271,31 @@ impl Connection {
     }
 
     /// Writes what is no exchange's: interim answers, and refusals of what was no request. False
-    /// when the socket does not take it.
+    /// when the socket does not take it in time.
     pub async fn write_raw(&self, bytes: &[u8]) -> bool {
+        let limit = self.shard.shared.options.timeouts.client_stall_ms;
+        self.deadline.start(limit, self.shard.coarse_ms());
         let mut rest = bytes;
-        poll_fn(|context| {
+        let written = poll_fn(|context| {
+            self.keep_reader(context);
             while !rest.is_empty() {
+                if self.over() == Some(Read::Gone) || self.deadline.poll_expired(context).is_ready()
+                {
+                    return Poll::Ready(false);
+                }
                 match ready!(self.poll_write(context, rest)) {
-                    Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
+                    Ok(taken) => {
+                        self.deadline.touch(self.shard.coarse_ms());
+                        rest = rest.get(taken..).unwrap_or_default();
+                    }
                     Err(_) => return Poll::Ready(false),
                 }
             }
             Poll::Ready(true)
         })
-        .await
+        .await;
+        self.deadline.stop();
+        written
     }
 
     /// The exchange is over: the next one has its turn, or the connection ends.

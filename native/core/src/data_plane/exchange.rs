@@ -2,6 +2,8 @@
 //! is sent and the `Done` record: whatever happens, exactly one is reported for a request that has
 //! a handle. Lives on the thread of its connection.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -4,6 +4,8 @@
 //! any field that JavaScript refuses or cuts.
 //! Everything else goes on waiting for JavaScript.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::fmt;
 use std::sync::atomic::Ordering;
 

@@ -2,6 +2,8 @@
 //! has been relayed, and relays the first answer. The head of an answer is held back until its
 //! first body byte, so that an engine that dies while it still computes is retried elsewhere.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;

@@ -1,6 +1,8 @@
 //! Hands complete requests over: to the prompt encoder, where one is attached and the request has
 //! a prompt, and to JavaScript, which decides.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};

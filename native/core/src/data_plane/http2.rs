@@ -1,6 +1,8 @@
 //! HTTP/2 of clients with prior knowledge, on hyper. A request's head is spelled as HTTP/1.1 so
 //! that one set of rules holds; its answer is handed to hyper one read of the engine at a time.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,7 +20,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::answer_head::{ClientHead, push_line};
 use super::client::Client;
@@ -28,6 +29,7 @@ use super::exchange::{Exchange, Interrupt, State};
 use super::fields;
 use super::hand_over::hand_over;
 use super::head::{ReadHead, read_http2_head};
+use super::http2_session::{Session, Step};
 use super::http2_stream::{AnswerBody, Stream};
 use super::refusal::Refusal;
 use super::shared::count;
@@ -45,46 +47,54 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Serves the connection until it is closed; `read` are its first bytes.
 pub async fn serve(connection: &Rc<Connection>, read: Vec<u8>) {
-    let Some(stream) = connection.take_stream() else {
-        return;
-    };
-    connection.deadline.stop();
+    let session = Session::new(connection);
     let io = TokioIo::new(Rewound {
         read,
         used: 0,
-        stream,
+        connection: Rc::clone(connection),
     });
-    let service = service_fn(|request| respond(Rc::clone(connection), request));
+    let service = service_fn(|request| {
+        let stream = Stream::new(&session);
+        respond(Rc::clone(connection), stream, request)
+    });
     let mut builder = Builder::new(LocalExecutor);
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX as u32)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let mut server = pin!(builder.serve_connection(io, service));
-    let mut told = false;
-    poll_fn(|context| {
+    let mut server = Box::pin(builder.serve_connection(io, service));
+    let ended = poll_fn(|context| {
         connection.keep_reader(context);
-        match connection.over() {
-            Some(Read::Gone) => return Poll::Ready(()),
-            Some(_) if !told => {
-                told = true;
-                server.as_mut().graceful_shutdown();
+        loop {
+            if connection.over() == Some(Read::Gone) {
+                return Poll::Ready(false);
             }
-            _ => {}
+            // First of all, so that what has come is heard before the client is told to go.
+            if server.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            match session.next_step(context) {
+                Step::Stay => return Poll::Pending,
+                Step::Leave => server.as_mut().graceful_shutdown(),
+                Step::Close => return Poll::Ready(false),
+            }
         }
-        server.as_mut().poll(context).map(|_| ())
     })
     .await;
+    drop(server);
+    if ended {
+        connection.linger().await;
+    }
 }
 
 async fn respond(
     connection: Rc<Connection>,
+    stream: Rc<Stream>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let shard = Rc::clone(&connection.shard);
     let (parts, body) = request.into_parts();
-    let stream = Rc::new(Stream::default());
     let counters = &shard.shared.counters;
     let read = read_http2_head(spell(&parts), !body.is_end_stream());
     let Ok(ReadHead {
@@ -94,7 +104,7 @@ async fn respond(
     }) = read
     else {
         count(&counters.refused_requests);
-        return Ok(bare_refusal(&shard.stamps.new_request_id()));
+        return Ok(bare_refusal(stream, &shard.stamps.new_request_id()));
     };
     counters
         .stripped_headers
@@ -114,10 +124,7 @@ async fn respond(
     );
     *stream.exchange.borrow_mut() = Rc::downgrade(&exchange);
     // From here on, hyper dropping this future or the body means that the client has left.
-    let answer_body = AnswerBody {
-        stream: Rc::clone(&stream),
-        exchange: Some(Rc::clone(&exchange)),
-    };
+    let answer_body = AnswerBody(Rc::clone(&stream));
     if handle.is_none() {
         count(&counters.refused_requests);
         answer(&exchange, refusal.unwrap_or_else(full));
@@ -221,7 +228,7 @@ fn response(head: &ClientHead, body: AnswerBody) -> Response<AnswerBody> {
 }
 
 /// The answer to a head that no HTTP/1.1 request could have.
-fn bare_refusal(request_id: &str) -> Response<AnswerBody> {
+fn bare_refusal(stream: Rc<Stream>, request_id: &str) -> Response<AnswerBody> {
     let refusal = Refusal::new(error::MALFORMED_REQUEST, "The request is not HTTP.");
     let head = super::answer_head::own_head(
         refusal.status(),
@@ -229,15 +236,9 @@ fn bare_refusal(request_id: &str) -> Response<AnswerBody> {
         refusal.body.len(),
         request_id.as_bytes(),
     );
-    let stream = Rc::new(Stream::default());
     stream.send(&[refusal.body.as_bytes()], true);
-    response(
-        &head,
-        AnswerBody {
-            stream,
-            exchange: None,
-        },
-    )
+    stream.give_up();
+    response(&head, AnswerBody(stream))
 }
 
 /// hyper's tasks stay on the thread.
@@ -252,11 +253,11 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     }
 }
 
-/// A socket of which some bytes have been read.
+/// The connection's socket, of which some bytes have been read.
 struct Rewound {
     read: Vec<u8>,
     used: usize,
-    stream: TcpStream,
+    connection: Rc<Connection>,
 }
 
 impl AsyncRead for Rewound {
@@ -267,7 +268,13 @@ impl AsyncRead for Rewound {
     ) -> Poll<io::Result<()>> {
         let rest = self.read.get(self.used..).unwrap_or_default();
         if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
+            return self
+                .connection
+                .poll_read_into(context, buffer)
+                .map(|read| match read {
+                    Read::Bytes | Read::End => Ok(()),
+                    _ => Err(io::ErrorKind::ConnectionReset.into()),
+                });
         }
         let length = rest.len().min(buffer.remaining());
         buffer.put_slice(rest.get(..length).unwrap_or_default());
@@ -281,18 +288,18 @@ impl AsyncRead for Rewound {
 
 impl AsyncWrite for Rewound {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.connection.poll_write(context, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.poll_shutdown(context)
     }
 }

@@ -29,6 +29,7 @@ mod hand_over;
 pub mod head;
 mod head_rules;
 mod http2;
+mod http2_session;
 mod http2_stream;
 mod inbox;
 mod outbox;

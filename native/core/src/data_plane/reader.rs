@@ -14,7 +14,7 @@ use std::task::Context;
 use super::body_reader::BodyReader;
 use super::client::Client;
 use super::client_end::{
-    answer, body_too_large, full, half_closed, not_http, refuse_connection, too_slow,
+    answer, body_too_large, full, half_closed, not_http, refuse_body, refuse_connection, too_slow,
 };
 use super::connection::{Connection, Read};
 use super::exchange::{Exchange, State};
@@ -45,6 +45,8 @@ pub enum End {
     Over,
     Gone,
     Refused(Refusal),
+    /// The body of this request cannot be read.
+    BadBody(Rc<Exchange>, Refusal),
     Http2,
 }
 
@@ -73,6 +75,7 @@ pub async fn serve(connection: Rc<Connection>) {
         End::Over => connection.linger().await,
         End::Gone => {}
         End::Refused(refusal) => refuse_connection(&connection, refusal).await,
+        End::BadBody(exchange, refusal) => refuse_body(&connection, &exchange, refusal).await,
         End::Http2 => http2::serve(&connection, std::mem::take(&mut reader.buffer)).await,
     }
     connection.destroy(false);
@@ -201,22 +204,26 @@ impl Reader {
         let expects = head.expects_continue;
         let exchange = Exchange::new(&shard, client, Arc::new(head), handle);
         self.connection.add(&exchange);
-        if let Some(handle) = handle {
+        if handle.is_some() {
             if expects {
                 self.announce();
                 let is_turn = || self.connection.is_turn_of(&exchange);
                 self.connection.until(is_turn).await;
-                self.connection
-                    .write_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    .await;
+                let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+                if !self.connection.write_raw(interim).await {
+                    return Err(End::Gone);
+                }
             }
-            self.body(&exchange, Some(handle), framing).await?;
         } else {
             count(&counters.refused_requests);
             exchange.closing.set(closing);
             answer(&exchange, refusal.unwrap_or_else(full));
-            self.body(&exchange, None, framing).await?;
         }
+        let body = self.body(&exchange, handle, framing).await;
+        body.map_err(|end| match end {
+            End::Refused(refusal) => End::BadBody(Rc::clone(&exchange), refusal),
+            end => end,
+        })?;
         if keeps && !exchange.closing.get() {
             Ok(())
         } else {

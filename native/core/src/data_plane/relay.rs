@@ -1,6 +1,8 @@
 //! Relays one engine's answer to the client, read by read. The head is held back by the caller
 //! until the first byte of the body is there; after it, a failure ends the answer visibly.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::{Pin, pin};

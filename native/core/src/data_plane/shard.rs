@@ -334,6 +334,8 @@ impl Shard {
             if is_free && !connection.has_unread() {
                 connection.end();
             }
+            // HTTP/2 tells its client to go.
+            connection.wake_reader();
         }
     }
 

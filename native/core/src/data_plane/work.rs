@@ -1,6 +1,8 @@
 //! The task of one complete request: waits for the decision, carries it out, and reports how it
 //! ended, whatever interrupts it. A fault of the router costs the request, never the thread.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

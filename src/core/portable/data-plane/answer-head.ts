@@ -3,6 +3,8 @@
 
 import type { RouterError } from '#contracts/errors.js';
 import type { HeaderPair } from '#contracts/request.js';
+import type { AnswerHead } from './attempt.js';
+import { connectionOptions } from './head.js';
 
 /** Belong to the engine's connection (RFC 9110 §7.6.1), or are set here. */
 const DROPPED = new Set([
@@ -30,12 +32,13 @@ export interface RelayedHead {
 
 /** Relays an engine's headers as they were written, minus its connection's, plus `added`. */
 export function relayedHead(
-  rawHeaders: readonly string[],
+  { status, rawHeaders }: Pick<AnswerHead, 'status' | 'rawHeaders'>,
   added: readonly HeaderPair[],
   requestId: string,
 ): RelayedHead {
   const headers: string[] = [];
   const replaced = new Set(added.map(([name]) => name));
+  const nominated = connectionOptions(rawHeaders);
   let hasDate = false;
   let hasLength = false;
   let encoded = false;
@@ -44,7 +47,9 @@ export function relayedHead(
     const name = rawHeaders[index] ?? '';
     const value = rawHeaders[index + 1] ?? '';
     const lower = name.toLowerCase();
-    if (DROPPED.has(lower) || replaced.has(lower)) continue;
+    if (DROPPED.has(lower) || replaced.has(lower) || nominated.has(lower)) continue;
+    // RFC 9110 §8.6: never with 204.
+    if (status === 204 && lower === 'content-length') continue;
     if (lower === 'date') hasDate = true;
     else if (lower === 'content-length') hasLength = true;
     else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity';

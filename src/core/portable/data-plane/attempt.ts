@@ -39,7 +39,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   readonly #listener: AttemptListener;
   #connection: UpstreamConnection | null = null;
   #controller: Dispatcher.DispatchController | null = null;
-  #headSeen = false;
+  /** Of the answer, 0 before its head. */
+  #status = 0;
   #reconnected = false;
   #over = false;
 
@@ -83,7 +84,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   ): void {
     // 1xx answers are between the engine and this router.
     if (this.#over || status < 200) return;
-    this.#headSeen = true;
+    this.#status = status;
     const rawHeaders = rawHeaderText(controller.rawHeaders);
     if (!this.#listener.onHead({ status, statusText: statusText ?? '', rawHeaders })) this.abort();
   }
@@ -103,10 +104,17 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#over) return;
+    if (isBodiless(this.#status) && code(error) === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
+      // Complete for want of a body, whatever length it has; undici has cut its connection.
+      this.#over = true;
+      this.#discard();
+      this.#listener.onEnd();
+      return;
+    }
     const failure = classify(error);
     const reused = (this.#connection?.served ?? 0) > 0;
     this.#discard();
-    if (failure === 'unreachable' && reused && !this.#headSeen && !this.#reconnected) {
+    if (failure === 'unreachable' && reused && this.#status === 0 && !this.#reconnected) {
       this.#reconnected = true;
       this.#listener.onReconnect();
       queueMicrotask(() => {
@@ -137,10 +145,18 @@ function rawHeaderText(rawHeaders: Dispatcher.DispatchController['rawHeaders']):
   );
 }
 
+/** Statuses whose answers have no body (RFC 9110 §6.4.1). */
+function isBodiless(status: number): boolean {
+  return status === 204 || status === 304;
+}
+
+function code(error: Error): string {
+  return 'code' in error ? String(error.code) : '';
+}
+
 function classify(error: Error): AttemptFailure {
-  const code = 'code' in error ? String(error.code) : '';
   if (error.name === 'HTTPParserError' || error.message === 'bad response') return 'bad-response';
-  switch (code) {
+  switch (code(error)) {
     case 'UND_ERR_HEADERS_OVERFLOW':
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
       return 'bad-response';

@@ -13,6 +13,10 @@ export interface Connection {
   readonly socket: Socket;
   /** Requests without their `done`, in the order they came. */
   readonly exchanges: Set<Exchange>;
+  /** Set once the parser has given it up. */
+  isRefused: boolean;
+  /** Called when the last answer has been sent. */
+  onAnswered: (() => void) | null;
 }
 
 export class Connections {
@@ -30,7 +34,12 @@ export class Connections {
   }
 
   add(socket: Socket): void {
-    const connection: Connection = { socket, exchanges: new Set() };
+    const connection: Connection = {
+      socket,
+      exchanges: new Set(),
+      isRefused: false,
+      onAnswered: null,
+    };
     this.#bySocket.set(socket, connection);
     this.accepted += 1;
     socket.once('end', () => this.#onHalfClosed(connection, PROBE_FIRST_MS));
@@ -38,6 +47,13 @@ export class Connections {
       this.#bySocket.delete(socket);
       for (const exchange of [...connection.exchanges]) exchange.clientGone();
     });
+  }
+
+  /** An exchange needs nothing any more. */
+  ended(exchange: Exchange): void {
+    const connection = this.of(exchange.request.socket);
+    if (connection?.exchanges.delete(exchange) !== true) return;
+    if (connection.exchanges.size === 0) connection.onAnswered?.();
   }
 
   of(socket: Socket): Connection | null {

@@ -183,7 +183,7 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
 
   onEnded(exchange: Exchange): void {
     this.#open.delete(exchange);
-    this.connections.of(exchange.request.socket)?.exchanges.delete(exchange);
+    this.connections.ended(exchange);
     this.#checkIdle();
   }
 

@@ -125,7 +125,7 @@ export class Exchange {
 
   /** Begins to relay an engine's answer; throws when its head cannot be sent on. */
   begin(head: AnswerHead, slot: number, added: readonly HeaderPair[]): void {
-    const relayed = relayedHead(head.rawHeaders, added, this.requestId);
+    const relayed = relayedHead(head, added, this.requestId);
     this.response.sendDate = !relayed.hasDate;
     // Nobody reads the text, but node:http would refuse this answer and every later one for it.
     const statusText = SENDABLE_TEXT.test(head.statusText) ? head.statusText : '';

@@ -136,21 +136,30 @@ function discardBody(request: IncomingMessage): void {
 /** The parser, or Node's own time limits, gave a connection up. */
 function onClientError(host: FrontDoorHost, cause: Error, socket: Socket): void {
   const code = 'code' in cause ? String(cause.code) : '';
-  const open = [...(host.connections.of(socket)?.exchanges ?? [])];
-  const [reading] = open;
-  const answered = open.length === 1 && reading !== undefined && reading.state === 'reading';
+  const connection = host.connections.of(socket);
   const gone = code === 'ECONNRESET' || code === 'HPE_INVALID_EOF_STATE';
-  // Behind another answer the error could be taken for a part of that one.
-  if (!socket.writable || gone || (open.length > 0 && !answered)) {
+  if (!socket.writable || gone || connection === null) {
     socket.destroy();
     return;
   }
+  // Whatever else it sends is no request either.
+  if (connection.isRefused) return;
+  connection.isRefused = true;
   const error = clientError(code, cause);
-  if (reading !== undefined) reading.fail(error, 'rejected', true);
-  else {
+  const last = [...connection.exchanges].at(-1);
+  if (last !== undefined && !last.request.complete) {
+    if (last.unanswered) last.fail(error, 'rejected', true);
+    else connection.onAnswered = () => socket.destroySoon();
+    return;
+  }
+  const refuse = (): void => {
+    if (!socket.writable) return;
     host.onRefused();
     socket.end(rawAnswer(error), () => socket.destroy());
-  }
+  };
+  // Before earlier answers, or within one, an error would be taken for theirs.
+  if (last === undefined) refuse();
+  else connection.onAnswered = refuse;
 }
 
 function clientError(code: string, cause: Error): RouterError {

@@ -73,7 +73,8 @@ export function requestPath(target: string): string | null {
 
 const NO_OPTIONS: ReadonlySet<string> = new Set();
 
-function connectionOptions(rawHeaders: readonly string[]): ReadonlySet<string> {
+/** What `Connection` nominates: headers for the next hop only (RFC 9110 §7.6.1). */
+export function connectionOptions(rawHeaders: readonly string[]): ReadonlySet<string> {
   let options: Set<string> | null = null;
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? '';

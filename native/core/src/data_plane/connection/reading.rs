@@ -1,7 +1,10 @@
 //! The reading half of a client's connection: bytes into the thread's buffer or into their body,
 //! until something ends it.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -72,7 +75,11 @@ impl Connection {
         self.over().or_else(expired)
     }
 
-    fn poll_read_into(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Read> {
+    pub fn poll_read_into(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Read> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = stream.as_mut() else {
             return Poll::Ready(Read::Gone);
@@ -104,11 +111,7 @@ impl Connection {
     /// Ends the sending side and waits a moment for the client to end its own: closing while bytes
     /// of the client are unread would reset the connection and lose the answer.
     pub async fn linger(&self) {
-        let shut = poll_fn(|context| match self.stream.borrow_mut().as_mut() {
-            Some(stream) => Pin::new(stream).poll_shutdown(context),
-            None => Poll::Ready(Ok(())),
-        });
-        let _ = shut.await;
+        let _ = poll_fn(|context| self.poll_shutdown(context)).await;
         self.ending.set(false);
         self.deadline.stop();
         let drained = async {
@@ -117,5 +120,12 @@ impl Connection {
             {}
         };
         let _ = tokio::time::timeout(LINGER, drained).await;
+    }
+
+    pub fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stream.borrow_mut().as_mut() {
+            Some(stream) => Pin::new(stream).poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
