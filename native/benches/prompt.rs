@@ -152,7 +152,8 @@ fn corpus(folder: &Path) -> String {
 
 fn load(directory: &Path) -> Models {
     let model = serde_json::json!([{
-        "index": 0, "id": "m", "pool": "m", "adapter": "", "proven": true, "matched": true, "blockSize": 16,
+        "index": 0, "id": "m", "pool": "m", "adapter": "", "proven": true, "matched": true,
+        "implied": false, "blockSize": 16,
         "maxModelLen": null, "tokenizer": {"kind": "configured", "directory": directory}
     }]);
     let descriptors = parse_models(&model.to_string()).expect("a descriptor");

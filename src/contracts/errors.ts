@@ -93,7 +93,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   invalid_json: client(400, 'The body is not valid JSON.'),
   invalid_body: client(400, 'A field of the body is missing or has the wrong type.'),
   duplicate_field: client(400, 'A routed field appears twice in the body.'),
-  body_too_deep: client(400, 'The body nests too deeply or has too many keys.'),
+  body_too_deep: client(400, 'The body nests too deeply or has too many keys or values.'),
   template_not_allowed: client(400, 'A client may not send its own chat template.'),
   template_failed: client(400, "The model's chat template refused the messages."),
   context_length_exceeded: client(400, "The prompt is longer than the model's context."),

@@ -20,6 +20,11 @@ export const CLIENT_STALL_TIMEOUT_MS = 60_000;
 export const JSON_DEPTH_MAX = 64;
 /** Object keys in a JSON body: a million distinct keys block a thread for 5 s. */
 export const JSON_KEYS_MAX = 10_000;
+/**
+ * Values in a JSON body, numbers outside what a template is given left out (prompts may be lists of
+ * token ids): each `{}` of three bytes becomes about 90, so that a body costs less than the largest.
+ */
+export const JSON_VALUES_MAX = 262_144;
 /** Tokens of one prompt that are matched; longer prompts are routed by load. */
 export const PROMPT_TOKENS_MAX = 1_048_576;
 /** Characters of a text that is tokenised: four per token; longer ones are routed by load. */

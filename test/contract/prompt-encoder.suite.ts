@@ -11,7 +11,7 @@ import type {
   RequestStore,
   SharedMemory,
 } from '#contracts/core.js';
-import { ENCODE_BATCH_MAX, MEDIA_KEYS_MAX } from '#contracts/limits.js';
+import { ENCODE_BATCH_MAX, JSON_VALUES_MAX, MEDIA_KEYS_MAX } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
 import { createBlockIndex } from '#core/index-memory.js';
@@ -131,6 +131,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
   const MODELS: readonly ModelDescriptor[] = [
     model(0, 'qwen', { implied: true }),
     model(1, 'adapter', { adapter: 'lora-a' }),
+    model(6, 'long', { maxModelLen: null }),
     model(2, 'no-files', { tokenizer: null }),
     model(3, 'unproven', { proven: false }),
     model(9, 'unmatched', { matched: false }),
@@ -370,6 +371,65 @@ export function promptEncoderSuite(rig: EncoderRig): void {
     assert.equal((await encoded('{')).error?.code, 'invalid_json');
     const typed = await encoded({ model: 'qwen', messages: 'x' });
     assert.deepEqual([typed.error?.code, typed.error?.param], ['invalid_body', 'messages']);
+  });
+
+  checks(
+    'a body of too many values is refused, but a prompt may be a long list of ids',
+    async () => {
+      const lists = (item: string, count: number): string => Array(count).fill(item).join(',');
+      const around = (members: string): string =>
+        `{"model":"qwen","messages":[{"role":"user","content":"${WORDS}"}],${members}}`;
+      // Besides the items: the body, the model's name, the messages, one of them, its two texts, a list.
+      const room = JSON_VALUES_MAX - 7;
+      const many = `the body has more than ${JSON_VALUES_MAX} values; send shorter lists`;
+      const cases: readonly (readonly [member: string, item: string])[] = [
+        ['documents', '0'],
+        ['documents', '{}'],
+        ['documents', '-1.5e3'],
+        ['documents', '"it\\"s"'],
+        ['x', '[]'],
+        ['x', ' null'],
+        ['x', 'false'],
+      ];
+      for (const [member, item] of cases) {
+        const fits = await encoded(around(`"${member}":[${lists(item, room)}]`));
+        assert.equal(fits.error, null, `${member} ${item}`);
+        const { error } = await encoded(around(`"${member}":[${lists(item, room + 1)}]`));
+        assert.deepEqual(
+          [error?.code, error?.detail],
+          ['body_too_deep', many],
+          `${member} ${item}`,
+        );
+      }
+      const ids = lists('5', JSON_VALUES_MAX + 1);
+      const prompt = await encoded(
+        `{"model":"qwen","prompt":[${ids}],"documents":[1]}`,
+        'completions',
+      );
+      assert.equal(prompt.error?.code, 'context_length_exceeded');
+      assert.equal(prompt.promptTokens, JSON_VALUES_MAX + 1);
+    },
+  );
+
+  checks('arguments of tool calls are read as long as they are not too many values', async () => {
+    const tokens = async (...given: readonly string[]): Promise<number> => {
+      const calls = given.map((text) => ({ function: { name: 'f', arguments: text } }));
+      const assistant = { role: 'assistant', content: 'x', tool_calls: calls };
+      const body = chat(WORDS, { model: 'long' });
+      const { error, promptTokens } = await encoded({
+        ...body,
+        messages: [{ role: 'user', content: WORDS }, assistant],
+      });
+      assert.equal(error, null);
+      return promptTokens;
+    };
+    const list = (items: number): string => `[${Array(items).fill('7').join(',')}]`;
+    // Each list is a value too, so that two of these are just allowed.
+    const half = JSON_VALUES_MAX / 2 - 1;
+    const [one, two] = [await tokens(list(half), '{}'), await tokens(list(half), list(half))];
+    assert.ok(one > half && two > one + half, `${one}, ${two}`);
+    assert.equal(await tokens(list(half), list(half + 1)), one);
+    assert.ok((await tokens('{"a":1,"a":[1,1.0]}')) > (await tokens('{"a":1,"a":[1,1]}')));
   });
 
   checks('stripped fields come back as patches', async () => {

@@ -28,6 +28,7 @@ pub mod limits {
     pub const HISTORY_TOKENS_DEFAULT: usize = 262_144;
     pub const JSON_DEPTH_MAX: usize = 64;
     pub const JSON_KEYS_MAX: usize = 10_000;
+    pub const JSON_VALUES_MAX: usize = 262_144;
     pub const KV_GROUPS_MAX: usize = 8;
     pub const MEDIA_KEYS_MAX: usize = 32;
     pub const MODEL_LABELS_MAX: usize = 1000;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use warmpath_core::layout::ERRORS;
+use warmpath_core::layout::limits::JSON_VALUES_MAX;
 use warmpath_core::prepare::Route;
 use warmpath_core::prompt::json_tape::Tape;
 use warmpath_core::prompt::messages::Source;
@@ -230,6 +231,21 @@ fn what_is_not_json_or_too_much_of_it_is_refused() {
         refused(keys.as_bytes(), Route::ChatCompletions),
         "body_too_deep"
     );
+    // The values of the body, of its message and of the list count too.
+    for (items, is_refused) in [(JSON_VALUES_MAX - 6, false), (JSON_VALUES_MAX - 5, true)] {
+        for item in ["{}", "0", "\"\"", "null", "true"] {
+            let list = vec![item; items].join(",");
+            let body = format!("{{{MESSAGES},\"documents\":[{list}]}}");
+            let mut tape = Tape::default();
+            let read = parse_request(body.as_bytes(), Route::ChatCompletions, &mut tape);
+            let code = read.err().map(|refusal| ERRORS[refusal.code].code);
+            assert_eq!(
+                code,
+                is_refused.then_some("body_too_deep"),
+                "{items} {item}"
+            );
+        }
+    }
     let twice = format!("{{\"model\":\"a\",\"mod\\u0065l\":\"b\",{MESSAGES}}}");
     assert_eq!(
         refused(twice.as_bytes(), Route::ChatCompletions),

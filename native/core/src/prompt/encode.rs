@@ -32,6 +32,14 @@ pub struct Workspace {
     pub matcher: Box<dyn Matcher>,
 }
 
+impl Workspace {
+    /// Gives back memory that only an unusually large body needs.
+    pub fn shrink(&mut self) {
+        self.tape.clear();
+        self.keyed.clear();
+    }
+}
+
 /// What an engine said to a request that only it can tokenise.
 #[derive(Clone, Copy)]
 pub enum EngineAnswer<'a> {

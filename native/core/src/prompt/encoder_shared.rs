@@ -220,6 +220,7 @@ impl Shared {
                 return Progress::Unmatched;
             }
         };
+        space.shrink();
         let mut spaces = lock(&self.spaces);
         if spaces.len() < SPACES_KEPT {
             spaces.push(space);

@@ -1,5 +1,5 @@
 //! One strict pass over the bytes of JSON text. Accepts what JSON.parse accepts, within
-//! JSON_DEPTH_MAX and JSON_KEYS_MAX. Called by json_tape.rs.
+//! JSON_DEPTH_MAX, JSON_KEYS_MAX and a number of values. Called by json_tape.rs.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -22,26 +22,31 @@ pub(super) struct Reader<'b, 't> {
     at: usize,
     depth: usize,
     keys: usize,
+    /// Values that may still come.
+    values_left: usize,
     tape: &'t mut Tape,
 }
 
 impl<'b, 't> Reader<'b, 't> {
-    pub fn new(text: &'b str, tape: &'t mut Tape) -> Self {
+    /// `values_max` bounds the values, numbers left out that do not go on the tape.
+    pub fn new(text: &'b str, values_max: usize, tape: &'t mut Tape) -> Self {
         Self {
             text,
             bytes: text.as_bytes(),
             at: 0,
             depth: 0,
             keys: 0,
+            values_left: values_max,
             tape,
         }
     }
 
-    /// Reads any value, everything inside it included.
-    pub fn whole_value(&mut self) -> Result<(), Trouble> {
+    /// Reads any value, everything inside it included; the values that might still have come.
+    pub fn whole_value(&mut self) -> Result<usize, Trouble> {
         self.space();
         self.value(Put::Everything)?;
-        self.finish()
+        self.finish()?;
+        Ok(self.values_left)
     }
 
     /// Reads a body by `plan`.
@@ -106,6 +111,7 @@ impl<'b, 't> Reader<'b, 't> {
         let leaf = put != Put::Nothing;
         match self.byte() {
             b'"' => {
+                self.count()?;
                 let escaped = self.string()?;
                 if leaf {
                     self.push_range(Kind::Text, start + 1, self.at - 1, escaped);
@@ -117,6 +123,9 @@ impl<'b, 't> Reader<'b, 't> {
             b'f' => self.literal("false", Kind::False, leaf)?,
             b'n' => self.literal("null", Kind::Null, leaf)?,
             _ => {
+                if put == Put::Everything {
+                    self.count()?;
+                }
                 let mut reading = Reading::new(self.bytes, start);
                 self.at = reading.number().ok_or(Trouble::Syntax {
                     at: reading.at,
@@ -176,8 +185,15 @@ impl<'b, 't> Reader<'b, 't> {
         if self.depth == JSON_DEPTH_MAX {
             return Err(Trouble::Limit);
         }
+        self.count()?;
         self.depth += 1;
         self.at += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn count(&mut self) -> Result<(), Trouble> {
+        self.values_left = self.values_left.checked_sub(1).ok_or(Trouble::Limit)?;
         Ok(())
     }
 
@@ -263,6 +279,7 @@ impl<'b, 't> Reader<'b, 't> {
         if !rest.starts_with(word.as_bytes()) {
             return Err(self.wrong("a value"));
         }
+        self.count()?;
         let start = self.at;
         self.at += word.len();
         if put {

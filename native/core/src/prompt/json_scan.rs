@@ -10,9 +10,17 @@ use super::json_tape::{Member, Trouble};
 use super::json_text;
 use super::refusal::Refusal;
 use crate::layout::error;
-use crate::layout::limits::{JSON_DEPTH_MAX, JSON_KEYS_MAX};
+use crate::layout::limits::{JSON_DEPTH_MAX, JSON_KEYS_MAX, JSON_VALUES_MAX};
 
 const XARGS: &str = "vllm_xargs";
+/// Members a template may be given, of which every value is read and counted.
+pub const RENDERED: [&str; 5] = [
+    "messages",
+    "tools",
+    "documents",
+    "chat_template_kwargs",
+    "reasoning_effort",
+];
 
 /// The refusal of a body that is not UTF-8, or that begins with a byte order mark.
 pub fn not_plain_utf8(bytes: &[u8]) -> Refusal {
@@ -83,9 +91,18 @@ struct Scanner<'b> {
     seen: HashSet<String>,
     depth: usize,
     keys: usize,
+    values: usize,
     expect_key: bool,
-    /// Whether the top-level member being read is `vllm_xargs`; null when none is open.
-    open: Option<bool>,
+    /// The top-level member being read.
+    open: Open,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    None,
+    Xargs,
+    Rendered,
+    Other,
 }
 
 impl<'b> Scanner<'b> {
@@ -97,8 +114,9 @@ impl<'b> Scanner<'b> {
             seen: HashSet::new(),
             depth: 0,
             keys: 0,
+            values: 0,
             expect_key: false,
-            open: None,
+            open: Open::None,
         }
     }
 
@@ -108,12 +126,25 @@ impl<'b> Scanner<'b> {
             match byte {
                 b'"' => {
                     let end = self.string_end(at);
-                    if self.expect_key
-                        && let Some(refusal) = self.key(at, end)
+                    let is_key = self.expect_key;
+                    let refusal = if is_key {
+                        self.key(at, end)
+                    } else {
+                        self.value()
+                    };
+                    if refusal.is_some() {
+                        return refusal;
+                    }
+                    at = end;
+                    continue;
+                }
+                b'-' | b'0'..=b'9' => {
+                    if self.open == Open::Rendered
+                        && let Some(refusal) = self.value()
                     {
                         return Some(refusal);
                     }
-                    at = end;
+                    at = self.number_end(at);
                     continue;
                 }
                 b'{' | b'[' => {
@@ -121,6 +152,9 @@ impl<'b> Scanner<'b> {
                         return Some(too_much(format!(
                             "the body nests deeper than {JSON_DEPTH_MAX} levels"
                         )));
+                    }
+                    if let Some(refusal) = self.value() {
+                        return Some(refusal);
                     }
                     self.depth += 1;
                     self.expect_key = byte == b'{';
@@ -136,6 +170,12 @@ impl<'b> Scanner<'b> {
                     self.expect_key = self.kind(self.depth);
                 }
                 b':' => self.expect_key = false,
+                // Of true, false and null these are the first letters, and no others.
+                b't' | b'f' | b'n' => {
+                    if let Some(refusal) = self.value() {
+                        return Some(refusal);
+                    }
+                }
                 _ => {}
             }
             at += 1;
@@ -145,7 +185,7 @@ impl<'b> Scanner<'b> {
 
     fn close(&mut self) {
         if self.depth == 1 {
-            self.open = None;
+            self.open = Open::None;
         }
     }
 
@@ -159,6 +199,15 @@ impl<'b> Scanner<'b> {
         }
     }
 
+    fn value(&mut self) -> Option<Refusal> {
+        self.values += 1;
+        (self.values > JSON_VALUES_MAX).then(|| {
+            too_much(format!(
+                "the body has more than {JSON_VALUES_MAX} values; send shorter lists"
+            ))
+        })
+    }
+
     fn key(&mut self, start: usize, end: usize) -> Option<Refusal> {
         self.keys += 1;
         if self.keys > JSON_KEYS_MAX {
@@ -167,13 +216,17 @@ impl<'b> Scanner<'b> {
             )));
         }
         let is_top = self.depth == 1 && self.kind(1);
-        let is_xarg = self.depth == 2 && self.kind(2) && self.open == Some(true);
+        let is_xarg = self.depth == 2 && self.kind(2) && self.open == Open::Xargs;
         if !is_top && !is_xarg {
             return None;
         }
         let name = self.key_text(start, end);
         if is_top {
-            self.open = Some(name == XARGS);
+            self.open = match name.as_str() {
+                XARGS => Open::Xargs,
+                name if RENDERED.contains(&name) => Open::Rendered,
+                _ => Open::Other,
+            };
         }
         let param = if is_top {
             name
@@ -199,6 +252,14 @@ impl<'b> Scanner<'b> {
             }
         }
         self.bytes.len()
+    }
+
+    /// One past what may belong to the number that begins at `start`.
+    fn number_end(&self, start: usize) -> usize {
+        let rest = self.bytes.get(start + 1..).unwrap_or_default();
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+        let length = rest.iter().position(|byte| !is_part(byte));
+        start + 1 + length.unwrap_or(rest.len())
     }
 
     /// Text of a key, escapes resolved where it is a JSON string, else as it is written.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::json_reader::Reader;
 use super::json_text;
+use crate::layout::limits::JSON_VALUES_MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -73,7 +74,7 @@ impl Tape {
     /// Reads a body by `plan`.
     pub fn read_body(&mut self, text: &str, plan: &Plan) -> Result<(), Trouble> {
         self.clear();
-        Reader::new(text, self).body(plan)?;
+        Reader::new(text, JSON_VALUES_MAX, self).body(plan)?;
         if has_duplicates(text, self, &self.members) || has_duplicates(text, self, &self.noted) {
             return Err(Trouble::Limit);
         }
@@ -82,11 +83,17 @@ impl Tape {
 
     /// Reads any value, everything inside it included.
     pub fn read_value(&mut self, text: &str) -> Result<(), Trouble> {
-        self.clear();
-        Reader::new(text, self).whole_value()
+        self.read_value_within(text, JSON_VALUES_MAX).map(|_| ())
     }
 
-    fn clear(&mut self) {
+    /// The same of at most `values_max` values; how many of them are left.
+    pub fn read_value_within(&mut self, text: &str, values_max: usize) -> Result<usize, Trouble> {
+        self.clear();
+        Reader::new(text, values_max, self).whole_value()
+    }
+
+    /// Forgets the body, and gives back the memory of one that was unusually large.
+    pub fn clear(&mut self) {
         self.nodes.clear();
         self.nodes.shrink_to(NODES_KEPT);
         self.members.clear();
@@ -216,4 +223,32 @@ fn has_duplicates(text: &str, tape: &Tape, members: &[Member]) -> bool {
     let mut names: Vec<Cow<'_, str>> = members.iter().map(|m| tape.text(text, m.name)).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair.first() == pair.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_tape_keeps_the_room_of_an_ordinary_body() {
+        let items = if cfg!(miri) {
+            NODES_KEPT
+        } else {
+            JSON_VALUES_MAX - 1
+        };
+        let mut tape = Tape::default();
+        let list = format!("[{}]", vec!["0"; items].join(","));
+        assert_eq!(tape.read_value(&list), Ok(()));
+        assert!(tape.nodes.capacity() > NODES_KEPT);
+        tape.clear();
+        assert!(tape.nodes.capacity() <= NODES_KEPT);
+    }
+
+    #[test]
+    fn values_are_counted_whatever_they_are() {
+        let mut tape = Tape::default();
+        let text = r#"[0,"a",null,true,{"k":[]}]"#;
+        assert_eq!(tape.read_value_within(text, 9), Ok(2));
+        assert_eq!(tape.read_value_within(text, 6), Err(Trouble::Limit));
+    }
 }

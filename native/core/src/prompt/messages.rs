@@ -9,6 +9,7 @@ use minijinja::Value;
 use super::content_format::ContentFormat;
 use super::json_tape::{Kind, Tape};
 use super::values::{JsonMap, text_value, to_map, to_value};
+use crate::layout::limits::JSON_VALUES_MAX;
 
 /// A body and its tape.
 #[derive(Clone, Copy)]
@@ -43,9 +44,10 @@ impl Source<'_> {
 
 pub fn normalize_messages(source: Source<'_>, messages: u32, format: ContentFormat) -> Vec<Value> {
     let items = source.tape.items(messages);
+    let mut left = JSON_VALUES_MAX;
     items
         .filter(|at| source.kind(*at) == Kind::Object)
-        .map(|at| Value::from_object(normalize_message(source, at, format)))
+        .map(|at| Value::from_object(normalize_message(source, at, format, &mut left)))
         .collect()
 }
 
@@ -88,7 +90,13 @@ fn normalize_tool(source: Source<'_>, tool: u32) -> Value {
     Value::from_object(outer)
 }
 
-fn normalize_message(source: Source<'_>, message: u32, format: ContentFormat) -> JsonMap {
+/// `left` is how many values the arguments of tool calls may still have.
+fn normalize_message(
+    source: Source<'_>,
+    message: u32,
+    format: ContentFormat,
+    left: &mut usize,
+) -> JsonMap {
     let mut result = JsonMap::with_capacity(4);
     let role_at = source.get(message, "role");
     let role = source.value_or_null(role_at);
@@ -100,7 +108,7 @@ fn normalize_message(source: Source<'_>, message: u32, format: ContentFormat) ->
     result.set("role", role);
     result.set("content", content);
     if is_assistant {
-        add_assistant_fields(source, message, &mut result);
+        add_assistant_fields(source, message, left, &mut result);
     }
     if is_tool && let Some(id) = source.get(message, "tool_call_id") {
         result.set("tool_call_id", source.value(id));
@@ -116,13 +124,13 @@ fn normalize_message(source: Source<'_>, message: u32, format: ContentFormat) ->
     result
 }
 
-fn add_assistant_fields(source: Source<'_>, message: u32, result: &mut JsonMap) {
+fn add_assistant_fields(source: Source<'_>, message: u32, left: &mut usize, result: &mut JsonMap) {
     if let Some(calls) = source.get(message, "tool_calls")
         && source.kind(calls) == Kind::Array
         && source.tape.items(calls).next().is_some()
     {
         let calls = source.tape.items(calls);
-        let calls: Vec<Value> = calls.map(|at| normalize_call(source, at)).collect();
+        let calls: Vec<Value> = calls.map(|at| normalize_call(source, at, left)).collect();
         result.set("tool_calls", Value::from(calls));
     }
     let reasoning = source
@@ -210,7 +218,7 @@ fn text_of(source: Source<'_>, part: u32) -> Option<u32> {
 }
 
 /// Templates expect arguments as objects, clients send them as JSON text.
-fn normalize_call(source: Source<'_>, call: u32) -> Value {
+fn normalize_call(source: Source<'_>, call: u32, left: &mut usize) -> Value {
     let function = source.get(call, "function");
     let Some(function) = function.filter(|at| source.kind(*at) == Kind::Object) else {
         return source.value(call);
@@ -218,7 +226,7 @@ fn normalize_call(source: Source<'_>, call: u32) -> Value {
     let mut inner = JsonMap::with_capacity(2);
     inner.set(
         "arguments",
-        call_arguments(source, source.get(function, "arguments")),
+        call_arguments(source, source.get(function, "arguments"), left),
     );
     inner.set("name", source.value_or_null(source.get(function, "name")));
     let mut outer = JsonMap::with_capacity(3);
@@ -232,8 +240,9 @@ fn normalize_call(source: Source<'_>, call: u32) -> Value {
     Value::from_object(outer)
 }
 
-/// Text that is not JSON, and anything else that is no object or array, becomes an empty object.
-fn call_arguments(source: Source<'_>, given: Option<u32>) -> Value {
+/// Text that is not JSON or has too many values, and anything else that is no object or array,
+/// becomes an empty object.
+fn call_arguments(source: Source<'_>, given: Option<u32>, left: &mut usize) -> Value {
     let empty = || Value::from_object(JsonMap::default());
     let Some(given) = given else {
         return empty();
@@ -243,8 +252,11 @@ fn call_arguments(source: Source<'_>, given: Option<u32>) -> Value {
         Kind::Text => {
             let text = source.tape.text(source.text, given);
             let mut tape = Tape::default();
-            match tape.read_value(&text) {
-                Ok(()) => to_value(&text, &tape, 0),
+            match tape.read_value_within(&text, *left) {
+                Ok(still_left) => {
+                    *left = still_left;
+                    to_value(&text, &tape, 0)
+                }
                 Err(_) => empty(),
             }
         }

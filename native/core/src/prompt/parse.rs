@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::completion::{read_completion, read_generate, read_token_ids};
-use super::json_scan::{not_plain_utf8, push_cuts, refusal_of};
+use super::json_scan::{RENDERED, not_plain_utf8, push_cuts, refusal_of};
 use super::json_tape::{Kind, Plan, Tape};
 use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length, well_formed};
 use super::media::ChatMedia;
@@ -82,13 +82,7 @@ const ENGINE_ONLY: [&str; 4] = [
     "truncate_prompt_tokens",
 ];
 const PLAN: Plan = Plan {
-    whole: &[
-        "messages",
-        "tools",
-        "documents",
-        "chat_template_kwargs",
-        "reasoning_effort",
-    ],
+    whole: &RENDERED,
     noted: XARGS,
 };
 

@@ -27,15 +27,15 @@ thread_local! {
 #[derive(Debug, Default)]
 pub struct JsonMap {
     entries: Vec<(Value, Value)>,
-    /// Where keys are, for maps with many.
-    positions: HashMap<Box<str>, usize>,
+    /// Where keys are, for maps with many: most have few and are kept small.
+    positions: Option<Box<HashMap<Box<str>, usize>>>,
 }
 
 impl JsonMap {
     pub fn with_capacity(entries: usize) -> Self {
         Self {
             entries: Vec::with_capacity(entries),
-            positions: HashMap::new(),
+            positions: None,
         }
     }
 
@@ -53,10 +53,8 @@ impl JsonMap {
             return;
         }
         if self.entries.len() >= SCANNED_MAX {
-            if self.positions.is_empty() {
-                self.hash_entries();
-            }
-            self.positions.insert(name.into(), self.entries.len());
+            let at = self.entries.len();
+            self.hashed().insert(name.into(), at);
         }
         self.entries.push((key, value));
     }
@@ -70,16 +68,18 @@ impl JsonMap {
         &self.entries
     }
 
-    fn hash_entries(&mut self) {
-        for (at, (key, _)) in self.entries.iter().enumerate() {
-            let name = key.as_str().unwrap_or_default();
-            self.positions.insert(name.into(), at);
-        }
+    fn hashed(&mut self) -> &mut HashMap<Box<str>, usize> {
+        let Self { entries, positions } = self;
+        positions.get_or_insert_with(|| {
+            let named = entries.iter().enumerate();
+            let named = named.map(|(at, (key, _))| (key.as_str().unwrap_or_default().into(), at));
+            Box::new(named.collect())
+        })
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        if !self.positions.is_empty() {
-            return self.positions.get(key).copied();
+        if let Some(positions) = &self.positions {
+            return positions.get(key).copied();
         }
         self.entries
             .iter()

@@ -6,7 +6,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '#contracts/errors.js';
-import { JSON_DEPTH_MAX, JSON_KEYS_MAX } from '#contracts/limits.js';
+import { JSON_DEPTH_MAX, JSON_KEYS_MAX, JSON_VALUES_MAX } from '#contracts/limits.js';
 
 /** One `"name": value` pair; offsets are bytes from the start of the body. */
 export interface JsonMember {
@@ -23,10 +23,12 @@ export interface JsonScan {
   readonly members: readonly JsonMember[];
   /** Members of the top-level object `vllm_xargs`. */
   readonly xargs: readonly JsonMember[];
-  /** Byte ranges (start, end) of numbers that lose their spelling in a double: 1.0, 1e5, 2^60. */
+  /** Byte ranges (start, end) of numbers that would lose a spelling (1.0, 1e5, 2^60) that is read. */
   readonly oddNumbers: readonly number[];
   /** Offsets of the quotes of keys like "12", which JavaScript objects would reorder. */
   readonly oddKeys: readonly number[];
+  /** Values that count towards JSON_VALUES_MAX. */
+  readonly values: number;
 }
 
 /** What is wrong with a body; `param` names the field where there is one. */
@@ -45,17 +47,40 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const MINUS = 0x2d;
+// Of true, false and null these are the first letters, and no others.
+const LETTER_T = 0x74;
+const LETTER_F = 0x66;
+const LETTER_N = 0x6e;
 /** Digits up to which every integer is exact in a double. */
 const EXACT_DIGITS = 15;
 const XARGS = 'vllm_xargs';
+/** Members a template may be given: in them numbers count as values too. */
+const RENDERED: ReadonlySet<string> = new Set([
+  'messages',
+  'tools',
+  'documents',
+  'chat_template_kwargs',
+  'reasoning_effort',
+]);
 
-/** Scans a whole body. Costs one pass and no recursion; JSON_DEPTH_MAX and JSON_KEYS_MAX hold. */
+/**
+ * Scans a whole body. Costs one pass and no recursion; JSON_DEPTH_MAX, JSON_KEYS_MAX and
+ * JSON_VALUES_MAX hold.
+ */
 export function scanJson(bytes: Uint8Array): JsonScan | ScanRefusal {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     return refusal('invalid_json', 'the body begins with a byte order mark; send plain UTF-8');
   }
   if (!isUtf8(bytes)) return refusal('invalid_json', 'the body is not valid UTF-8');
-  return new Scanner(bytes).run();
+  return new Scanner(bytes, JSON_VALUES_MAX).run();
+}
+
+/**
+ * Scans JSON that is a text inside a body, of at most `valuesMax` values. It has no members, and keys
+ * that appear twice are fine: both sides read the last one.
+ */
+export function scanInnerJson(bytes: Uint8Array, valuesMax: number): JsonScan | ScanRefusal {
+  return new Scanner(bytes, valuesMax, true).run();
 }
 
 export function isRefusal(result: JsonScan | ScanRefusal): result is ScanRefusal {
@@ -99,13 +124,20 @@ class Scanner {
   /** 1 for an object, 0 for an array, by depth. */
   readonly #kinds = new Uint8Array(JSON_DEPTH_MAX + 1);
   readonly #seen = new Set<string>();
+  readonly #valuesMax: number;
+  readonly #isInner: boolean;
   #depth = 0;
   #keys = 0;
+  #values = 0;
+  #countsNumbers: boolean;
   #expectKey = false;
   readonly #open: (OpenMember | null)[] = [null, null, null];
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, valuesMax: number, isInner = false) {
     this.#bytes = bytes;
+    this.#valuesMax = valuesMax;
+    this.#isInner = isInner;
+    this.#countsNumbers = isInner;
   }
 
   run(): JsonScan | ScanRefusal {
@@ -115,14 +147,15 @@ class Scanner {
       const byte = bytes[at] as number;
       if (byte === QUOTE) {
         const end = stringEnd(bytes, at);
-        if (this.#expectKey) {
-          const problem = this.#key(at, end);
-          if (problem !== null) return problem;
-        } else this.#value(at, end);
+        const problem = this.#expectKey ? this.#key(at, end) : this.#counted();
+        if (problem !== null) return problem;
+        if (!this.#expectKey) this.#value(at, end);
         at = end;
         continue;
       }
       if (byte === MINUS || (byte >= 0x30 && byte <= 0x39)) {
+        const problem = this.#countsNumbers ? this.#counted() : null;
+        if (problem !== null) return problem;
         const end = this.#number(at);
         this.#value(at, end);
         at = end;
@@ -137,6 +170,7 @@ class Scanner {
       xargs: this.#xargs,
       oddNumbers: this.#oddNumbers,
       oddKeys: this.#oddKeys,
+      values: this.#values,
     };
   }
 
@@ -149,6 +183,7 @@ class Scanner {
       this.#depth += 1;
       this.#kinds[this.#depth] = byte === OPEN_BRACE ? 1 : 0;
       this.#expectKey = byte === OPEN_BRACE;
+      return this.#counted();
     } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
       this.#close(this.#depth);
       if (this.#depth > 0) this.#depth -= 1;
@@ -162,8 +197,17 @@ class Scanner {
     } else if (byte > 0x20) {
       // A byte of true, false or null: the value reaches at least to here.
       this.#value(at, at + 1);
+      if (byte === LETTER_T || byte === LETTER_F || byte === LETTER_N) return this.#counted();
     }
     return null;
+  }
+
+  /** One value more. */
+  #counted(): ScanRefusal | null {
+    this.#values += 1;
+    if (this.#values <= this.#valuesMax) return null;
+    const detail = `the body has more than ${this.#valuesMax} values; send shorter lists`;
+    return refusal('body_too_deep', detail);
   }
 
   /** A key was read at [start, end). */
@@ -182,6 +226,7 @@ class Scanner {
     }
     this.#seen.add(param);
     this.#open[this.#depth] = { name, start, valueStart: -1, end };
+    if (this.#depth === 1) this.#countsNumbers = RENDERED.has(name);
     return null;
   }
 
@@ -199,17 +244,19 @@ class Scanner {
     const open = this.#open[depth];
     if (depth > 2 || open === null || open === undefined) return;
     this.#open[depth] = null;
+    if (depth === 1) this.#countsNumbers = false;
     if (open.valueStart >= 0) this.#listAt(depth)?.push(open);
   }
 
   /** Where the members of the object at `depth` are collected, null where they are not. */
   #listAt(depth: number): JsonMember[] | null {
+    if (this.#isInner) return null;
     if (depth === 1) return this.#kinds[1] === 1 ? this.#members : null;
     if (depth !== 2 || this.#kinds[2] !== 1) return null;
     return this.#open[1]?.name === XARGS ? this.#xargs : null;
   }
 
-  /** Skips a number, noting it when a double would spell it differently. */
+  /** Skips a number, noting it when a double would spell it differently to a template. */
   #number(start: number): number {
     const bytes = this.#bytes;
     let end = start + 1;
@@ -220,7 +267,9 @@ class Scanner {
       else if (!((byte >= 0x30 && byte <= 0x39) || byte === 0x2b || byte === MINUS)) break;
       end += 1;
     }
-    if (odd || end - start > EXACT_DIGITS) this.#oddNumbers.push(start, end);
+    if (this.#countsNumbers && (odd || end - start > EXACT_DIGITS)) {
+      this.#oddNumbers.push(start, end);
+    }
     return end;
   }
 }

@@ -3,7 +3,7 @@
 // the text before JSON.parse and carried as marked strings; python-values.ts reads the marks.
 
 import type { JsonValue } from '#core/json-value.js';
-import { isRefusal, type JsonScan, scanJson } from './json-scan.js';
+import { isRefusal, type JsonScan, scanInnerJson } from './json-scan.js';
 
 // Noncharacters: legal in JSON, meaningless in text. A body that has one is parsed without marks.
 const NUMBER_MARK = '\ufdd0';
@@ -51,14 +51,20 @@ export function parseMarked(
   return JSON.parse(out + text(done, bytes.length)) as JsonValue;
 }
 
+/** How many values the texts inside one body may still have. */
+export interface InnerBudget {
+  values: number;
+}
+
 /** Parses text inside a body (tool-call arguments); undefined when it is not acceptable JSON. */
-export function parseInnerJson(text: string): JsonValue | undefined {
+export function parseInnerJson(text: string, budget: InnerBudget): JsonValue | undefined {
   const bytes = Buffer.from(text, 'utf8');
-  const scan = scanJson(bytes);
-  // Keys that appear twice are read by both sides as the last one; only bounds matter here.
-  if (isRefusal(scan) && scan.code !== 'duplicate_field') return undefined;
+  const scan = scanInnerJson(bytes, budget.values);
+  if (isRefusal(scan)) return undefined;
   try {
-    return isRefusal(scan) ? (JSON.parse(text) as JsonValue) : parseMarked(bytes, scan, null);
+    const value = parseMarked(bytes, scan, null);
+    budget.values -= scan.values;
+    return value;
   } catch {
     return undefined;
   }

@@ -2,8 +2,9 @@
 // rendered text is the engine's. Called by encode.ts between parse and render. Sources: vLLM's
 // entrypoints/chat_utils.py (content parts, tool calls) and its request protocol (tools).
 
+import { JSON_VALUES_MAX } from '#contracts/limits.js';
 import { isJsonObject, type JsonValue } from '#core/json-value.js';
-import { isText, parseInnerJson } from './json-value.js';
+import { type InnerBudget, isText, parseInnerJson } from './json-value.js';
 
 type JsonObject = { readonly [key: string]: JsonValue };
 
@@ -14,7 +15,8 @@ export function normalizeMessages(
   messages: readonly JsonValue[],
   format: ContentFormat,
 ): readonly JsonValue[] {
-  return messages.filter(isJsonObject).map((message) => normalizeMessage(message, format));
+  const budget = { values: JSON_VALUES_MAX };
+  return messages.filter(isJsonObject).map((message) => normalizeMessage(message, format, budget));
 }
 
 /** Tools as the engine's models dump them: declared fields first, absent ones as null. */
@@ -27,12 +29,18 @@ export function normalizeTools(tools: readonly JsonValue[]): readonly JsonValue[
   });
 }
 
-function normalizeMessage(message: JsonObject, format: ContentFormat): JsonObject {
+function normalizeMessage(
+  message: JsonObject,
+  format: ContentFormat,
+  budget: InnerBudget,
+): JsonObject {
   const role = String(message['role']);
   const result: { [key: string]: JsonValue } = { role, content: contentOf(message, role, format) };
   if (role === 'assistant') {
     const calls = message['tool_calls'];
-    if (Array.isArray(calls) && calls.length > 0) result['tool_calls'] = calls.map(normalizeCall);
+    if (Array.isArray(calls) && calls.length > 0) {
+      result['tool_calls'] = calls.map((call) => normalizeCall(call, budget));
+    }
     const reasoning = message['reasoning'] ?? message['reasoning_content'] ?? null;
     if (reasoning !== null) {
       result['reasoning'] = reasoning;
@@ -66,19 +74,19 @@ function textOf(part: JsonValue): string | null {
 }
 
 /** Templates expect arguments as objects, clients send them as JSON text. */
-function normalizeCall(call: JsonValue): JsonValue {
+function normalizeCall(call: JsonValue, budget: InnerBudget): JsonValue {
   if (!isJsonObject(call) || !isJsonObject(call['function'])) return call;
   const { arguments: given = null, name = null } = call['function'];
   const { id, type } = call;
   return {
     ...(id === undefined ? {} : { id }),
-    function: { arguments: callArguments(given), name },
+    function: { arguments: callArguments(given, budget), name },
     ...(type === undefined ? {} : { type }),
   };
 }
 
-/** Text that is not JSON, and anything else that is no object or array, becomes an empty object. */
-function callArguments(given: JsonValue): JsonValue {
-  if (typeof given === 'string') return parseInnerJson(given) ?? {};
+/** Text that is no JSON or too much of it, and what is no object or array, becomes an empty object. */
+function callArguments(given: JsonValue, budget: InnerBudget): JsonValue {
+  if (typeof given === 'string') return parseInnerJson(given, budget) ?? {};
   return typeof given === 'object' && given !== null ? given : {};
 }
