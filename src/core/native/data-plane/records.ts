@@ -42,49 +42,53 @@ export function readRecord(
   position: number,
 ): Announcement | ForwardProgress {
   const base = position * RECORD_NUMBERS;
-  const number = (offset: number): number => records[base + offset] ?? 0;
-  const kind = RECORD_KINDS[number(0)];
+  const kind = RECORD_KINDS[at(records, base + 0)];
   assert(kind !== undefined, 'a record has a known kind');
-  const handle = { slot: number(1), generation: number(2) };
+  const handle = { slot: at(records, base + 1), generation: at(records, base + 2) };
   switch (kind) {
     case 'request':
       return {
         kind,
         handle,
-        bodyBytes: number(3),
-        receivedAtMs: number(4),
-        prepared: (number(5) & REQUEST_FLAGS.prepared) !== 0,
-        telling: (number(5) & REQUEST_FLAGS.telling) !== 0,
+        bodyBytes: at(records, base + 3),
+        receivedAtMs: at(records, base + 4),
+        prepared: (at(records, base + 5) & REQUEST_FLAGS.prepared) !== 0,
+        telling: (at(records, base + 5) & REQUEST_FLAGS.telling) !== 0,
       };
     case 'attempt-failed':
       return {
         kind,
         handle,
-        slot: number(3),
-        outcome: ATTEMPT_OUTCOMES[number(4)] ?? 'server-error',
-        nextSlot: number(5),
+        slot: at(records, base + 3),
+        outcome: ATTEMPT_OUTCOMES[at(records, base + 4)] ?? 'server-error',
+        nextSlot: at(records, base + 5),
       };
     case 'first-byte':
-      return { kind, handle, slot: number(3), status: number(4) };
+      return { kind, handle, slot: at(records, base + 3), status: at(records, base + 4) };
     case 'done':
       return {
         kind,
         handle,
-        slot: number(3),
-        status: number(4),
-        outcome: OUTCOMES[number(5)] ?? 'endpoint-failed',
-        errorCode: ERROR_CODES[number(6)] ?? null,
-        firstByteMs: number(7),
-        lastByteMs: number(8),
-        responseBytes: number(9),
-        chunks: number(10),
+        slot: at(records, base + 3),
+        status: at(records, base + 4),
+        outcome: OUTCOMES[at(records, base + 5)] ?? 'endpoint-failed',
+        errorCode: ERROR_CODES[at(records, base + 6)] ?? null,
+        firstByteMs: at(records, base + 7),
+        lastByteMs: at(records, base + 8),
+        responseBytes: at(records, base + 9),
+        chunks: at(records, base + 10),
         usage: {
-          promptTokens: number(11),
-          completionTokens: number(12),
-          cachedTokens: number(13),
+          promptTokens: at(records, base + 11),
+          completionTokens: at(records, base + 12),
+          cachedTokens: at(records, base + 13),
         },
       };
     default:
       return assertNever(kind);
   }
+}
+
+/** No closure over the record: that would be an object for each. */
+function at(records: Float64Array, index: number): number {
+  return records[index] ?? 0;
 }
