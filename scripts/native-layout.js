@@ -33,6 +33,8 @@ export function nativeLayout() {
       "The gateway's header with a say",
       headers.ENDPOINT_SUBSET_HEADER,
     ),
+    ...text('MODEL_REWRITE_HEADER', 'Asks for another model', headers.MODEL_REWRITE_HEADER),
+    ...text('OLD_MODEL_REWRITE_HEADER', 'As llm-d spelled it', headers.OLD_MODEL_REWRITE_HEADER),
     ...text('SESSION_OF_OLD_CODEX', 'The name with an underscore', headers.SESSION_OF_OLD_CODEX),
     ...errorTable(),
   ].join('\n');

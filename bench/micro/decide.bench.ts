@@ -18,6 +18,7 @@ import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { RequestPriorities } from '#request/objective.js';
 import { RequestPipeline } from '#request/pipeline.js';
+import { rewritesOf } from '#test/support/request-world.js';
 import { pluginHost, promptMatch, servedModel } from '#test/support/scheduling.js';
 import { processClock } from '#workers/process-clock.js';
 import { measure, printMachine, printTable, type Task } from '../support/measure.js';
@@ -96,16 +97,17 @@ function createPipeline(
     nodeVersion: '',
     processMetrics: false,
   });
+  const decider = new Decider({
+    readsSubset: false,
+    policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
+    endpointCapacity: endpoints,
+    fleet: registry,
+    clock: processClock,
+    priorities: new RequestPriorities({}, { observer, logger }),
+  });
   return new RequestPipeline({
-    decider: new Decider({
-      readsSubset: false,
-      policy: buildPolicy(singleProfilePolicy(POLICY_PROFILES[policy]), pluginHost(endpoints)),
-      endpointCapacity: endpoints,
-      fleet: registry,
-      clock: processClock,
-      priorities: new RequestPriorities({}, { observer, logger }),
-    }),
-    rewrites: null,
+    decider,
+    rewrites: rewritesOf(decider),
     decisionHeaders: true,
     localHandlers: {} as LocalHandlers,
     ports: {

@@ -113,7 +113,7 @@ export interface Decision {
   readonly overheadMicros: number;
 }
 
-/** The model that a rule chose to serve a request for another one. */
+/** The model that serves a request for another one, by a rule or by the request's header. */
 export interface ModelRewrite {
   /** As the client asked for it. */
   readonly model: string;
@@ -123,7 +123,7 @@ export interface ModelRewrite {
    * was drawn for this request alone, so that the next one may get another.
    */
   readonly chosenBy: 'header' | 'only-target' | 'session' | 'chance';
-  /** Its part of the rule's weights, in (0, 1]. */
+  /** Its part of the rule's weights, in (0, 1]; 1 without a rule. */
   readonly share: number;
 }
 

@@ -73,14 +73,17 @@ export const POLICY_HEADERS: readonly string[] = [
   PROFILE_HEADER.toLowerCase(),
 ];
 
-/** Asks for another model than the body names; then as llm-d spelled it before. */
-export const MODEL_REWRITE_HEADERS: readonly string[] = [
-  'x-llm-d-model-name-rewrite',
-  'x-gateway-model-name-rewrite',
-];
+/** Asks for another model than the body names. */
+export const MODEL_REWRITE_HEADER = 'x-llm-d-model-name-rewrite';
+/** As llm-d spelled it before. */
+export const OLD_MODEL_REWRITE_HEADER = 'x-gateway-model-name-rewrite';
 
 /** Headers that tell something even to a policy that reads none: reading a head costs, so they are few. */
-export const TELLING_HEADERS: readonly string[] = [...POLICY_HEADERS, ...MODEL_REWRITE_HEADERS];
+export const TELLING_HEADERS: readonly string[] = [
+  ...POLICY_HEADERS,
+  MODEL_REWRITE_HEADER,
+  OLD_MODEL_REWRITE_HEADER,
+];
 
 /** Why clients' headers of that name are dropped, whatever is in them; null when they are not. */
 export function droppedHeader(name: string): 'underscore' | 'reserved' | null {

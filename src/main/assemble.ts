@@ -92,8 +92,8 @@ export function assemble(input: AssemblyInput): Assembly {
   const decisions = new DecisionRing(DECISIONS_KEPT);
   const decider = createDecider(input);
   const { modelRewrites: rules } = configuration;
-  const rewrites =
-    rules.length === 0 ? null : new ModelRewrites({ rules, random: input.random, store });
+  const resolve = decider.resolve.bind(decider);
+  const rewrites = new ModelRewrites({ rules, random: input.random, store, resolve });
   const pipeline = createPipeline(input, {
     plane,
     encoder,
@@ -213,7 +213,7 @@ interface PipelineParts {
   readonly decisions: DecisionRing;
   readonly reports: RouterReports;
   readonly decider: Decider;
-  readonly rewrites: ModelRewrites | null;
+  readonly rewrites: ModelRewrites;
 }
 
 function createDecider(input: AssemblyInput): Decider {

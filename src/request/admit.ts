@@ -32,7 +32,19 @@ const PROMPT_ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/messages', 'unread-prompt'],
   ['/v1/responses', 'unread-prompt'],
 ]);
-const PROMPT_METHODS: readonly string[] = ['POST'];
+/** Routes outside of /v1/ that pool, rate or tokenise: of vLLM, of SGLang (`/encode`), of both. */
+const ENGINE_ROUTES: ReadonlySet<string> = new Set([
+  '/pooling',
+  '/classify',
+  '/score',
+  '/rerank',
+  '/v2/rerank',
+  '/v2/embed',
+  '/encode',
+  '/tokenize',
+  '/detokenize',
+]);
+const POST_ONLY: readonly string[] = ['POST'];
 const LOCAL_METHODS: readonly string[] = ['GET', 'HEAD'];
 const PASSTHROUGH_METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 /** Plain segments only: letters, digits and `_ - . :`, none beginning with a dot. */
@@ -52,8 +64,9 @@ export function admit(method: string, target: string, draining: boolean): Admiss
     return { kind: 'local', path };
   }
   const promptRoute = PROMPT_ROUTES.get(path);
-  if (promptRoute === undefined && !passesThrough(path)) return unknownRoute(path);
-  const methods = promptRoute === undefined ? PASSTHROUGH_METHODS : PROMPT_METHODS;
+  const postOnly = promptRoute !== undefined || ENGINE_ROUTES.has(path);
+  if (!postOnly && !passesThrough(path)) return unknownRoute(path);
+  const methods = postOnly ? POST_ONLY : PASSTHROUGH_METHODS;
   if (!methods.includes(method)) return wrongMethod(method, path, methods);
   if (draining) return reject('shutting_down', 'the router is shutting down; send it again');
   return { kind: 'route', route: promptRoute ?? 'passthrough' };

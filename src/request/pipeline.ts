@@ -34,8 +34,7 @@ export interface PipelineOptions {
   readonly ports: RequestPorts;
   readonly decider: Decider;
   readonly localHandlers: LocalHandlers;
-  /** Null without rules. */
-  readonly rewrites: ModelRewrites | null;
+  readonly rewrites: ModelRewrites;
   /** Whether answers carry `x-warmpath-*` headers. */
   readonly decisionHeaders: boolean;
 }
@@ -47,7 +46,7 @@ export class RequestPipeline implements DataPlaneHandler {
   readonly #decisionHeaders: boolean;
   readonly #decider: Decider;
   readonly #gate: EncodeGate;
-  readonly #rewriter: ModelRewriter | null;
+  readonly #rewriter: ModelRewriter;
   /** By handle slot; each entry lives until the `done` record of its generation. */
   readonly #active = new Array<ActiveRequest | undefined>(REQUESTS_IN_FLIGHT_MAX).fill(undefined);
   /** Requests that have ended and were not told of. */
@@ -78,8 +77,8 @@ export class RequestPipeline implements DataPlaneHandler {
     const reject = this.#reject.bind(this);
     this.#gate = new EncodeGate({ encoder, defer, isActive, onEncoded });
     const { rewrites } = options;
-    this.#rewriter =
-      rewrites && new ModelRewriter(rewrites, { encoder, observer, isActive, onEncoded, reject });
+    const ports = { encoder, observer, isActive, onEncoded, reject };
+    this.#rewriter = new ModelRewriter(rewrites, ports);
   }
 
   /** From now on new requests are refused as `shutting_down`; local paths are still answered. */
@@ -156,7 +155,7 @@ export class RequestPipeline implements DataPlaneHandler {
   }
 
   #onEncoded(request: ActiveRequest, encoded: EncodedPrompt): void {
-    if (this.#rewriter?.takes(request, encoded) === true) return;
+    if (this.#rewriter.takes(request, encoded)) return;
     const nowMs = this.#ports.clock.nowMs();
     request.encoded = encoded;
     this.#countEncoding(request, encoded, nowMs);

@@ -1,13 +1,19 @@
 // Which model serves a request that asks for another: by rule, by weight, the same one for all
 // requests of a session, so that a canary does not change its mind in the middle of a conversation.
+// Without a rule the request's header may name any model that is served.
 
 import { assert } from '#contracts/assert.js';
 import type { ModelRewrite } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
-import { SESSION_HEADERS } from '#contracts/header-names.js';
+import {
+  MODEL_REWRITE_HEADER,
+  OLD_MODEL_REWRITE_HEADER,
+  SESSION_HEADERS,
+} from '#contracts/header-names.js';
 import type { Random } from '#contracts/random.js';
 import type { RequestHead } from '#contracts/request.js';
 import { shorten } from './admit.js';
+import type { ResolvedModel } from './models.js';
 
 /** Requests for `match.model` go to one of `targets`; each model is matched once. */
 export interface RewriteRule {
@@ -21,34 +27,56 @@ export interface RewriteTarget {
   readonly weight: number;
 }
 
-const HEADER = 'x-llm-d-model-name-rewrite';
-/** As llm-d spelled it before. */
-const OLD_HEADER = 'x-gateway-model-name-rewrite';
+/** What of a request says which model it wants. */
+export type RewritingHead = Pick<RequestHead, 'headers' | 'telling'>;
 
-/** The rules, and the randomness they draw with. */
+const NO_HEADERS: RequestHead['headers'] = {};
+
+/** The rules, the randomness they draw with, and who knows which models are served. */
 export class RewriteChoice {
   readonly #byModel: ReadonlyMap<string, readonly RewriteTarget[]>;
   readonly #random: Random;
+  readonly #resolve: (model: string) => ResolvedModel | RouterError;
 
-  constructor(rules: readonly RewriteRule[], random: Random) {
-    this.#byModel = new Map(rules.map(({ match, targets }) => [match.model, targets]));
-    this.#random = random;
+  constructor(options: {
+    readonly rules: readonly RewriteRule[];
+    readonly random: Random;
+    readonly resolve: (model: string) => ResolvedModel | RouterError;
+  }) {
+    this.#byModel = new Map(options.rules.map(({ match, targets }) => [match.model, targets]));
+    this.#random = options.random;
+    this.#resolve = options.resolve;
+  }
+
+  /** Whether a rule is for that model. */
+  hasRule(model: string): boolean {
+    return this.#byModel.has(model);
   }
 
   /**
-   * The model that is to serve a request for `model`; null when no rule is for it. The header names
-   * one of the rule's targets, nothing else: what clients may reach stays what the rules say.
+   * The model that is to serve a request for `model`; null when that is the same one. Where there is a
+   * rule the header names one of its targets, nothing else: what a rule sends on stays what it says.
    */
-  of(model: string, { headers }: Pick<RequestHead, 'headers'>): ModelRewrite | RouterError | null {
+  of(model: string, head: RewritingHead): ModelRewrite | RouterError | null {
+    if (this.#byModel.size === 0 && !head.telling) return null;
     const targets = this.#byModel.get(model);
-    if (targets === undefined) return null;
-    const wanted = headers[HEADER] ?? headers[OLD_HEADER] ?? '';
+    const headers = head.telling ? head.headers : NO_HEADERS;
+    const wanted = headers[MODEL_REWRITE_HEADER] ?? headers[OLD_MODEL_REWRITE_HEADER] ?? '';
+    if (targets === undefined) return this.#freely(model, wanted);
     if (wanted === '') return this.#draw(model, targets, headers);
     const named = targets.find((target) => target.model === wanted);
     if (named !== undefined) return rewrite(model, named, 'header', targets);
     const names = targets.map((target) => `\`${target.model}\``).join(', ');
-    const text = `the header asks for \`${shorten(wanted)}\` instead of \`${model}\`; allowed: ${names}`;
-    return new RouterError('model_not_found', text, { param: HEADER });
+    return refusal(`${instead(wanted, model)}; allowed: ${names}`);
+  }
+
+  /** A body that names no model has no place for another. */
+  #freely(model: string, wanted: string): ModelRewrite | RouterError | null {
+    if (wanted === '' || wanted === model || model === '') return null;
+    const served = this.#resolve(wanted);
+    if (served instanceof RouterError)
+      return refusal(`${instead(wanted, model)}: ${served.message}`);
+    return { model, target: wanted, chosenBy: 'header', share: 1 };
   }
 
   /** By a number in [0, 1): the session's own if there is one, else a new one. */
@@ -68,6 +96,14 @@ export class RewriteChoice {
     const share = hashShare(`${model}\0${session}`);
     return rewrite(model, targetAt(targets, share), 'session', targets);
   }
+}
+
+function instead(wanted: string, model: string): string {
+  return `the header asks for \`${shorten(wanted)}\` instead of \`${shorten(model)}\``;
+}
+
+function refusal(text: string): RouterError {
+  return new RouterError('model_not_found', text, { param: MODEL_REWRITE_HEADER });
 }
 
 function rewrite(

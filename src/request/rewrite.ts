@@ -6,34 +6,41 @@ import type { PromptEncoder, RequestStore } from '#contracts/core.js';
 import type { ModelRewrite } from '#contracts/decision.js';
 import { RouterError } from '#contracts/errors.js';
 import type { Random } from '#contracts/random.js';
-import type { EncodedPrompt, RequestHandle, RequestHead } from '#contracts/request.js';
+import type { EncodedPrompt, RequestHandle } from '#contracts/request.js';
 import type { ActiveRequest, RequestPorts } from './active-request.js';
 import type { Encoded } from './encode.js';
 import { withoutPrompt } from './encode.js';
-import type { RewriteRule } from './rewrite-choice.js';
+import type { ResolvedModel } from './models.js';
+import type { RewriteRule, RewritingHead } from './rewrite-choice.js';
 import { RewriteChoice } from './rewrite-choice.js';
 
-/** What rewriting needs; a router without rules has none of it. */
+/** What rewriting needs. */
 export interface RewriteOptions {
-  /** At least one. */
   readonly rules: readonly RewriteRule[];
   readonly random: Random;
   readonly store: Pick<RequestStore, 'replace'>;
+  /** Who serves a model. */
+  readonly resolve: (model: string) => ResolvedModel | RouterError;
 }
 
-/** The rules at work on one request: what is sent and what is only asked about are rewritten by this. */
+/** What is sent and what is only asked about are rewritten by this. */
 export class ModelRewrites {
   readonly #choice: RewriteChoice;
   readonly #store: Pick<RequestStore, 'replace'>;
 
-  constructor({ rules, random, store }: RewriteOptions) {
-    this.#choice = new RewriteChoice(rules, random);
-    this.#store = store;
+  constructor(options: RewriteOptions) {
+    this.#choice = new RewriteChoice(options);
+    this.#store = options.store;
   }
 
-  /** The model that is to serve it; null without a rule, an error when its header asks for another. */
-  choose(model: string, head: Pick<RequestHead, 'headers'>): ModelRewrite | RouterError | null {
+  /** The model that is to serve it, null for the one it names; an error when it cannot have that. */
+  choose(model: string, head: RewritingHead): ModelRewrite | RouterError | null {
     return this.#choice.of(model, head);
+  }
+
+  /** Whether a rule is for that model. */
+  hasRule(model: string): boolean {
+    return this.#choice.hasRule(model);
   }
 
   /** Names the target in the body, which must then be encoded again; an error when it has no room. */
@@ -84,7 +91,10 @@ export class ModelRewriter {
     }
     const { target } = chosen;
     request.askedModel = encoded.model;
-    this.#ports.observer.rewritten(encoded.model, target);
+    // What a client asks for without a rule is no label.
+    if (this.#rewrites.hasRule(encoded.model)) {
+      this.#ports.observer.rewritten(encoded.model, target);
+    }
     if (target === encoded.model) return false;
     const refusal = this.#rewrites.write(request.head.handle, encoded, target);
     if (refusal === null) void this.#encodeAgain(request, target);

@@ -26,7 +26,7 @@ export interface Scored {
   readonly error: RouterError | null;
   /** Null when the policy was not even asked. */
   readonly decision: Decision | null;
-  /** The model it would be sent as, and what chose that; null when no rule is for the one it names. */
+  /** The model it would be sent as, and what chose that; null for the one it names. */
   readonly rewrite: ModelRewrite | null;
 }
 
@@ -34,8 +34,7 @@ export interface PromptScorerOptions {
   readonly store: RequestStore;
   readonly encoder: PromptEncoder;
   readonly decider: Decider;
-  /** Null without rules. */
-  readonly rewrites: ModelRewrites | null;
+  readonly rewrites: ModelRewrites;
   readonly clock: Clock;
   readonly isoNow: () => string;
   /** The route that a body is meant for. */
@@ -75,7 +74,7 @@ export class PromptScorer {
     const route = head.route ?? routeOf(store.body(handle) ?? new Uint8Array(0));
     const asked = await this.#encode(handle, route);
     if (asked instanceof RouterError) return refused(asked);
-    const rewrite = this.#options.rewrites?.choose(asked.model, head) ?? null;
+    const rewrite = this.#options.rewrites.choose(asked.model, head);
     if (rewrite instanceof RouterError) return refused(rewrite);
     const encoded = await this.#rewrite(handle, route, asked, rewrite);
     if (encoded instanceof RouterError) return refused(encoded, rewrite);
@@ -90,7 +89,7 @@ export class PromptScorer {
     rewrite: ModelRewrite | null,
   ): Promise<EncodedPrompt | RouterError> {
     const { rewrites } = this.#options;
-    if (rewrites === null || rewrite === null || rewrite.target === asked.model) return asked;
+    if (rewrite === null || rewrite.target === asked.model) return asked;
     const refusal = rewrites.write(handle, asked, rewrite.target);
     return refusal ?? this.#encode(handle, route);
   }

@@ -1,12 +1,15 @@
 // Engines' own generate routes and prompts that are not read, as a client sees them, on both cores.
 
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
 import { after, before, test } from 'node:test';
 import type { LoggedDecision } from '#contracts/decision.js';
+import { BODY_BYTES_MAX } from '#contracts/limits.js';
 import type { EngineSimFleet } from '#simulation/fleet.js';
 import { startFastSims } from '#test/support/engine-sims.js';
 import { eventually } from '#test/support/eventually.js';
 import { serveEngine, vllmAnswers } from '#test/support/fake-engine.js';
+import { HttpEngine } from '#test/support/http-engine.js';
 import { nativeSkip } from '#test/support/native-addon.js';
 import { startRouterProcess } from '#test/support/processes.js';
 import { endpointFlags } from '#test/support/sims.js';
@@ -32,7 +35,11 @@ interface Answer {
 async function post(url: string, body: object, id = ''): Promise<Answer> {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...(id === '' ? {} : { 'x-request-id': id }) },
+    headers: {
+      'content-type': 'application/json',
+      authorization: 'Bearer client',
+      ...(id === '' ? {} : { 'x-request-id': id }),
+    },
     body: JSON.stringify(body),
   });
   return {
@@ -102,5 +109,72 @@ for (const core of ['native', 'portable'] as const) {
       await router.end();
       await engine.stop();
     }
+  });
+
+  test(`${core}: routes of engines outside of /v1 are relayed under the same rules`, {
+    skip,
+  }, async () => {
+    const paths = [
+      ...['/pooling', '/classify', '/score', '/rerank', '/v1/rerank', '/v2/rerank', '/v1/score'],
+      ...['/v2/embed', '/encode', '/tokenize', '/detokenize'],
+    ];
+    const answers: Readonly<Record<string, unknown>> = vllmAnswers({ model: 'base' });
+    const asked: string[] = [];
+    const engine = await HttpEngine.start((request, response) => {
+      const { url = '', headers } = request;
+      const known = answers[url];
+      if (known !== undefined) {
+        response.end(typeof known === 'string' ? known : JSON.stringify(known));
+        return;
+      }
+      if (request.method !== 'POST') {
+        response.writeHead(404).end();
+        return;
+      }
+      asked.push(`POST ${url} ${headers.authorization}`);
+      request.resume();
+      request.on('end', () => response.end(JSON.stringify({ from: url })));
+    });
+    const router = await startRouterProcess([`--endpoint=${engine.url}`], environment);
+    try {
+      for (const [at, path] of paths.entries()) {
+        const id = `pooled-${at}`;
+        // A template in it would be refused in a chat too; a prompt is not looked at.
+        const body = { model: 'base', prompt: TEXT, documents: ['a'] };
+        const answer = await post(`${router.url}${path}`, body, id);
+        assert.deepEqual([answer.status, answer.body], [200, { from: path }]);
+        const kept = await fetch(`${router.adminUrl}/debug/decisions/${id}`);
+        const { decision } = (await kept.json()) as LoggedDecision;
+        assert.equal(decision.noMatchReason, 'not-a-prompt', path);
+        const gone = await post(`${router.url}${path}`, { ...body, model: 'gone' });
+        const template = await post(`${router.url}${path}`, { ...body, chat_template: 'x' });
+        const large = await declared(`${router.url}${path}`, BODY_BYTES_MAX + 1);
+        assert.deepEqual([gone.status, template.status, large], [404, 400, 413], path);
+      }
+      // The credential is the client's, as on every route.
+      assert.deepEqual(
+        asked,
+        paths.map((path) => `POST ${path} Bearer client`),
+      );
+      assert.equal((await fetch(`${router.url}/tokenize`)).status, 405);
+      assert.equal((await post(`${router.url}/score/more`, {})).status, 404);
+    } finally {
+      await router.end();
+      await engine.stop();
+    }
+  });
+}
+
+/** Status for a body of which only the length is sent. */
+function declared(url: string, length: number): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: 'POST', headers: { 'content-length': length } });
+    sent.on('response', (response) => {
+      resolve(response.statusCode);
+      response.resume();
+      sent.destroy();
+    });
+    sent.on('error', reject);
+    sent.flushHeaders();
   });
 }

@@ -78,6 +78,7 @@ for (const core of ['native', 'portable'] as const) {
     try {
       await untilMatched(router.adminUrl);
       await context.test('shares', () => shares(router.url));
+      await context.test('freely', () => freely(router.url));
       await context.test('prefixes', () => prefixes(router.url));
       await context.test('refusals', () => refusals(router.url));
       await context.test('decisions', () => decisions(router));
@@ -86,6 +87,24 @@ for (const core of ['native', 'portable'] as const) {
       await router.end();
     }
   });
+}
+
+/** Without a rule the header names any served model, on every route that names one in its body. */
+async function freely(url: string): Promise<void> {
+  const target = 'canary-with-a-longer-name';
+  const [stable, canary] = fleets.map((fleet) => fleet.engines[0]);
+  for (const model of ['stable', 'not-served']) {
+    const answer = await ask(url, { model }, { [HEADER]: target });
+    assert.deepEqual([answer.status, answer.model, answer.endpoint], [200, target, canary?.name]);
+  }
+  assert.equal((await ask(url, { model: 'stable' })).endpoint, stable?.name);
+  const embedding = await fetch(`${url}/v1/embeddings`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', [HEADER]: target },
+    body: JSON.stringify({ model: 'stable', input: 'text' }),
+  });
+  await embedding.arrayBuffer();
+  assert.equal(embedding.headers.get('x-warmpath-endpoint'), canary?.name);
 }
 
 /** Sessions draw by their ids, so the share is the same in every run. */
@@ -128,8 +147,12 @@ async function refusals(url: string): Promise<void> {
   const other = await ask(url, { model: 'gpt-4o' }, { [HEADER]: 'nowhere' });
   assert.equal(other.status, 404);
   assert.match(other.error, /asks for `nowhere` instead of `gpt-4o`; allowed: `stable`, `canary/);
-  const untouched = await ask(url, { model: 'stable' }, { [HEADER]: 'nowhere' });
-  assert.deepEqual([untouched.status, untouched.model], [200, 'stable']);
+  const free = await ask(url, { model: 'stable' }, { [HEADER]: 'nowhere' });
+  assert.equal(free.status, 404);
+  assert.match(
+    free.error,
+    /asks for `nowhere` instead of `stable`: the model `nowhere` is not served/,
+  );
   assert.equal((await ask(url, { model: 'gpt-4' })).status, 404);
 }
 

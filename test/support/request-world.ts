@@ -1,6 +1,7 @@
 // The world around the request path for its tests: a data plane, an encoder and a fleet in memory
 // that keep the contracts and write down what they were told. Tests play the engine's side.
 
+import assert from 'node:assert/strict';
 import type {
   CompletionOutcome,
   DataPlane,
@@ -118,7 +119,7 @@ export interface WorldOptions {
   readonly decisionHeaders?: boolean;
   readonly local?: Partial<LocalHandlers>;
   readonly objectives?: Objectives;
-  readonly rewrites?: RewriteOptions;
+  readonly rewrites?: Partial<RewriteOptions>;
   readonly readsSubset?: boolean;
 }
 
@@ -186,17 +187,18 @@ export function createWorld(
   const fleet = fleetOf(world);
   const observer = observerOf(world);
   const logger = loggerOf(world);
+  const decider = new Decider({
+    readsSubset: options.readsSubset ?? false,
+    policy: 'profiles' in policy ? policy : profilePolicy(policy),
+    priorities: new RequestPriorities(options.objectives ?? {}, { observer, logger }),
+    endpointCapacity: snapshot.bySlot.length,
+    fleet,
+    clock,
+  });
   const pipeline = new RequestPipeline({
-    decider: new Decider({
-      readsSubset: options.readsSubset ?? false,
-      policy: 'profiles' in policy ? policy : profilePolicy(policy),
-      priorities: new RequestPriorities(options.objectives ?? {}, { observer, logger }),
-      endpointCapacity: snapshot.bySlot.length,
-      fleet,
-      clock,
-    }),
+    decider,
     decisionHeaders: options.decisionHeaders ?? true,
-    rewrites: options.rewrites === undefined ? null : new ModelRewrites(options.rewrites),
+    rewrites: rewritesOf(decider, options.rewrites),
     localHandlers: { ...LOCAL, ...options.local },
     ports: {
       plane: planeOf(world),
@@ -222,6 +224,14 @@ export function profilePolicy(profile: Profile): Policy {
 
 function requestId(handle: RequestHandle): string {
   return `request-${handle.slot}-${handle.generation}`;
+}
+
+/** Rewrites by no rule of requests that ask for no other model, but for what is given. */
+export function rewritesOf(decider: Decider, options: Partial<RewriteOptions> = {}): ModelRewrites {
+  const random = { next: () => assert.fail('nothing is drawn') };
+  const store = { replace: () => assert.fail('no body is changed') };
+  const resolve = decider.resolve.bind(decider);
+  return new ModelRewrites({ rules: [], random, store, resolve, ...options });
 }
 
 /** Whether a head with these headers is a telling one, as the data plane would say. */

@@ -279,6 +279,12 @@ pub const TELLING_HEADERS: [&str; 9] = [
 /// The gateway's header with a say.
 pub const ENDPOINT_SUBSET_HEADER: &str = "x-gateway-destination-endpoint-subset";
 
+/// Asks for another model.
+pub const MODEL_REWRITE_HEADER: &str = "x-llm-d-model-name-rewrite";
+
+/// As llm-d spelled it.
+pub const OLD_MODEL_REWRITE_HEADER: &str = "x-gateway-model-name-rewrite";
+
 /// The name with an underscore.
 pub const SESSION_OF_OLD_CODEX: &str = "session_id";
 

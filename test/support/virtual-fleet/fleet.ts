@@ -16,7 +16,7 @@ import { DecisionRing } from '#request/decision-ring.js';
 import { Histories, type SentRequests } from '#request/histories.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import type { EngineModelOptions, GeneratedToken } from '#simulation/engine-model.js';
-import { noObjectives, tells } from '#test/support/request-world.js';
+import { noObjectives, rewritesOf, tells } from '#test/support/request-world.js';
 import { pluginHost } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
 import {
@@ -155,17 +155,18 @@ export class VirtualFleet {
       throw new Error('nobody asks for local paths here');
     };
     const { registry } = this.engines;
+    const decider = new Decider({
+      policy,
+      priorities: noObjectives,
+      endpointCapacity: CAPACITY,
+      readsSubset: false,
+      fleet: registry,
+      clock,
+    });
     return new RequestPipeline({
-      decider: new Decider({
-        policy,
-        priorities: noObjectives,
-        endpointCapacity: CAPACITY,
-        readsSubset: false,
-        fleet: registry,
-        clock,
-      }),
+      decider,
       decisionHeaders: false,
-      rewrites: null,
+      rewrites: rewritesOf(decider),
       localHandlers: {
         '/v1/models': local,
         '/health': local,

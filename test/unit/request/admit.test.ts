@@ -31,11 +31,24 @@ test('the table', () => {
   }
 });
 
+test('routes of engines outside of /v1 pass through', () => {
+  const vllm = ['/pooling', '/classify', '/score', '/rerank', '/v2/rerank', '/v2/embed'];
+  const both = ['/tokenize', '/detokenize', '/v1/score', '/v1/rerank', '/encode'];
+  for (const path of [...vllm, ...both]) {
+    assert.equal(admitted('POST', path), 'route passthrough', path);
+    assert.equal(admitted('POST', `${path}?x=1`), 'route passthrough', path);
+    assert.equal(admitted('POST', path, true), '503 shutting_down', path);
+  }
+});
+
 test('wrong methods', () => {
   for (const [method, path] of [
     ['GET', '/v1/chat/completions'],
     ['PUT', '/v1/completions'],
     ['GET', '/generate'],
+    ['GET', '/pooling'],
+    ['PUT', '/rerank'],
+    ['DELETE', '/tokenize'],
     ['POST', '/v1/models'],
     ['POST', '/metrics'],
     ['CONNECT', '/v1/embeddings'],
@@ -52,7 +65,14 @@ test('everything else does not exist, however it is spelled', () => {
     '*',
     '/admin',
     '/debug/decisions',
-    '/tokenize',
+    '/tokenize/',
+    '/score/x',
+    '/Rerank',
+    '/v2/rerank/',
+    '/v2/models',
+    '//pooling',
+    '/x/../score',
+    '/prefix/v1/chat/completions',
     '/generate/',
     '/Generate',
     '/inference/v1/generate/x',

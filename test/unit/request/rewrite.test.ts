@@ -7,8 +7,11 @@ import { buildProfile } from '#config/build-policy.js';
 import { POLICY_PROFILES } from '#config/policies.js';
 import type { RequestStore } from '#contracts/core.js';
 import { RouterError } from '#contracts/errors.js';
+import type { Random } from '#contracts/random.js';
 import { seededRandom } from '#contracts/random.js';
 import type { RequestHead } from '#contracts/request.js';
+import { CandidateSet } from '#contracts/scheduling.js';
+import type { RewriteRule } from '#request/rewrite-choice.js';
 import { RewriteChoice } from '#request/rewrite-choice.js';
 import type { World } from '#test/support/request-world.js';
 import { createWorld, encodedPrompt, tells } from '#test/support/request-world.js';
@@ -42,6 +45,18 @@ function head(headers: Readonly<Record<string, string>> = {}): RequestHead {
   };
 }
 
+const SERVED = new Map(
+  ['v1', 'v3', 'chat'].map((id) => {
+    return [id, { id, pool: id, adapter: '', serving: new CandidateSet(1) }] as const;
+  }),
+);
+
+function choiceOf(rules: readonly RewriteRule[], random: Random): RewriteChoice {
+  const resolve = (model: string) =>
+    SERVED.get(model) ?? new RouterError('model_not_found', `no \`${model}\``);
+  return new RewriteChoice({ rules, random, resolve });
+}
+
 function targetOf(choice: RewriteChoice, model: string, sent: RequestHead): string | null {
   const chosen = choice.of(model, sent);
   assert.ok(!(chosen instanceof RouterError));
@@ -60,7 +75,7 @@ function canaryShare(choice: RewriteChoice, count: number, of: (turn: number) =>
 }
 
 test('targets have the share of their weight, for single requests and for sessions', () => {
-  const choice = new RewriteChoice(RULES, seededRandom(4));
+  const choice = choiceOf(RULES, seededRandom(4));
   const single = canaryShare(choice, 10_000, () => head());
   assert.ok(Math.abs(single - 0.1) < 0.015, `${single}`);
   for (const name of ['x-session-id', 'session_id', 'x-claude-code-session-id']) {
@@ -70,7 +85,7 @@ test('targets have the share of their weight, for single requests and for sessio
 });
 
 test('a session keeps its target, on every router', () => {
-  const routers = [1, 2, 3].map((seed) => new RewriteChoice(RULES, seededRandom(seed)));
+  const routers = [1, 2, 3].map((seed) => choiceOf(RULES, seededRandom(seed)));
   const chosen = new Set<unknown>();
   for (let session = 0; session < 100; session += 1) {
     const headers = { 'x-session-id': `${session}` };
@@ -84,11 +99,10 @@ test('a session keeps its target, on every router', () => {
 });
 
 test('the header names a target of the rule, and nothing else', () => {
-  const choice = new RewriteChoice(RULES, seededRandom(5));
+  const choice = choiceOf(RULES, seededRandom(5));
   assert.equal(targetOf(choice, 'chat', head({ [NAME]: 'v2' })), 'v2');
   assert.equal(targetOf(choice, 'chat', head({ 'x-gateway-model-name-rewrite': 'v2' })), 'v2');
   assert.equal(targetOf(choice, 'v1', head()), 'v3');
-  assert.equal(choice.of('other', head({ [NAME]: 'v2' })), null);
   assert.equal(choice.of('', head({ [NAME]: 'v2' })), null);
   const refused = choice.of('chat', head({ [NAME]: 'v3' }));
   assert.ok(refused instanceof RouterError);
@@ -97,7 +111,7 @@ test('the header names a target of the rule, and nothing else', () => {
 });
 
 test('a choice says what it was made by, and the part of the weights it has', () => {
-  const choice = new RewriteChoice(RULES, seededRandom(5));
+  const choice = choiceOf(RULES, seededRandom(5));
   const of = (model: string, headers = {}): unknown => choice.of(model, head(headers));
   const named = { model: 'chat', target: 'v2', chosenBy: 'header', share: 0.1 };
   assert.deepEqual(of('chat', { [NAME]: 'v2', 'x-session-id': '1' }), named);
@@ -161,9 +175,52 @@ for (const ahead of [false, true]) {
   });
 }
 
-test('requests without a rule are left alone, also when they ask for a target', async () => {
+test('without a rule the header names any served model, and nothing else', () => {
+  for (const rules of [[], RULES]) {
+    const choice = choiceOf(rules, seededRandom(7));
+    const of = (model: string, headers = {}): unknown => choice.of(model, head(headers));
+    const freely = { model: 'v3', target: 'chat', chosenBy: 'header', share: 1 };
+    assert.deepEqual(of('v3', { [NAME]: 'chat' }), freely);
+    assert.deepEqual(of('v3', { 'x-gateway-model-name-rewrite': 'chat' }), freely);
+    // Also where nobody serves what the body names.
+    assert.deepEqual(of('gone', { [NAME]: 'v1' }), { ...freely, model: 'gone', target: 'v1' });
+    for (const headers of [{}, { [NAME]: '' }, { [NAME]: 'v3' }, { 'x-session-id': '1' }]) {
+      assert.equal(of('v3', headers), null);
+    }
+    assert.equal(of('', { [NAME]: 'chat' }), null);
+    const refused = of('v3', { [NAME]: 'gone' });
+    assert.ok(refused instanceof RouterError);
+    assert.deepEqual([refused.code, refused.param], ['model_not_found', NAME]);
+    assert.equal(refused.message, 'the header asks for `gone` instead of `v3`: no `gone`');
+  }
+});
+
+test('headers are not read where they say nothing', () => {
+  const silent = {
+    telling: false,
+    get headers(): never {
+      return assert.fail('the headers were read');
+    },
+  };
+  for (const rules of [[], RULES]) {
+    const choice = choiceOf(rules, seededRandom(8));
+    assert.equal(choice.of('v3', silent), null);
+  }
+  const drawn = choiceOf(RULES, seededRandom(9)).of('chat', silent);
+  assert.ok(drawn !== null && !(drawn instanceof RouterError));
+});
+
+test('a model by the header alone is sent as such, and is no label', async () => {
   const { world, replaced } = rewriting('v3');
   assert.equal((await endingOf(world, { [NAME]: 'v1' })).kind, 'forward');
+  assert.deepEqual([replaced, world.counts.rewritten], [['1: 10+9 "v1"'], []]);
+  const decision = world.decisions()[0]?.decision;
+  assert.deepEqual([decision?.model, decision?.resolvedTargetModel], ['v3', 'v1']);
+});
+
+test('requests without a rule or a header are left alone', async () => {
+  const { world, replaced } = rewriting('v3');
+  assert.equal((await endingOf(world, { 'x-session-id': '1' })).kind, 'forward');
   assert.deepEqual([replaced, world.counts.rewritten], [[], []]);
   assert.equal(world.decisions()[0]?.decision.model, 'v3');
 });

@@ -10,9 +10,9 @@ import type { Fleet } from '#contracts/endpoint.js';
 import type { EncodedPrompt, Route } from '#contracts/request.js';
 import { createRequestMemory, openRequestStore } from '#core/portable/request-store.js';
 import { Decider } from '#request/decide.js';
-import { ModelRewrites } from '#request/rewrite.js';
+import type { RewriteOptions } from '#request/rewrite.js';
 import { PromptScorer, type Scored } from '#request/score-prompt.js';
-import { encodedPrompt, noObjectives, tells } from '#test/support/request-world.js';
+import { encodedPrompt, noObjectives, rewritesOf, tells } from '#test/support/request-world.js';
 import type { EndpointSketch } from '#test/support/scheduling.js';
 import { fleetSnapshot, pluginHost } from '#test/support/scheduling.js';
 import { VirtualClock } from '#test/support/time.js';
@@ -26,7 +26,7 @@ interface Asked {
   readonly chunks?: AsyncIterable<Uint8Array>;
   readonly route?: Route;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly rewrites?: ModelRewrites;
+  readonly rewrites?: Partial<RewriteOptions>;
 }
 
 async function* chunks(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
@@ -56,18 +56,19 @@ function ask(asked: Asked): Promise<Scored> {
     stats: () => assert.fail('nobody asks'),
     stop: async () => {},
   };
+  const decider = new Decider({
+    readsSubset: false,
+    policy,
+    priorities: noObjectives,
+    endpointCapacity: 2,
+    fleet,
+    clock,
+  });
   const scorer = new PromptScorer({
     store: asked.store ?? shared,
     encoder,
-    decider: new Decider({
-      readsSubset: false,
-      policy,
-      priorities: noObjectives,
-      endpointCapacity: 2,
-      fleet,
-      clock,
-    }),
-    rewrites: asked.rewrites ?? null,
+    decider,
+    rewrites: rewritesOf(decider, asked.rewrites),
     clock,
     isoNow: () => '2026-01-01T00:00:00.000Z',
     routeOf: () => 'completions',
@@ -104,9 +105,9 @@ const RULES = [
 ];
 
 /** Asks about `{"model":"chat"}` under the rules; the encoder finds the model where the body has it. */
-function askRewritten(target: string, store = shared): Promise<Scored> {
+function askRewritten(target: string, store = shared, rules = RULES): Promise<Scored> {
   return ask({
-    rewrites: new ModelRewrites({ rules: RULES, random: { next: () => 0 }, store }),
+    rewrites: { rules, random: { next: () => 0 }, store },
     headers: { 'x-llm-d-model-name-rewrite': target },
     chunks: chunks('{"model":"chat"}'),
     read: (handle) => {
@@ -128,6 +129,17 @@ test('a request is scored as the model it would be sent as, and the rule is told
   const chosenBy = 'header';
   assert.deepEqual(rewrite, { model: 'chat', target: 'model-a', chosenBy, share: 0.5 });
   assert.equal((await ask({})).rewrite, null);
+  emptied();
+});
+
+test('without a rule the header has it scored as any model that is served', async () => {
+  const { error, decision, rewrite } = await askRewritten('model-a', shared, []);
+  assert.equal(error, null);
+  assert.deepEqual([decision?.model, decision?.resolvedTargetModel], ['chat', 'model-a']);
+  const chosenBy = 'header';
+  assert.deepEqual(rewrite, { model: 'chat', target: 'model-a', chosenBy, share: 1 });
+  const gone = await askRewritten('gone', shared, []);
+  assert.deepEqual([gone.error?.code, gone.rewrite], ['model_not_found', null]);
   emptied();
 });
 

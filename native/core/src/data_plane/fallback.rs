@@ -1,6 +1,6 @@
 //! The native pick that replaces a policy which missed its limit: fewest requests in flight. It
 //! only takes requests that it can forward as JavaScript would have: a prompt route, a model that
-//! the endpoint is known to serve, nobody who says which endpoints may answer, and a body without
+//! the endpoint is known to serve, no header that says who may answer or which model, and a body without
 //! any field that JavaScript refuses or cuts.
 //! Everything else goes on waiting for JavaScript.
 
@@ -14,7 +14,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::added_headers::Headers;
 use super::exchange::Exchange;
 use super::hand_over::prompt_route;
-use super::head_rules::is_endpoint_subset;
+use super::head_rules::is_choosing;
 use super::shared::{Order, Target, count};
 use crate::layout::limits::ATTEMPTS_MAX;
 
@@ -42,8 +42,8 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     let shared = &exchange.shard.shared;
     let handle = exchange.handle?;
     prompt_route(&exchange.head)?;
-    let is_subset = |(name, _): (&[u8], &[u8])| is_endpoint_subset(name);
-    if exchange.head.shown().any(is_subset) {
+    let chooses = |(name, _): (&[u8], &[u8])| is_choosing(name);
+    if exchange.head.shown().any(chooses) {
         return None;
     }
     let body = shared.store.body(handle)?;

@@ -8,8 +8,8 @@ use std::ops::Range;
 use super::head::range;
 use crate::layout::limits::REQUEST_ID_LENGTH_MAX;
 use crate::layout::{
-    ENDPOINT_SUBSET_HEADER, OWN_HEADERS, RESERVED_PREFIXES, SESSION_OF_OLD_CODEX, TELLING_HEADERS,
-    WISH_PREFIXES,
+    ENDPOINT_SUBSET_HEADER, MODEL_REWRITE_HEADER, OLD_MODEL_REWRITE_HEADER, OWN_HEADERS,
+    RESERVED_PREFIXES, SESSION_OF_OLD_CODEX, TELLING_HEADERS, WISH_PREFIXES,
 };
 
 /// Methods that llhttp, and so the portable plane, knows. CONNECT is no request for a router.
@@ -99,8 +99,11 @@ pub fn is_telling(name: &[u8]) -> bool {
     TELLING_HEADERS.iter().any(|telling| is(name, telling))
 }
 
-pub fn is_endpoint_subset(name: &[u8]) -> bool {
+/// Whether the header says who may answer, or which model: JavaScript alone can tell.
+pub fn is_choosing(name: &[u8]) -> bool {
     is(name, ENDPOINT_SUBSET_HEADER)
+        || is(name, MODEL_REWRITE_HEADER)
+        || is(name, OLD_MODEL_REWRITE_HEADER)
 }
 
 fn is(name: &[u8], known: &str) -> bool {
