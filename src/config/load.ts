@@ -20,15 +20,15 @@ import type {
 import { expandEndpoints, withListedEndpoints } from './endpoints.js';
 import { readEndpointsFile } from './endpoints-file.js';
 import type { ConfigurationPath, ConfigurationProblem, Finding, Origin } from './explain.js';
-import { ConfigurationError, findingsOf } from './explain.js';
+import { ConfigurationError } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
 import { ignoredInPolicy } from './ignored-parameters.js';
 import { type ConfigurationPart, type MergedParts, mergeParts } from './parts.js';
 import { POLICY_PROFILES, singleProfilePolicy } from './policies.js';
 import { readParts } from './read-parts.js';
+import { readRemains } from './remains.js';
 import type { FileConfiguration } from './schema.js';
 import { fileSchema } from './schema.js';
-import { keysOf } from './schema-keys.js';
 import { SecretFiles } from './secret-files.js';
 import type { Environment } from './yaml-file.js';
 
@@ -47,27 +47,26 @@ export interface ConfigurationInput {
 
 /** Loads a configuration. Throws a ConfigurationError whose message lists every problem. */
 export function loadConfiguration(input: ConfigurationInput): Configuration {
-  const { parts, warnings } = readParts(input.files, input.environment);
-  const problems: ConfigurationProblem[] = [];
+  const { parts, warnings, problems: unread } = readParts(input.files, input.environment);
+  const problems: ConfigurationProblem[] = [...unread];
   const merged = mergeParts(parts, (problem) => problems.push(problem));
-  if (problems.length > 0) throw new ConfigurationError(problems);
   const overlay = overlayFlags(merged.value, input.flags);
   problems.push(...overlay.problems);
   const originOf = (at: ConfigurationPath, part: 'key' | 'value'): Origin =>
     originIn(overlay, merged, at, part);
-  const report = ({ path: at, at: part, text }: Finding): void => {
+  const remains = readRemains(fileSchema, overlay.value);
+  for (const { path: at, at: part, text } of remains.findings) {
     problems.push({ ...originOf(at, part), text });
-  };
-  const parsed = fileSchema.safeParse(overlay.value);
-  if (!parsed.success) {
-    const keys = (at: ConfigurationPath): readonly string[] => keysOf(fileSchema, at);
-    for (const finding of findingsOf(parsed.error.issues, overlay.value, keys)) report(finding);
-    throw new ConfigurationError(problems);
   }
+  if (remains.data === null) throw new ConfigurationError(problems);
+  const report = ({ path: left, at: part, text }: Finding): void => {
+    const at = remains.original(left);
+    if (at !== null) problems.push({ ...originOf(at, part), text });
+  };
   const folderOf = (part: ConfigurationPart | null | undefined): string =>
     part === null || part === undefined ? '.' : path.dirname(part.source);
   const mentioned: ConfigurationProblem[] = [];
-  const settled = settle(parsed.data, {
+  const settled = settle(remains.data, {
     folder: folderOf(parts.find(({ kind }) => kind === 'own')),
     endpointsFolder: folderOf(merged.partOf(['endpointsFile', 'path'])),
     report,
@@ -308,7 +307,6 @@ function policy(
     profileHandler,
     producers,
   };
-  if (settings.profiles.length === 0) return settings;
   const paths = {
     profile: (position: number): ConfigurationPath =>
       profile === undefined ? ['scheduling', 'profiles', position] : ['scheduling', 'profile'],

@@ -48,6 +48,7 @@ test('ours gives what llm-d does not say, in either order', () => {
 test('mistakes name the file they are in', () => {
   files.write('warmpath.yaml', 'endpoints: [http://10.0.0.1:8000/v1]\nscrape: {timeout: 1ms}\n');
   assert.deepEqual(files.mistakes(['epp.yaml', 'warmpath.yaml']), [
+    'warmpath.yaml:1:13: endpoints[0]: expected http://host:port without path or credentials, got "http://10.0.0.1:8000/v1"',
     'warmpath.yaml:2:19: scrape.timeout: expected between 50ms and 1m, got "1ms"',
   ]);
   files.write('broken.yaml', 'kind: EndpointPickerConfig\napiVersion: v9\n');
@@ -55,6 +56,17 @@ test('mistakes name the file they are in', () => {
   const lines = files.mistakes(['broken.yaml', 'warmpath.yaml']);
   assert.match(lines[0] ?? '', /^broken\.yaml:2:13: apiVersion: expected llm-d\.ai/);
   assert.match(lines[1] ?? '', /^warmpath\.yaml:\d+:\d+: /);
+});
+
+test('a mistake in one file hides none in the other', () => {
+  files.write('other-epp.yaml', endpointPickerConfig('plugins: [{type: queue-score}]'));
+  files.write('warmpath.yaml', 'endpoints: [http://10.0.0.1:8000/v1]\nlisten: x\nscrap: {}\n');
+  assert.deepEqual(files.mistakes(['other-epp.yaml', 'warmpath.yaml']), [
+    'other-epp.yaml:3:18: plugins[0].type: unknown plugin type `queue-score`; did you mean `queue-scorer`?',
+    'warmpath.yaml:1:13: endpoints[0]: expected http://host:port without path or credentials, got "http://10.0.0.1:8000/v1"',
+    'warmpath.yaml:2:9: listen: expected host:port or :port, got "x"',
+    'warmpath.yaml:3:1: scrap: unknown key; did you mean `scrape`?',
+  ]);
 });
 
 test('two files that decide about scheduling are told with both places', () => {
