@@ -36,7 +36,7 @@ import type { Environment } from './yaml-file.js';
 const ENDPOINTS_STEP = 64;
 
 export interface ConfigurationInput {
-  /** Paths of the files, at most one of each kind. */
+  /** Paths of the files: any number of our own, at most one of llm-d's. */
   readonly files: readonly string[];
   readonly flags: ConfigurationFlags;
   /** Variables for `${NAME}`. */
@@ -63,12 +63,13 @@ export function loadConfiguration(input: ConfigurationInput): Configuration {
     const at = remains.original(left);
     if (at !== null) problems.push({ ...originOf(at, part), text });
   };
-  const folderOf = (part: ConfigurationPart | null | undefined): string =>
-    part === null || part === undefined ? '.' : path.dirname(part.source);
+  const folderOf = (at: ConfigurationPath): string => {
+    const part = overlay.flagOf(at) === null ? merged.partOf(remains.original(at) ?? at) : null;
+    return part === null ? ownFolder(parts) : path.dirname(part.source);
+  };
   const mentioned: ConfigurationProblem[] = [];
   const settled = settle(remains.data, {
-    folder: folderOf(parts.find(({ kind }) => kind === 'own')),
-    endpointsFolder: folderOf(merged.partOf(['endpointsFile', 'path'])),
+    folderOf,
     report,
     mention: ({ path: at, at: part, text }) => mentioned.push({ ...originOf(at, part), text }),
     attempt: (read) => {
@@ -86,6 +87,12 @@ export function loadConfiguration(input: ConfigurationInput): Configuration {
     input.warn(warning);
   }
   return settled;
+}
+
+/** Where paths of flags are looked for: beside the first file of ours. */
+function ownFolder(parts: readonly ConfigurationPart[]): string {
+  const own = parts.find(({ kind }) => kind === 'own');
+  return own === undefined ? '.' : path.dirname(own.source);
 }
 
 /** llm-d finds endpoints in Kubernetes, so its files alone rarely name any. */
@@ -116,10 +123,8 @@ function originIn(
 
 /** Where a value comes from and where faults go. */
 interface Surroundings {
-  /** What paths of files are relative to. */
-  readonly folder: string;
-  /** What the path of the endpoints file is relative to. */
-  readonly endpointsFolder: string;
+  /** What the path of a file that stands there is relative to: the folder of who says it. */
+  folderOf(at: ConfigurationPath): string;
   readonly report: (finding: Finding) => void;
   /** Told of what is valid and has no effect. */
   readonly mention: (finding: Finding) => void;
@@ -129,16 +134,16 @@ interface Surroundings {
 
 /** Looks up and checks what the schema cannot. */
 function settle(file: FileConfiguration, surroundings: Surroundings): Configuration {
-  const { folder, endpointsFolder, report, mention } = surroundings;
+  const { folderOf, report, mention } = surroundings;
   const reportAt =
     (...at: ConfigurationPath) =>
     (text: string): void =>
       report({ path: at, at: 'value', text });
   const { scrape, timeouts, index, dataPlane } = file;
-  const files = new SecretFiles(folder);
-  const own = expandEndpoints(file.endpoints, files, report);
+  const filesOf = (...at: ConfigurationPath) => new SecretFiles(folderOf(at));
+  const own = expandEndpoints(file.endpoints, filesOf('endpoints'), report);
   const assumed = assumedEvents(file.events, (field, text) => reportAt('events', field)(text));
-  const endpointsFile = endpointsFileSettings(file, endpointsFolder, own);
+  const endpointsFile = endpointsFileSettings(file, folderOf(['endpointsFile', 'path']), own);
   const endpoints =
     surroundings.attempt(() => readEndpoints({ own, endpointsFile, assumed })) ?? own;
   return {
@@ -149,7 +154,7 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     endpointsFile,
     objectives: file.objectives,
     modelRewrites: modelRewrites(file, report),
-    models: models(file, files, report),
+    models: models(file, filesOf, report),
     adapters: adapters(file, report),
     policy: policy(file, report, mention),
     scrape: {
@@ -163,7 +168,10 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     index: {
       blockCapacity: index.blockCapacity ?? null,
       endpointCapacity: endpointCapacity(index.endpointCapacity, endpoints.length, report),
-      hashSecret: files.hashSecret(index.hashSecretFile, reportAt('index', 'hashSecretFile')),
+      hashSecret: filesOf('index', 'hashSecretFile').hashSecret(
+        index.hashSecretFile,
+        reportAt('index', 'hashSecretFile'),
+      ),
     },
     timeouts: {
       connectMs: timeouts.connect,
@@ -258,13 +266,13 @@ function endpointCapacity(
 
 function models(
   file: FileConfiguration,
-  files: SecretFiles,
+  filesOf: (...at: ConfigurationPath) => SecretFiles,
   report: (finding: Finding) => void,
 ): Readonly<Record<string, ModelSettings>> {
   const entries = Object.entries(file.models).map(([id, { tokenizer, blockSize, cacheTokens }]) => {
     const at = ['models', id, 'tokenizer'];
     const fault = (text: string): void => report({ path: at, at: 'value', text });
-    const found = files.tokenizer(tokenizer, fault);
+    const found = filesOf(...at).tokenizer(tokenizer, fault);
     const sizes = { blockSize: blockSize ?? null, cacheTokens: cacheTokens ?? null };
     return [id, { tokenizer: found, ...sizes }] as const;
   });

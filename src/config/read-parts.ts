@@ -35,9 +35,13 @@ export function readParts(files: readonly string[], environment: Environment): R
       problems.push(...error.problems);
     }
   }
-  problems.push(...seconds(parts));
-  const firsts = parts.filter((part) => part === firstOf(part.kind, parts));
-  return { parts: firsts, warnings, problems };
+  // llm-d's do not go together: a profile names plugins of its own file, and of all of them.
+  const [first, ...others] = parts.filter(({ kind }) => kind === 'llm-d');
+  for (const { source } of others) {
+    const text = `is a second EndpointPickerConfig; the first is ${first?.source}`;
+    problems.push({ source, line: null, column: null, path: '', text });
+  }
+  return { parts: parts.filter((part) => !others.includes(part)), warnings, problems };
 }
 
 interface ReadPart {
@@ -80,24 +84,6 @@ function ownPart(yaml: YamlFile, file: string): ConfigurationPart {
     value: yaml.value,
     origin: (path, at) => ({ source: file, ...yaml.place(path, at), path: pathText(path) }),
   };
-}
-
-/** Every file that is not the first of its kind. */
-function seconds(parts: readonly ConfigurationPart[]): readonly ConfigurationProblem[] {
-  const names = { own: 'configuration of our own', 'llm-d': 'EndpointPickerConfig' };
-  return parts.flatMap((part) => {
-    const first = firstOf(part.kind, parts);
-    if (first === undefined || first === part) return [];
-    const text = `is a second ${names[part.kind]}; the first is ${first.source}`;
-    return [{ source: part.source, line: null, column: null, path: '', text }];
-  });
-}
-
-function firstOf(
-  kind: ConfigurationPart['kind'],
-  parts: readonly ConfigurationPart[],
-): ConfigurationPart | undefined {
-  return parts.find((part) => part.kind === kind);
 }
 
 /** Text of a configuration file; throws a ConfigurationError when it cannot be read. */
