@@ -39,7 +39,8 @@ export function checkPolicy(settings: PolicySettings, paths: PolicyPaths, report
   }
   const findings = findingsOn('profile-handler', profileHandler, paths.profileHandler);
   for (const finding of findings) report(finding);
-  if (findings.length > 0) return;
+  // That there is no profile has been told.
+  if (findings.length > 0 || names.length === 0) return;
   const { type, parameters } = profileHandler;
   const definition = requireDefinition('profile-handler', type);
   const fault = definition.fault(definition.parameters.parse(parameters), names);

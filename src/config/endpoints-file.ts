@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { ConfigurationPath, ConfigurationProblem, Origin } from './explain.js';
-import { ConfigurationError, findingsOf, pathText } from './explain.js';
-import { keysOf } from './schema-keys.js';
+import { ConfigurationError, pathText } from './explain.js';
+import { readRemains } from './remains.js';
 import { readYaml } from './yaml-file.js';
 
 /** As llm-d has it; no list of ENDPOINTS_MAX entries comes near. */
@@ -41,23 +41,21 @@ export function readEndpointsFile(file: string): readonly ListedEndpoint[] {
     ...yaml.place(path, at),
     path: pathText(path),
   });
-  const parsed = schema.safeParse(yaml.value);
-  if (!parsed.success) {
-    const keys = (at: ConfigurationPath): readonly string[] => keysOf(schema, at);
-    const findings = findingsOf(parsed.error.issues, yaml.value, keys);
-    throw new ConfigurationError(
-      findings.map(({ path, at, text }) => ({ ...originOf(path, at), text })),
-    );
-  }
-  const { endpoints } = parsed.data;
-  const problems: ConfigurationProblem[] = [];
+  const { data, findings, original } = readRemains(schema, yaml.value);
+  const problems: ConfigurationProblem[] = findings.map(({ path, at, text }) => ({
+    ...originOf(path, at),
+    text,
+  }));
+  const endpoints = data?.endpoints ?? [];
+  const placeOf = (position: number): ConfigurationPath =>
+    original(['endpoints', position]) ?? ['endpoints'];
   const known = new Map<string, number>();
   for (const [position, { namespace, name }] of endpoints.entries()) {
     const first = known.get(`${namespace}/${name}`);
     if (first === undefined) known.set(`${namespace}/${name}`, position);
     else {
-      const text = `endpoints[${first}] has the same name and namespace`;
-      problems.push({ ...originOf(['endpoints', position, 'name'], 'value'), text });
+      const text = `${pathText(placeOf(first))} has the same name and namespace`;
+      problems.push({ ...originOf([...placeOf(position), 'name'], 'value'), text });
     }
   }
   if (problems.length > 0) throw new ConfigurationError(problems);

@@ -22,14 +22,26 @@ export interface ConfigurationProblem extends Origin {
   readonly text: string;
 }
 
-/** A configuration that cannot be used; `message` lists every problem, one per line. */
+/** Within one file, as a person reads it. */
+export function byPlace(a: Origin, b: Origin): number {
+  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
+}
+
+/**
+ * A configuration that cannot be used; `message` lists every problem, one per line, those of a file in
+ * its order.
+ */
 export class ConfigurationError extends Error {
   readonly problems: readonly ConfigurationProblem[];
 
   constructor(problems: readonly ConfigurationProblem[]) {
-    super(problems.map(problemLine).join('\n'));
+    const sources = [...new Set(problems.map(({ source }) => source))];
+    const sorted = sources.flatMap((source) =>
+      problems.filter((problem) => problem.source === source).toSorted(byPlace),
+    );
+    super(sorted.map(problemLine).join('\n'));
     this.name = 'ConfigurationError';
-    this.problems = problems;
+    this.problems = sorted;
   }
 }
 

@@ -20,16 +20,16 @@ import type {
 import { expandEndpoints, withListedEndpoints } from './endpoints.js';
 import { readEndpointsFile } from './endpoints-file.js';
 import type { ConfigurationPath, ConfigurationProblem, Finding, Origin } from './explain.js';
-import { ConfigurationError, findingsOf } from './explain.js';
+import { ConfigurationError } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
 import { ignoredInPolicy } from './ignored-parameters.js';
 import { withNeededProducers } from './needed-producers.js';
 import { type ConfigurationPart, type MergedParts, mergeParts } from './parts.js';
 import { POLICY_PROFILES, singleProfilePolicy } from './policies.js';
 import { readParts } from './read-parts.js';
+import { readRemains } from './remains.js';
 import type { FileConfiguration } from './schema.js';
 import { fileSchema } from './schema.js';
-import { keysOf } from './schema-keys.js';
 import { SecretFiles } from './secret-files.js';
 import type { Environment } from './yaml-file.js';
 
@@ -37,7 +37,7 @@ import type { Environment } from './yaml-file.js';
 const ENDPOINTS_STEP = 64;
 
 export interface ConfigurationInput {
-  /** Paths of the files, at most one of each kind. */
+  /** Paths of the files: any number of our own, at most one of llm-d's. */
   readonly files: readonly string[];
   readonly flags: ConfigurationFlags;
   /** Variables for `${NAME}`. */
@@ -48,29 +48,29 @@ export interface ConfigurationInput {
 
 /** Loads a configuration. Throws a ConfigurationError whose message lists every problem. */
 export function loadConfiguration(input: ConfigurationInput): Configuration {
-  const { parts, warnings } = readParts(input.files, input.environment);
-  const problems: ConfigurationProblem[] = [];
+  const { parts, warnings, problems: unread } = readParts(input.files, input.environment);
+  const problems: ConfigurationProblem[] = [...unread];
   const merged = mergeParts(parts, (problem) => problems.push(problem));
-  if (problems.length > 0) throw new ConfigurationError(problems);
   const overlay = overlayFlags(merged.value, input.flags);
   problems.push(...overlay.problems);
   const originOf = (at: ConfigurationPath, part: 'key' | 'value'): Origin =>
     originIn(overlay, merged, at, part);
-  const report = ({ path: at, at: part, text }: Finding): void => {
+  const remains = readRemains(fileSchema, overlay.value);
+  for (const { path: at, at: part, text } of remains.findings) {
     problems.push({ ...originOf(at, part), text });
-  };
-  const parsed = fileSchema.safeParse(overlay.value);
-  if (!parsed.success) {
-    const keys = (at: ConfigurationPath): readonly string[] => keysOf(fileSchema, at);
-    for (const finding of findingsOf(parsed.error.issues, overlay.value, keys)) report(finding);
-    throw new ConfigurationError(problems);
   }
-  const folderOf = (part: ConfigurationPart | null | undefined): string =>
-    part === null || part === undefined ? '.' : path.dirname(part.source);
+  if (remains.data === null) throw new ConfigurationError(problems);
+  const report = ({ path: left, at: part, text }: Finding): void => {
+    const at = remains.original(left);
+    if (at !== null) problems.push({ ...originOf(at, part), text });
+  };
+  const folderOf = (at: ConfigurationPath): string => {
+    const part = overlay.flagOf(at) === null ? merged.partOf(remains.original(at) ?? at) : null;
+    return part === null ? ownFolder(parts) : path.dirname(part.source);
+  };
   const mentioned: ConfigurationProblem[] = [];
-  const settled = settle(parsed.data, {
-    folder: folderOf(parts.find(({ kind }) => kind === 'own')),
-    endpointsFolder: folderOf(merged.partOf(['endpointsFile', 'path'])),
+  const settled = settle(remains.data, {
+    folderOf,
     report,
     mention: ({ path: at, at: part, text }) => mentioned.push({ ...originOf(at, part), text }),
     attempt: (read) => {
@@ -88,6 +88,12 @@ export function loadConfiguration(input: ConfigurationInput): Configuration {
     input.warn(warning);
   }
   return settled;
+}
+
+/** Where paths of flags are looked for: beside the first file of ours. */
+function ownFolder(parts: readonly ConfigurationPart[]): string {
+  const own = parts.find(({ kind }) => kind === 'own');
+  return own === undefined ? '.' : path.dirname(own.source);
 }
 
 /** llm-d finds endpoints in Kubernetes, so its files alone rarely name any. */
@@ -118,10 +124,8 @@ function originIn(
 
 /** Where a value comes from and where faults go. */
 interface Surroundings {
-  /** What paths of files are relative to. */
-  readonly folder: string;
-  /** What the path of the endpoints file is relative to. */
-  readonly endpointsFolder: string;
+  /** What the path of a file that stands there is relative to: the folder of who says it. */
+  folderOf(at: ConfigurationPath): string;
   readonly report: (finding: Finding) => void;
   /** Told of what is valid and has no effect. */
   readonly mention: (finding: Finding) => void;
@@ -131,16 +135,16 @@ interface Surroundings {
 
 /** Looks up and checks what the schema cannot. */
 function settle(file: FileConfiguration, surroundings: Surroundings): Configuration {
-  const { folder, endpointsFolder, report, mention } = surroundings;
+  const { folderOf, report, mention } = surroundings;
   const reportAt =
     (...at: ConfigurationPath) =>
     (text: string): void =>
       report({ path: at, at: 'value', text });
   const { scrape, timeouts, index, dataPlane } = file;
-  const files = new SecretFiles(folder);
-  const own = expandEndpoints(file.endpoints, files, report);
+  const filesOf = (...at: ConfigurationPath) => new SecretFiles(folderOf(at));
+  const own = expandEndpoints(file.endpoints, filesOf('endpoints'), report);
   const assumed = assumedEvents(file.events, (field, text) => reportAt('events', field)(text));
-  const endpointsFile = endpointsFileSettings(file, endpointsFolder, own);
+  const endpointsFile = endpointsFileSettings(file, folderOf(['endpointsFile', 'path']), own);
   const endpoints =
     surroundings.attempt(() => readEndpoints({ own, endpointsFile, assumed })) ?? own;
   return {
@@ -151,7 +155,7 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     endpointsFile,
     objectives: file.objectives,
     modelRewrites: modelRewrites(file, report),
-    models: models(file, files, report),
+    models: models(file, filesOf, report),
     adapters: adapters(file, report),
     policy: policy(file, report, mention),
     scrape: {
@@ -165,7 +169,10 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     index: {
       blockCapacity: index.blockCapacity ?? null,
       endpointCapacity: endpointCapacity(index.endpointCapacity, endpoints.length, report),
-      hashSecret: files.hashSecret(index.hashSecretFile, reportAt('index', 'hashSecretFile')),
+      hashSecret: filesOf('index', 'hashSecretFile').hashSecret(
+        index.hashSecretFile,
+        reportAt('index', 'hashSecretFile'),
+      ),
     },
     timeouts: {
       connectMs: timeouts.connect,
@@ -260,13 +267,13 @@ function endpointCapacity(
 
 function models(
   file: FileConfiguration,
-  files: SecretFiles,
+  filesOf: (...at: ConfigurationPath) => SecretFiles,
   report: (finding: Finding) => void,
 ): Readonly<Record<string, ModelSettings>> {
   const entries = Object.entries(file.models).map(([id, { tokenizer, blockSize, cacheTokens }]) => {
     const at = ['models', id, 'tokenizer'];
     const fault = (text: string): void => report({ path: at, at: 'value', text });
-    const found = files.tokenizer(tokenizer, fault);
+    const found = filesOf(...at).tokenizer(tokenizer, fault);
     const sizes = { blockSize: blockSize ?? null, cacheTokens: cacheTokens ?? null };
     return [id, { tokenizer: found, ...sizes }] as const;
   });
@@ -309,7 +316,6 @@ function policy(
     profileHandler,
     producers,
   };
-  if (settings.profiles.length === 0) return settings;
   const paths = {
     profile: (position: number): ConfigurationPath =>
       profile === undefined ? ['scheduling', 'profiles', position] : ['scheduling', 'profile'],

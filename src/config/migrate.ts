@@ -14,7 +14,7 @@ import { readYaml } from './yaml-file.js';
 const COMMENT_COLUMNS = 96;
 
 export interface MigrationInput {
-  /** Files that load together: at most one of llm-d's and one of ours. */
+  /** Files that load together: one of llm-d's, and at most one of ours. */
   readonly files: readonly string[];
   /** Folder of the file to write: paths in it will be relative to that. */
   readonly folder: string;
@@ -24,17 +24,20 @@ export interface MigrationInput {
 export function migrateConfiguration({ files, folder }: MigrationInput): string {
   let document = new Document({});
   const translations: Translation[] = [];
+  let own: string | null = null;
   for (const file of files) {
     const yaml = readYaml(readText(file), file, null);
     const kind = documentKind(yaml, file);
     if (kind !== 'own') translations.push(translate(kind, yaml, file));
     else if (files.length === 1) throw fault(file, 'is a configuration of our own already');
-    else if (path.resolve(path.dirname(file)) === path.resolve(folder)) document = yaml.document;
-    else throw fault(file, 'its paths are relative to its folder: write there, with --output');
+    else if (own !== null) throw fault(file, `is of our own, like ${own}; give one of them`);
+    else if (path.resolve(path.dirname(file)) === path.resolve(folder)) {
+      document = yaml.document;
+      own = file;
+    } else throw fault(file, 'its paths are relative to its folder: write there, with --output');
   }
   const [translation] = translations;
-  // Two files that load together are never both ours.
-  assert(translation !== undefined, "one of the files is llm-d's");
+  assert(translation !== undefined, "one of several files is llm-d's, because one at most is ours");
   // A file of ours that says nothing has no contents yet.
   if (!isMap(document.contents)) document.contents = document.createNode({});
   add(document, document.contents as YAMLMap, adapted(translation, folder));

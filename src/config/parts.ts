@@ -53,11 +53,15 @@ export function mergeParts(
       const other = partOf([taken])?.origin([taken], 'key');
       const text = `scheduling is already given at ${placeText(other)}; one file decides it`;
       report({ ...part.origin([given], 'key'), text });
-      continue;
     }
-    merge(value, part.value, [], part, { owners, partOf, report });
+    const rest = taken === undefined ? part.value : withoutScheduling(part.value);
+    merge(value, rest, [], part, { owners, partOf, report });
   }
   return { value, partOf };
+}
+
+function withoutScheduling(value: Readonly<Record<string, unknown>>) {
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !SCHEDULING.includes(key)));
 }
 
 interface Merging {

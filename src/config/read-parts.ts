@@ -2,8 +2,8 @@
 // llm-d, or the older form of that. What is wrong in any of them is told for all at once.
 
 import { readFileSync } from 'node:fs';
-import type { ConfigurationProblem, Origin } from './explain.js';
-import { ConfigurationError, pathText } from './explain.js';
+import type { ConfigurationProblem } from './explain.js';
+import { byPlace, ConfigurationError, pathText } from './explain.js';
 import { documentKind } from './llm-d/document-kind.js';
 import { translateEndpointPickerConfig } from './llm-d/endpoint-picker-config.js';
 import { translateExternalProcessor } from './llm-d/external-processor.js';
@@ -16,9 +16,11 @@ import { readYaml } from './yaml-file.js';
 export interface ReadParts {
   readonly parts: readonly ConfigurationPart[];
   readonly warnings: readonly ConfigurationProblem[];
+  /** What is wrong in files that are no part because of it. */
+  readonly problems: readonly ConfigurationProblem[];
 }
 
-/** Reads the files; throws a ConfigurationError with everything that is wrong. */
+/** Reads the files, as many of them as can be read. */
 export function readParts(files: readonly string[], environment: Environment): ReadParts {
   const parts: ConfigurationPart[] = [];
   const warnings: ConfigurationProblem[] = [];
@@ -33,9 +35,13 @@ export function readParts(files: readonly string[], environment: Environment): R
       problems.push(...error.problems);
     }
   }
-  problems.push(...seconds(parts));
-  if (problems.length > 0) throw new ConfigurationError(problems);
-  return { parts, warnings };
+  // llm-d's do not go together: a profile names plugins of its own file, and of all of them.
+  const [first, ...others] = parts.filter(({ kind }) => kind === 'llm-d');
+  for (const { source } of others) {
+    const text = `is a second EndpointPickerConfig; the first is ${first?.source}`;
+    problems.push({ source, line: null, column: null, path: '', text });
+  }
+  return { parts: parts.filter((part) => !others.includes(part)), warnings, problems };
 }
 
 interface ReadPart {
@@ -66,14 +72,9 @@ export function translate(
       ? translateEndpointPickerConfig(yaml, file)
       : translateExternalProcessor(yaml, file);
   if (translation.problems.length > 0) {
-    throw new ConfigurationError(translation.problems.toSorted(byPlace));
+    throw new ConfigurationError(translation.problems);
   }
   return translation;
-}
-
-/** As a person reads the file. */
-function byPlace(a: Origin, b: Origin): number {
-  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
 }
 
 function ownPart(yaml: YamlFile, file: string): ConfigurationPart {
@@ -83,17 +84,6 @@ function ownPart(yaml: YamlFile, file: string): ConfigurationPart {
     value: yaml.value,
     origin: (path, at) => ({ source: file, ...yaml.place(path, at), path: pathText(path) }),
   };
-}
-
-/** Every file that is not the first of its kind. */
-function seconds(parts: readonly ConfigurationPart[]): readonly ConfigurationProblem[] {
-  const names = { own: 'configuration of our own', 'llm-d': 'EndpointPickerConfig' };
-  return parts.flatMap((part) => {
-    const first = parts.find(({ kind }) => kind === part.kind);
-    if (first === undefined || first === part) return [];
-    const text = `is a second ${names[part.kind]}; the first is ${first.source}`;
-    return [{ source: part.source, line: null, column: null, path: '', text }];
-  });
 }
 
 /** Text of a configuration file; throws a ConfigurationError when it cannot be read. */

@@ -215,7 +215,7 @@ function fleetFlags(command: Command): Command {
   return command
     .option(
       '-c, --config <file>',
-      "configuration file, ours or llm-d's EndpointPickerConfig; repeatable, one of each",
+      "configuration file, ours or llm-d's EndpointPickerConfig; repeatable, one of llm-d's at most",
       collect,
       [],
     )

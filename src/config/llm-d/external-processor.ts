@@ -4,9 +4,8 @@
 import { z } from 'zod';
 import type { PolicyName } from '../configuration.js';
 import type { ConfigurationPath } from '../explain.js';
-import { findingsOf } from '../explain.js';
 import { suggestion } from '../nearest-name.js';
-import { keysOf } from '../schema-keys.js';
+import { readRemains } from '../remains.js';
 import type { YamlFile } from '../yaml-file.js';
 import { EXTERNAL_PROCESSOR } from './document-kind.js';
 import { Translation } from './translation.js';
@@ -69,15 +68,9 @@ const WRITE_SESSIONS =
 /** Translates the file; what is wrong is in the translation's `problems`. */
 export function translateExternalProcessor(yaml: YamlFile, source: string): Translation {
   const translation = new Translation(yaml, source);
-  const parsed = schema.safeParse(yaml.value);
-  if (!parsed.success) {
-    const keys = (at: ConfigurationPath): readonly string[] => keysOf(schema, at);
-    for (const { path, at, text } of findingsOf(parsed.error.issues, yaml.value, keys)) {
-      translation.fault(path, at, text);
-    }
-    return translation;
-  }
-  for (const [position, plugin] of parsed.data.plugins.entries()) {
+  const remains = readRemains(schema, yaml.value);
+  translation.begin(remains);
+  for (const [position, plugin] of (remains.data?.plugins ?? []).entries()) {
     const path = ['plugins', position];
     translateSettings(plugin, path, translation);
     for (const key of ['config', 'parameters'] as const) {

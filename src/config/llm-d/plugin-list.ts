@@ -40,6 +40,8 @@ export class PluginList {
   readonly #byName = new Map<string, ListedPlugin>();
   /** Names that are there and cannot be used, which has been told. */
   readonly #broken = new Set<string>();
+  /** Whether any name may be that of an entry that cannot be used. */
+  #anyBroken = false;
   readonly #used = new Set<string>();
   /** By name: types that nothing here knows, told unless somebody excuses them. */
   readonly #unknown = new Map<
@@ -47,8 +49,17 @@ export class PluginList {
     { readonly type: string; readonly path: ConfigurationPath }
   >();
 
-  constructor(entries: readonly PluginEntry[], translation: Translation) {
+  /** `unusable` has the names of further entries, null for a name that nobody can tell. */
+  constructor(
+    entries: readonly PluginEntry[],
+    translation: Translation,
+    unusable: readonly (string | null)[],
+  ) {
     this.#translation = translation;
+    for (const name of unusable) {
+      if (name === null) this.#anyBroken = true;
+      else this.#broken.add(name);
+    }
     const names = new Map<string, number>();
     this.all = entries.flatMap(({ name: given, type, parameters }, position) => {
       const name = given ?? type;
@@ -80,7 +91,7 @@ export class PluginList {
     const found = this.#byName.get(name);
     if (found !== undefined) return found;
     // What is wrong with it has been said where it is listed.
-    if (this.#broken.has(name)) return null;
+    if (this.isBroken(name)) return null;
     const known = [...this.#byName.keys()];
     const hint = suggestion(name, known) || `; there are ${known.join(', ') || 'none'}`;
     this.#translation.fault(path, 'value', `no plugin is called \`${name}\`${hint}`);
@@ -94,12 +105,12 @@ export class PluginList {
 
   /** Whether `name` is there and cannot be used, which has been told or will be. */
   isBroken(name: string): boolean {
-    return this.#broken.has(name);
+    return this.#anyBroken || this.#broken.has(name);
   }
 
   /** Whether any plugin cannot be used, so that what is missing may be that one. */
   get hasBroken(): boolean {
-    return this.#broken.size > 0;
+    return this.#anyBroken || this.#broken.size > 0;
   }
 
   /** Counts `name` as used without asking whether it is there. */

@@ -4,6 +4,7 @@
 import type { ConfigurationPath, ConfigurationProblem, Origin } from '../explain.js';
 import { pathText } from '../explain.js';
 import type { ConfigurationPart } from '../parts.js';
+import type { Remains } from '../remains.js';
 import type { YamlFile } from '../yaml-file.js';
 
 /** Collects the translation of one file. */
@@ -17,6 +18,8 @@ export class Translation {
   readonly #placed: ConfigurationPath[] = [];
   /** Path of ours as JSON → path of the file. */
   readonly #origins = new Map<string, ConfigurationPath>();
+  /** Where a path of what is read stands in the file; null where its fault follows from another. */
+  #written: (path: ConfigurationPath) => ConfigurationPath | null = (path) => path;
 
   constructor(yaml: YamlFile, source: string) {
     this.#yaml = yaml;
@@ -47,9 +50,16 @@ export class Translation {
     this.#origins.set(JSON.stringify(path), from);
   }
 
+  /** Tells what a schema refuses; from now on paths are those of what is left. */
+  begin({ findings, original }: Pick<Remains<unknown>, 'findings' | 'original'>): void {
+    for (const { path, at, text } of findings) this.fault(path, at, text);
+    this.#written = original;
+  }
+
   /** Something of the file cannot be used. */
   fault(from: ConfigurationPath, at: 'key' | 'value', text: string): void {
-    this.problems.push({ ...this.#origin(from, at), text });
+    const path = this.#written(from);
+    if (path !== null) this.problems.push({ ...this.#origin(path, at), text });
   }
 
   /** Something of the file has no effect, or another one. */

@@ -464,6 +464,32 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
       'warmpath.yaml:2:66: models.o.cachTokens: unknown key; did you mean `cacheTokens`?',
     ],
   ],
+  [
+    'faults of the form, and what is wrong besides',
+    [
+      'endpoints: [{ulr: "http://a:1"}, 3, "http://b:1/v1", {url: "http://c:1", events: "c"}]',
+      'listen: eighty',
+      'models: {m: {tokenizer: nowhere-else, blockSize: big}}',
+      'scheduling:',
+      '  profil: {}',
+      '  profileHandler: {type: nobody}',
+      'policy: precice',
+      '',
+    ].join('\n'),
+    [
+      'warmpath.yaml:1:13: endpoints[0].url: is missing',
+      'warmpath.yaml:1:14: endpoints[0].ulr: unknown key',
+      'warmpath.yaml:1:34: endpoints[1]: expected text or a mapping, got 3',
+      'warmpath.yaml:1:37: endpoints[2]: expected http://host:port without path or credentials, got "http://b:1/v1"',
+      'warmpath.yaml:1:82: endpoints[3].events: expected tcp://host:port, tcp://host:5557-5564 or ipc://path, got "c"',
+      'warmpath.yaml:2:9: listen: expected host:port or :port, got "eighty"',
+      'warmpath.yaml:3:25: models.m.tokenizer: there is no tokenizer.json in nowhere-else',
+      'warmpath.yaml:3:50: models.m.blockSize: expected number, got "big"',
+      'warmpath.yaml:5:3: scheduling.profil: unknown key; did you mean `profile`?',
+      'warmpath.yaml:6:26: scheduling.profileHandler.type: unknown profile-handler `nobody`; there are single-profile-handler, header-profile-handler',
+      'warmpath.yaml:7:9: policy: expected one of precise, load-aware, random, round-robin, got "precice"; did you mean `precise`?',
+    ],
+  ],
   ['not a mapping', '- http://a:1\n', ['warmpath.yaml:1:1: expected object, got ["http://a:1"]']],
 ];
 

@@ -143,6 +143,12 @@ test('a file of ours alone is told to need nothing', () => {
     () => migrateConfiguration({ files: [own], folder: files.folder }),
     /alone\.yaml: is a configuration of our own already$/,
   );
+  // Two load together, but comments and variables of two are not made one.
+  const second = files.write('second.yaml', 'admin: ":2"\n');
+  assert.throws(
+    () => migrateConfiguration({ files: [own, second], folder: files.folder }),
+    /second\.yaml: is of our own, like \S+alone\.yaml; give one of them$/,
+  );
 });
 
 test('the older form becomes a policy', () => {

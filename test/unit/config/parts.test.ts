@@ -1,7 +1,9 @@
-// Several configuration files: at most one of each kind, put together key by key, and an error with
+// Several configuration files: any of ours and at most one of llm-d's, put together key by key, and an error with
 // both places where two say the same thing.
 
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
 import { after, test } from 'node:test';
 import { ConfigurationFiles, endpointPickerConfig } from '#test/support/configuration-files.js';
 
@@ -48,6 +50,7 @@ test('ours gives what llm-d does not say, in either order', () => {
 test('mistakes name the file they are in', () => {
   files.write('warmpath.yaml', 'endpoints: [http://10.0.0.1:8000/v1]\nscrape: {timeout: 1ms}\n');
   assert.deepEqual(files.mistakes(['epp.yaml', 'warmpath.yaml']), [
+    'warmpath.yaml:1:13: endpoints[0]: expected http://host:port without path or credentials, got "http://10.0.0.1:8000/v1"',
     'warmpath.yaml:2:19: scrape.timeout: expected between 50ms and 1m, got "1ms"',
   ]);
   files.write('broken.yaml', 'kind: EndpointPickerConfig\napiVersion: v9\n');
@@ -55,6 +58,17 @@ test('mistakes name the file they are in', () => {
   const lines = files.mistakes(['broken.yaml', 'warmpath.yaml']);
   assert.match(lines[0] ?? '', /^broken\.yaml:2:13: apiVersion: expected llm-d\.ai/);
   assert.match(lines[1] ?? '', /^warmpath\.yaml:\d+:\d+: /);
+});
+
+test('a mistake in one file hides none in the other', () => {
+  files.write('other-epp.yaml', endpointPickerConfig('plugins: [{type: queue-score}]'));
+  files.write('warmpath.yaml', 'endpoints: [http://10.0.0.1:8000/v1]\nlisten: x\nscrap: {}\n');
+  assert.deepEqual(files.mistakes(['other-epp.yaml', 'warmpath.yaml']), [
+    'other-epp.yaml:3:18: plugins[0].type: unknown plugin type `queue-score`; did you mean `queue-scorer`?',
+    'warmpath.yaml:1:13: endpoints[0]: expected http://host:port without path or credentials, got "http://10.0.0.1:8000/v1"',
+    'warmpath.yaml:2:9: listen: expected host:port or :port, got "x"',
+    'warmpath.yaml:3:1: scrap: unknown key; did you mean `scrape`?',
+  ]);
 });
 
 test('two files that decide about scheduling are told with both places', () => {
@@ -78,11 +92,63 @@ test('another key that is given twice is told with both places', () => {
   ]);
 });
 
-test('one file of each kind', () => {
+test('one file of llm-d’s', () => {
   files.write('warmpath.yaml', '{}\n');
-  files.write('other.yaml', '{}\n');
-  assert.deepEqual(files.mistakes(['epp.yaml', 'epp2.yaml', 'warmpath.yaml', 'other.yaml']), [
+  assert.deepEqual(files.mistakes(['epp.yaml', 'epp2.yaml', 'warmpath.yaml']), [
     `epp2.yaml: is a second EndpointPickerConfig; the first is epp.yaml`,
-    `other.yaml: is a second configuration of our own; the first is warmpath.yaml`,
+  ]);
+});
+
+test('files of ours go together, each with paths of its own folder', () => {
+  mkdirSync(path.join(files.folder, 'fleet/tokenizer'), { recursive: true });
+  files.write('fleet/tokenizer/tokenizer.json', '{}');
+  files.write('fleet/key', 'secret-of-the-engines\n');
+  files.write(
+    'fleet/fleet.yaml',
+    [
+      'endpoints: [{url: "http://10.0.0.1:8000", apiKeyFile: key}]',
+      'models: {a: {tokenizer: tokenizer}}',
+      'timeouts: {connect: 1s}',
+      '',
+    ].join('\n'),
+  );
+  files.write('hash', 'sixteen characters and more\n');
+  files.write(
+    'policy.yaml',
+    [
+      'policy: load-aware',
+      'models: {b: {blockSize: 32}}',
+      'timeouts: {stall: 2m}',
+      'index: {hashSecretFile: hash}',
+      '',
+    ].join('\n'),
+  );
+  for (const names of [
+    ['fleet/fleet.yaml', 'policy.yaml'],
+    ['policy.yaml', 'fleet/fleet.yaml'],
+  ]) {
+    const { configuration } = files.load(names);
+    assert.equal(configuration.endpoints[0]?.security.apiKey, 'secret-of-the-engines');
+    assert.equal(configuration.policy.profiles[0]?.name, 'load-aware');
+    assert.equal(configuration.models['a']?.tokenizer, path.join(files.folder, 'fleet/tokenizer'));
+    assert.equal(configuration.models['b']?.blockSize, 32);
+    assert.ok(configuration.index.hashSecret !== null);
+    const { connectMs, stallMs } = configuration.timeouts;
+    assert.deepEqual([connectMs, stallMs], [1000, 120_000]);
+  }
+  const { configuration } = files.load(['fleet/fleet.yaml', 'epp.yaml']);
+  assert.equal(configuration.policy.profiles[0]?.scorers[0]?.type, 'queue-scorer');
+});
+
+test('what two files of ours say is told with both places, and hides nothing else', () => {
+  files.write('one.yaml', 'endpoints: [http://10.0.0.1:8000]\npolicy: random\n');
+  files.write(
+    'two.yaml',
+    'endpoints: [http://10.0.0.2:8000]\nscheduling: {profile: {}}\nlisten: x\n',
+  );
+  assert.deepEqual(files.mistakes(['one.yaml', 'two.yaml']), [
+    'two.yaml:1:1: endpoints: is already given at one.yaml:1:1 (endpoints)',
+    'two.yaml:2:1: scheduling: scheduling is already given at one.yaml:2:1 (policy); one file decides it',
+    'two.yaml:3:9: listen: expected host:port or :port, got "x"',
   ]);
 });

@@ -216,6 +216,47 @@ const MISTAKES: readonly Mistake[] = [
     ["nowhere.yaml: cannot be read: ENOENT: no such file or directory, open 'nowhere.yaml'"],
   ],
   [
+    'faults of the form, and what is wrong besides',
+    [
+      'plugins:',
+      '- {typ: queue-scorer}',
+      '- {type: disagg-profile-handler}',
+      '- {name: mine, type: load-aware-scorer, parameters: 3}',
+      '- {type: random-picker, parameters: {maxNumOfEndpoint: 2}}',
+      'schedulingProfiles:',
+      '- plugins:',
+      '  - {pluginRef: queue-scorer, wieght: 2}',
+      '  - {pluginRf: nobody}',
+      '  - {pluginRef: mine, weight: heavy}',
+      '  - {pluginRef: random-picker}',
+      'featureGates: [flowControl, 3]',
+    ],
+    [
+      'epp.yaml:4:3: plugins[0].type: is missing',
+      'epp.yaml:4:4: plugins[0].typ: unknown key; did you mean `type`?',
+      'epp.yaml:5:10: plugins[1].type: `disagg-profile-handler` is not supported: it belongs to disaggregated serving, which this version does not have.',
+      'epp.yaml:6:53: plugins[2].parameters: expected record, got 3',
+      'epp.yaml:7:38: plugins[3].parameters.maxNumOfEndpoint: unknown key; did you mean `maxNumOfEndpoints`?',
+      'epp.yaml:10:31: schedulingProfiles[0].plugins[0].wieght: unknown key; did you mean `weight`?',
+      'epp.yaml:11:5: schedulingProfiles[0].plugins[1].pluginRef: is missing',
+      'epp.yaml:11:6: schedulingProfiles[0].plugins[1].pluginRf: unknown key; did you mean `pluginRef`?',
+      'epp.yaml:12:31: schedulingProfiles[0].plugins[2].weight: expected number, got "heavy"',
+      'epp.yaml:14:16: featureGates[0]: `flowControl` is refused: this version has no flow control; leave the gate out, and requests are scheduled as they come',
+      'epp.yaml:14:29: featureGates[1]: expected string, got 3',
+    ],
+  ],
+  [
+    'a name that nobody has, beside an entry that cannot be used',
+    [
+      'plugins: [{name: a}, {type: queue-scorer}]',
+      'schedulingProfiles: [{plugins: [{pluginRef: b}, {pluginRef: a}]}]',
+    ],
+    [
+      'epp.yaml:3:11: plugins[0].type: is missing',
+      'epp.yaml:4:45: schedulingProfiles[0].plugins[0].pluginRef: no plugin is called `b`; there are queue-scorer',
+    ],
+  ],
+  [
     'unknown keys in what has no effect',
     [
       'plugins:',
