@@ -2,7 +2,7 @@
 // sentence. Validation, the published JSON schema and the reference page are all made from it.
 
 import { z } from 'zod';
-import { ENDPOINTS_MAX, HISTORY_BLOCKS_MAX } from '#contracts/limits.js';
+import { BLOCK_SIZE_MAX, ENDPOINTS_MAX, HISTORY_BLOCKS_MAX } from '#contracts/limits.js';
 import type {
   AdapterSettings,
   LogLevel,
@@ -262,7 +262,7 @@ export const fileSchema: z.ZodType<FileConfiguration> = z.strictObject({
           .number()
           .int()
           .min(16)
-          .max(4096)
+          .max(BLOCK_SIZE_MAX)
           .optional()
           .describe('Tokens per block of the index; taken from the engines when not given.'),
         cacheTokens: cacheTokens(

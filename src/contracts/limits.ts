@@ -53,8 +53,16 @@ export const EVENT_MESSAGE_BYTES_MAX: number = 4 * EVENT_FRAME_BYTES_MAX;
 export const EVENT_DEPTH_MAX = 8;
 /** Engine blocks remembered of one publisher, all tiers; a JS map ends at 2^24 entries. */
 export const ENGINE_BLOCKS_MAX = 8_000_000;
-/** Namespaces (adapter and cache salt) whose seeds are kept per publisher. */
+/** Bytes of an engine block's extra keys kept until its canonical block is whole; beyond, a digest. */
+export const TAIL_EXTRA_BYTES_MAX = 512;
+/** Engine blocks that one canonical block is made of: usually 16 pages of one token at most. */
+export const BLOCK_PARTS_MAX = 128;
+/** Tokens of a canonical block; engines' largest, of hybrid models, have about 2,000. */
+export const BLOCK_SIZE_MAX = 4096;
+/** Namespaces (adapter and cache salt) whose seeds the portable core keeps per publisher. */
 export const NAMESPACES_KEPT = 1024;
+/** Characters of a namespace whose seed is kept; of a longer one it is computed each time. */
+export const NAMESPACE_LENGTH_KEPT = 256;
 /** Frames waiting for one publisher in an event worker; overflow is a gap. */
 export const EVENT_QUEUE_FRAMES_MAX = 10_000;
 /** Bytes of frames waiting for one publisher. */

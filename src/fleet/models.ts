@@ -3,7 +3,7 @@
 // because encode records name models by index.
 
 import type { Endpoint, ServedModel } from '#contracts/endpoint.js';
-import { FLEET_MODELS_MAX } from '#contracts/limits.js';
+import { BLOCK_SIZE_MAX, FLEET_MODELS_MAX } from '#contracts/limits.js';
 
 /** One servable model. Its position in the directory is its index. */
 export interface FleetModel {
@@ -114,7 +114,8 @@ export function mergedModelList(endpoints: readonly Endpoint[]): string {
  * Block size in tokens that a pool's keys are computed at: the configured one, else the greatest
  * common divisor of the publishers' sizes, but not below 16: smaller blocks would multiply the
  * index for a gain of at most 15 tokens per prompt. So sizes below 16 count as 16, and sizes whose
- * divisor is below 16 (24 and 32, say) also give 16. null while no size is known.
+ * divisor is below 16 (24 and 32, say) also give 16. Sizes beyond what an index takes count as its
+ * largest. null while no size is known.
  */
 export function canonicalBlockSize(
   sizes: readonly number[],
@@ -123,7 +124,7 @@ export function canonicalBlockSize(
   if (configured !== null) return configured;
   if (sizes.length === 0) return null;
   const divisor = sizes
-    .map((size) => Math.max(size, BLOCK_SIZE_MIN))
+    .map((size) => Math.min(Math.max(size, BLOCK_SIZE_MIN), BLOCK_SIZE_MAX))
     .reduce((a, b) => greatestCommonDivisor(a, b));
   return Math.max(divisor, BLOCK_SIZE_MIN);
 }

@@ -3,8 +3,19 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BLOCK_PARTS_MAX, NAMESPACE_LENGTH_KEPT, TAIL_EXTRA_BYTES_MAX } from '#contracts/limits.js';
+import { countedBytes, digestOf, hashBlock, namespaceSeed } from '#core/portable/keys.js';
 import type { ApplierCore } from '#test/support/applied-index.js';
-import { openRig, stored } from '#test/support/applier-rig.js';
+import {
+  BLOCK,
+  openRig,
+  removed,
+  SECRET,
+  SLOT,
+  stored,
+  tokens,
+} from '#test/support/applier-rig.js';
+import { encodeCbor } from '#wire/cbor.js';
 
 export function eventApplierBoundsSuite(name: string, core: ApplierCore): void {
   describe(`bounds of the event applier, ${name} core`, () => {
@@ -29,5 +40,50 @@ export function eventApplierBoundsSuite(name: string, core: ApplierCore): void {
         assert.equal(match(prompt), 4);
       });
     }
+
+    test('extra keys wait for their canonical block to be whole, longer ones as a digest', () => {
+      for (const length of [100, 505, 506, 100_000]) {
+        const { apply, index } = openRig(core, BLOCK);
+        const [first, second] = [Buffer.alloc(length, 1), Buffer.from([2])];
+        const prompt = tokens(0, BLOCK);
+        const extra_keys = [[first], [second]];
+        apply(stored([1, 2], prompt, { block_size: BLOCK / 2, extra_keys }));
+        const seed = namespaceSeed(SECRET, { pool: 'model', adapter: '', cacheSalt: '' });
+        const held = countedBytes([encodeCbor(first)]);
+        assert.equal(held.length > TAIL_EXTRA_BYTES_MAX, length > 505);
+        const kept = length > 505 ? countedBytes([digestOf(held, seed)]) : held;
+        const extra = Buffer.concat([kept, countedBytes([encodeCbor(second)])]);
+        const key = hashBlock(seed, Uint32Array.from(prompt), extra);
+        assert.ok(index.has(SLOT, 0, key.low, key.high), `${length} bytes`);
+      }
+    });
+
+    test('a canonical block is made of so many engine blocks and no more', () => {
+      const blockSize = 2 * BLOCK_PARTS_MAX;
+      const { apply, match } = openRig(core, blockSize);
+      const prompt = tokens(0, blockSize);
+      const hashes = tokens(1000, blockSize);
+      const result = apply(stored(hashes, prompt, { block_size: 1 }));
+      assert.deepEqual([result.blocksStored, result.indexFull], [BLOCK_PARTS_MAX - 1, 1]);
+      assert.equal(match(prompt), 0);
+      apply(stored(hashes.slice(0, BLOCK_PARTS_MAX), prompt, { block_size: 2 }));
+      assert.equal(match(prompt), 1);
+    });
+
+    test('adapters and salts of any length separate prompts', () => {
+      const { apply, match } = openRig(core, BLOCK);
+      const prompt = tokens(0, BLOCK);
+      const long = 'x'.repeat(1_000_000);
+      const names = [long, `${long}y`, '', 'x'.repeat(NAMESPACE_LENGTH_KEPT + 1)];
+      for (const [at, cacheSalt] of names.entries()) {
+        for (const adapter of at === 3 ? [] : names) {
+          const namespace = { adapter, cacheSalt };
+          assert.equal(match(prompt, namespace), 0);
+          apply(stored([at], prompt, { cache_salt: cacheSalt, lora_name: adapter }));
+          assert.equal(match(prompt, namespace), 1);
+          apply(removed([at]));
+        }
+      }
+    });
   });
 }

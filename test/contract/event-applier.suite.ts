@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { hashBlock, namespaceSeed } from '#core/portable/keys.js';
+import { countedBytes, hashBlock, namespaceSeed } from '#core/portable/keys.js';
 import type { ApplierCore } from '#test/support/applied-index.js';
 import {
   BLOCK,
@@ -284,7 +284,7 @@ export function eventApplierSuite(name: string, core: ApplierCore): void {
         [encodeCbor(digest), encodeCbor('old-id')],
       ];
       for (const [i, extra] of extras.entries()) {
-        key = hashBlock(key, block(i), extra);
+        key = hashBlock(key, block(i), countedBytes(extra));
         assert.ok(index.has(SLOT, 0, key.low, key.high), `block ${i}`);
       }
     });

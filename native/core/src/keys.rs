@@ -31,20 +31,13 @@ pub fn block_key(parent: u64, token_ids: &[u32]) -> u64 {
 }
 
 /// The key of one block with extra keys: its token ids, then of each extra key the u32
-/// little-endian byte count and the bytes.
-pub fn block_key_with_extra<'a>(
-    parent: u64,
-    token_ids: &[u32],
-    extra_keys: impl Iterator<Item = &'a [u8]>,
-) -> u64 {
-    let mut input = id_bytes(token_ids).to_vec();
-    for extra in extra_keys {
-        push_counted(&mut input, extra);
-    }
-    xxh3_64_with_seed(&input, parent)
+/// little-endian byte count and the bytes, as `push_counted` lays them down.
+pub fn block_key_with_extra(parent: u64, token_ids: &[u32], extra: &[u8]) -> u64 {
+    xxh3_64_with_seed(&[id_bytes(token_ids), extra].concat(), parent)
 }
 
-fn push_counted(input: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends the u32 little-endian byte count, then the bytes.
+pub fn push_counted(input: &mut Vec<u8>, bytes: &[u8]) {
     input.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     input.extend_from_slice(bytes);
 }

@@ -4,6 +4,8 @@
 /// Every hard bound of the program (`limits.ts` gives unit and reason).
 pub mod limits {
     pub const ATTEMPTS_MAX: usize = 3;
+    pub const BLOCK_PARTS_MAX: usize = 128;
+    pub const BLOCK_SIZE_MAX: usize = 4096;
     pub const BODY_BYTES_MAX: usize = 33_554_432;
     pub const BODY_STORE_BYTES: usize = 536_870_912;
     pub const CLIENT_STALL_TIMEOUT_MS: usize = 60_000;
@@ -33,6 +35,7 @@ pub mod limits {
     pub const MEDIA_KEYS_MAX: usize = 32;
     pub const MODEL_LABELS_MAX: usize = 1000;
     pub const NAMESPACES_KEPT: usize = 1024;
+    pub const NAMESPACE_LENGTH_KEPT: usize = 256;
     pub const PREFIX_STORE_BYTES: usize = 67_108_864;
     pub const PROMPT_CHARACTERS_MAX: usize = 4_194_304;
     pub const PROMPT_TOKENS_MAX: usize = 1_048_576;
@@ -45,6 +48,7 @@ pub mod limits {
     pub const SESSION_ID_LENGTH_MAX: usize = 256;
     pub const SPECULATIVE_ENTRIES: usize = 262_144;
     pub const SPECULATIVE_TTL_MS: usize = 2000;
+    pub const TAIL_EXTRA_BYTES_MAX: usize = 512;
     pub const TOKENIZERS_MAX: usize = 8;
 }
 

@@ -24,12 +24,9 @@ assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, 'the host is little-en
  */
 export function namespaceSeed(secret: bigint, namespace: KeyNamespace): BlockKey {
   assert(secret >= 0n && secret < 1n << 64n, 'the secret is an unsigned 64-bit number');
-  const parts: Buffer[] = [];
-  for (const text of [namespace.pool, namespace.adapter, namespace.cacheSalt]) {
-    const bytes = Buffer.from(text, 'utf8');
-    parts.push(lengthPrefix(bytes.length), bytes);
-  }
-  scratch64[0] = xxh3.xxh64(Buffer.concat(parts), secret);
+  const names = [namespace.pool, namespace.adapter, namespace.cacheSalt];
+  const input = countedBytes(names.map((name) => Buffer.from(name, 'utf8')));
+  scratch64[0] = xxh3.xxh64(input, secret);
   return { low: scratch32[0] as number, high: scratch32[1] as number };
 }
 
@@ -64,22 +61,26 @@ export function chainKeys(
 
 /**
  * Returns the key of one block with extra keys (multimodal, prompt embeddings): its token ids,
- * then of each extra key the u32 little-endian byte count and the bytes. Without extra keys it
- * gives what `chainKeys` gives.
+ * then `extra`, the `countedBytes` of those. Without extra keys it gives what `chainKeys` gives.
  */
-export function hashBlock(
-  parent: BlockKey,
-  tokenIds: Uint32Array,
-  extraKeys: readonly Uint8Array[],
-): BlockKey {
+export function hashBlock(parent: BlockKey, tokenIds: Uint32Array, extra: Uint8Array): BlockKey {
   assert(tokenIds.length > 0, 'a block holds at least one token');
-  const parts: Uint8Array[] = [
-    new Uint8Array(tokenIds.buffer, tokenIds.byteOffset, tokenIds.byteLength),
-  ];
-  for (const extra of extraKeys) parts.push(lengthPrefix(extra.length), extra);
-  const input = Buffer.concat(parts);
+  const ids = new Uint8Array(tokenIds.buffer, tokenIds.byteOffset, tokenIds.byteLength);
+  const input = extra.length === 0 ? ids : Buffer.concat([ids, extra]);
   scratch64[0] = xxh3.xxh64(input, toBigint(parent.low, parent.high));
   return { low: scratch32[0] as number, high: scratch32[1] as number };
+}
+
+/** Lays down of each part the u32 little-endian byte count and the bytes. */
+export function countedBytes(parts: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts.flatMap((part) => [lengthPrefix(part.length), part]));
+}
+
+/** XXH3-128 of `bytes`, seeded with a key; 16 bytes, little-endian. */
+export function digestOf(bytes: Uint8Array, seed: BlockKey): Uint8Array {
+  const digest = xxh3.xxh128(bytes, toBigint(seed.low, seed.high));
+  const words = BigUint64Array.of(BigInt.asUintN(64, digest), digest >> 64n);
+  return new Uint8Array(words.buffer);
 }
 
 function toBigint(low: number, high: number): bigint {

@@ -21,6 +21,23 @@ function frames(): readonly Uint8Array[] {
   });
 }
 
+/** Fifteen pages of one token with 10 KB of extra keys each, and a block under a salt of 400 KB. */
+function longNames(turn: number): Uint8Array {
+  const hash = (at: number) => 1_000_000 + 16 * turn + at;
+  const pages = Array.from({ length: 15 }, (_, at) => at);
+  const extraKeys = pages.map(() => [Buffer.alloc(10_000, turn)]);
+  const stored = ['BlockStored', pages.map(hash), null, pages, 1, null, null, null, extraKeys];
+  const salted = {
+    type: 'BlockStored',
+    block_hashes: [hash(15)],
+    parent_block_hash: null,
+    token_ids: Array.from({ length: 16 }, (_, at) => at),
+    block_size: 16,
+    cache_salt: `${turn}`.padStart(400_000),
+  };
+  return encodeEventBatch({ timestamp: 1, events: [stored, salted], dataParallelRank: 0 });
+}
+
 export function eventCases(addon: Addon): GrowthCases {
   const index = createBlockIndex({ blockCapacity: 4000, endpointCapacity: 64 });
   const applier = createEventApplier(addon, { index, writerId: 2, hashSecret: 3n });
@@ -58,6 +75,13 @@ export function eventCases(addon: Addon): GrowthCases {
           applier.close(1);
           applier.sweep(10_000);
           applier.usage();
+        },
+      },
+      {
+        name: 'events: extra keys and salts as long as a frame allows',
+        turns: TURNS / 1500,
+        call: (turn) => {
+          assert.equal(applier.apply(0, longNames(turn)).blocksStored, 16);
         },
       },
       { name: 'events: appliers', turns: TURNS / 20, call: appliers },

@@ -153,6 +153,7 @@ test('canonical block size: configured, else the divisor of the sizes, not below
     [[8, 32], null, 16],
     [[24, 32], null, 16],
     [[20], null, 20],
+    [[6000, 2 ** 32 - 1], null, 4096],
   ];
   for (const [sizes, configured, expected] of cases) {
     assert.equal(canonicalBlockSize(sizes, configured), expected, JSON.stringify(sizes));

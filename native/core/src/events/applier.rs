@@ -82,9 +82,7 @@ impl EventApplier {
                 pool: pool.to_owned(),
                 block_size: block_size.max(1),
                 hash_secret: self.hash_secret,
-                seeds: HashMap::new(),
                 keys: Vec::new(),
-                seed_name: Vec::new(),
             },
             other_owners: OtherOwners::new(),
         };

@@ -1,7 +1,7 @@
 //! Engine blocks that have more to tell than fits into the map: copies in several KV groups, token
-//! ids left over, canonical blocks they share with others (joints). Blocks own the ones their
-//! left-over token ids came from, joints own the blocks they join, and blocks name joints by number,
-//! so dropping both lists frees all.
+//! ids left over, canonical blocks they share with others (joints). A block owns the one before it
+//! where they lie in the same canonical block, joints own the blocks they join, and blocks name
+//! joints by number, so dropping both lists frees all.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,20 +9,9 @@ use std::rc::Rc;
 use super::engine_blocks::{EngineBlocks, is_same_prefix};
 use super::engine_map::Entry;
 use super::event::EngineKey;
+use super::tail::Tail;
 use super::writes::Writes;
 use crate::index::{Residency, TIER_COUNT};
-
-/// Extra keys in the form that enters a block's key.
-pub type ExtraBytes = Vec<Vec<u8>>;
-
-/// Token ids after the last whole canonical block of a prefix.
-#[derive(Clone)]
-pub struct Tail {
-    pub token_ids: Vec<u32>,
-    pub extra: ExtraBytes,
-    /// Engine blocks these token ids came from, first to last.
-    pub sources: Vec<Rc<Block>>,
-}
 
 /// The prefix that ends with an engine block.
 pub struct Block {

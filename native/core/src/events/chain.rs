@@ -3,19 +3,22 @@
 
 use std::rc::Rc;
 
-use super::block_aside::{ExtraBytes, NewJoint, Tail};
+use super::block_aside::{Block, NewJoint};
 use super::engine_blocks::Known;
+use super::tail::{ExtraBytes, Tail, append_parts, length_of, parts_of};
 use crate::keys::{block_key, block_key_with_extra};
 
 /// Position in a sequence: the prefix so far.
 pub struct ChainPosition {
     pub end: u64,
-    pub tail: Option<Tail>,
+    /// The engine block that ends there, where it has a tail.
+    pub before: Option<Rc<Block>>,
 }
 
 /// One engine block further.
 pub struct ChainStep {
-    pub position: ChainPosition,
+    pub end: u64,
+    pub tail: Option<Tail>,
     /// Keys of the whole canonical blocks inside it.
     pub keys: Vec<u64>,
     pub joint: Option<NewJoint>,
@@ -27,52 +30,45 @@ pub fn advance(
     from: ChainPosition,
     token_ids: &[u32],
     block_size: usize,
-    extra: &ExtraBytes,
+    extra: &[u8],
 ) -> ChainStep {
-    let ChainPosition { mut end, tail } = from;
+    let ChainPosition { mut end, before } = from;
     let mut keys = Vec::new();
     let mut joint = None;
     let mut rest = token_ids;
-    let mut rest_extra = extra.clone();
-    if let Some(tail) = tail {
-        let missing = block_size - tail.token_ids.len();
-        let joined_extra = [tail.extra, rest_extra].concat();
-        let taken = rest.len().min(missing);
-        let joined = [tail.token_ids.as_slice(), &rest[..taken]].concat();
-        if rest.len() < missing {
-            let tail = Some(Tail {
-                token_ids: joined,
-                extra: joined_extra,
-                sources: tail.sources,
-            });
-            let position = ChainPosition { end, tail };
+    let mut rest_extra = extra;
+    if let Some(before) = before {
+        let missing = block_size.saturating_sub(length_of(Some(&before)));
+        let Some((own, after)) = rest.split_at_checked(missing) else {
+            let tail = Some(Tail::new(Some(before), rest, extra, end));
             return ChainStep {
-                position,
+                end,
+                tail,
                 keys,
                 joint,
             };
-        }
+        };
+        let sources = parts_of(&before);
+        let mut joined = Vec::with_capacity(block_size);
+        let mut joined_extra = ExtraBytes::new();
+        append_parts(&sources, &mut joined, &mut joined_extra);
+        joined.extend_from_slice(own);
+        joined_extra.extend_from_slice(extra);
         end = key_of(end, &joined, &joined_extra);
-        joint = Some(NewJoint {
-            key: end,
-            sources: tail.sources,
-        });
-        rest = &rest[missing..];
-        rest_extra = ExtraBytes::new();
+        joint = Some(NewJoint { key: end, sources });
+        rest = after;
+        rest_extra = &[];
     }
-    while rest.len() >= block_size {
-        end = key_of(end, &rest[..block_size], &rest_extra);
+    while let Some((own, after)) = rest.split_at_checked(block_size) {
+        end = key_of(end, own, rest_extra);
         keys.push(end);
-        rest = &rest[block_size..];
-        rest_extra = ExtraBytes::new();
+        rest = after;
+        rest_extra = &[];
     }
-    let tail = (!rest.is_empty()).then(|| Tail {
-        token_ids: rest.to_vec(),
-        extra: rest_extra,
-        sources: Vec::new(),
-    });
+    let tail = (!rest.is_empty()).then(|| Tail::new(None, rest, rest_extra, end));
     ChainStep {
-        position: ChainPosition { end, tail },
+        end,
+        tail,
         keys,
         joint,
     }
@@ -80,21 +76,19 @@ pub fn advance(
 
 /// The position after a block, whose own token ids are part of the tail from now on.
 pub fn after(known: &Known) -> ChainPosition {
-    let end = known.end();
-    let tail = match known {
-        Known::Inline { .. } => None,
-        Known::Aside(block) => block.tail.as_ref().map(|tail| {
-            let mut tail = tail.clone();
-            tail.sources.push(Rc::clone(block));
-            tail
-        }),
+    let before = match known {
+        Known::Aside(block) if block.tail.is_some() => Some(Rc::clone(block)),
+        _ => None,
     };
-    ChainPosition { end, tail }
+    ChainPosition {
+        end: known.end(),
+        before,
+    }
 }
 
-fn key_of(parent: u64, token_ids: &[u32], extra: &ExtraBytes) -> u64 {
+fn key_of(parent: u64, token_ids: &[u32], extra: &[u8]) -> u64 {
     if extra.is_empty() {
         return block_key(parent, token_ids);
     }
-    block_key_with_extra(parent, token_ids, extra.iter().map(Vec::as_slice))
+    block_key_with_extra(parent, token_ids, extra)
 }

@@ -10,14 +10,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::block_aside::{
-    Block, Copies, GroupTier, Joint, NewJoint, Tail, copies_of, primary_keys, residency,
+    Block, Copies, GroupTier, Joint, NewJoint, copies_of, primary_keys, residency,
 };
 use super::engine_map::{COPIES_MAX, EngineMap, Entry, Position};
 use super::event::EngineKey;
 use super::slab::Slab;
+use super::tail::Tail;
 use super::writes::Writes;
 use crate::index::TIER_COUNT;
-use crate::layout::limits::ENGINE_BLOCKS_MAX;
+use crate::layout::limits::{BLOCK_PARTS_MAX, ENGINE_BLOCKS_MAX};
 
 /// A block that is in the map. Valid until the blocks change.
 #[derive(Clone)]
@@ -85,7 +86,8 @@ impl EngineBlocks {
         }
     }
 
-    /// Returns the block of that engine key, made when it is new; None when there are too many. An
+    /// Returns the block of that engine key, made when it is new; None when there are too many, or too
+    /// many that one canonical block would be made of. An
     /// engine key that stood for another prefix (SGLang ≤ 0.5.5 hashes a page without its context)
     /// now stands for this one; what it told before is taken back.
     #[inline]
@@ -101,7 +103,8 @@ impl EngineBlocks {
             Some(known) => self.forget(key, known, writes),
             None => {}
         }
-        if self.map.len() >= ENGINE_BLOCKS_MAX {
+        let parts = tail.as_ref().map_or(0, Tail::parts);
+        if self.map.len() >= ENGINE_BLOCKS_MAX || parts >= BLOCK_PARTS_MAX {
             writes.index_full += 1;
             return None;
         }
@@ -322,7 +325,7 @@ pub fn is_same_prefix(known: &Known, end: u64, tail: Option<&Tail>) -> bool {
     known.end() == end
         && match (known_tail, tail) {
             (None, None) => true,
-            (Some(left), Some(right)) => left.token_ids == right.token_ids,
+            (Some(left), Some(right)) => left.is_same(right),
             _ => false,
         }
 }

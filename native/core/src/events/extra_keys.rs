@@ -4,9 +4,10 @@
 //! where they lie; its structure has been checked.
 #![deny(clippy::indexing_slicing)]
 
-use super::block_aside::ExtraBytes;
+use super::tail::ExtraBytes;
 use super::text;
 use super::walker::{Refusal, Value, Walker};
+use crate::keys::push_counted;
 
 const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// CBOR's major types.
@@ -91,7 +92,11 @@ impl<'a> ExtraKeys<'a> {
                     keys.remove(salt);
                 }
             }
-            keys.into_iter().map(ExtraKey::into_cbor).collect()
+            let mut extra = ExtraBytes::new();
+            for key in keys {
+                push_counted(&mut extra, &key.into_cbor()?);
+            }
+            Some(extra)
         };
         blocks.into_iter().enumerate().map(extra).collect()
     }

@@ -13,6 +13,7 @@ mod fields;
 mod groups;
 mod slab;
 mod store;
+mod tail;
 mod text;
 mod walker;
 mod writes;

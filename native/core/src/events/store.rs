@@ -2,19 +2,19 @@
 //! blocks from their token ids and counts the copies. Rules 4 to 7 of wire-formats §0: an unknown
 //! parent is never a root, placeholders and masked blocks are joined by hash, groups are apart.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
-use super::block_aside::{ExtraBytes, GroupTier};
+use super::block_aside::GroupTier;
 use super::chain::{ChainPosition, advance, after};
 use super::decode::Batch;
 use super::engine_blocks::EngineBlocks;
 use super::event::{EngineKey, SpecKind, StoredEvent};
 use super::extra_keys::ExtraKeys;
 use super::groups::KvGroups;
+use super::tail::ExtraBytes;
 use super::text;
 use super::writes::Writes;
 use crate::keys::{chain_keys, namespace_seed};
-use crate::layout::limits::NAMESPACES_KEPT;
 
 /// Engine keys of a frame whose places in the map are loaded ahead of looking them up.
 const PREFETCH_BLOCKS: usize = 24;
@@ -27,11 +27,8 @@ pub struct StoreContext {
     /// Canonical block size.
     pub block_size: u32,
     pub hash_secret: u64,
-    /// Seeds of namespaces seen, by adapter and salt.
-    pub seeds: HashMap<Vec<u8>, u64>,
     /// Keys of one event.
     pub keys: Vec<u64>,
-    pub seed_name: Vec<u8>,
 }
 
 /// What became of one event.
@@ -115,21 +112,23 @@ impl<'a> Store<'a> {
     }
 
     /// Where the event's first block begins; None when its parent is not known.
-    fn start(self, context: &mut StoreContext) -> Option<ChainPosition> {
+    fn start(self, context: &StoreContext) -> Option<ChainPosition> {
         if let Some(parent) = self.event.parent {
             return context.blocks.find(parent).map(|known| after(&known));
         }
         let lora_name = self.lora_name();
         let salt = match self.event.cache_salt {
-            Some(salt) => Some(self.batch.text(self.frame, salt).to_vec()),
-            None => self.extra_keys().and_then(|keys| keys.salt(lora_name)),
+            Some(salt) => Some(Cow::Borrowed(self.batch.text(self.frame, salt))),
+            None => {
+                let salt = self.extra_keys().and_then(|keys| keys.salt(lora_name));
+                salt.map(Cow::Owned)
+            }
         };
-        let end = seed_of(
-            context,
-            lora_name.unwrap_or_default(),
-            &salt.unwrap_or_default(),
-        );
-        Some(ChainPosition { end, tail: None })
+        let adapter = text::to_utf8(lora_name.unwrap_or_default());
+        let cache_salt = text::to_utf8(salt.as_deref().unwrap_or_default());
+        // Not kept: looking it up takes as long as computing it, and names may be of any length.
+        let end = namespace_seed(context.hash_secret, &context.pool, &adapter, &cache_salt);
+        Some(ChainPosition { end, before: None })
     }
 
     /// With masked blocks the event does not tell which token ids a hash is for (rule 6). But a
@@ -217,7 +216,7 @@ impl<'a> Store<'a> {
             self.extra_keys()
                 .is_none_or(|keys| keys.are_plain(self.lora_name(), begins))
         };
-        start.tail.is_none() && aligned && plain()
+        start.before.is_none() && aligned && plain()
     }
 
     /// The usual case: engine blocks of one or several whole canonical blocks.
@@ -280,8 +279,7 @@ impl<'a> Store<'a> {
         for (i, (hash, own)) in self.hashes().iter().zip(own_tokens).enumerate() {
             let extra = extras.get(i).unwrap_or(&no_extra);
             let step = advance(position, own, context.block_size as usize, extra);
-            let ChainPosition { end, tail } = step.position;
-            let ensured = context.blocks.ensure(*hash, end, tail, writes);
+            let ensured = context.blocks.ensure(*hash, step.end, step.tail, writes);
             // The rest of the chain hangs on this block.
             let Some(block) = ensured else { break };
             position = after(&block);
@@ -319,23 +317,4 @@ impl EngineBlocks {
             self.prefetch(*hash);
         }
     }
-}
-
-fn seed_of(context: &mut StoreContext, adapter: &[u8], cache_salt: &[u8]) -> u64 {
-    let name = &mut context.seed_name;
-    name.clear();
-    name.extend_from_slice(&(adapter.len() as u32).to_le_bytes());
-    name.extend_from_slice(adapter);
-    name.extend_from_slice(cache_salt);
-    if let Some(seed) = context.seeds.get(name.as_slice()) {
-        return *seed;
-    }
-    if context.seeds.len() >= NAMESPACES_KEPT {
-        context.seeds.clear();
-    }
-    let adapter = text::to_utf8(adapter);
-    let cache_salt = text::to_utf8(cache_salt);
-    let seed = namespace_seed(context.hash_secret, &context.pool, &adapter, &cache_salt);
-    context.seeds.insert(name.clone(), seed);
-    seed
 }

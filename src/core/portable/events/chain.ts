@@ -4,18 +4,21 @@
 
 import type { BlockKey } from '../keys.js';
 import { chainKeys, hashBlock } from '../keys.js';
-import type { EngineBlock, Span, Tail } from './engine-blocks.js';
+import type { EngineBlock, Span } from './engine-blocks.js';
 import { type ExtraBytes, NO_EXTRA } from './extra-keys.js';
+import { concatTokens, partsOf, type Tail, tailOf } from './tail.js';
 
 /** Position in a sequence: the prefix so far. */
 export interface ChainPosition {
   readonly end: BlockKey;
-  readonly tail: Tail | null;
+  /** The engine block that ends there, where it has a tail. */
+  readonly before: EngineBlock | null;
 }
 
-/** One engine block further. `sources` are the earlier blocks its tail began in. */
+/** One engine block further. */
 export interface ChainStep {
-  readonly position: ChainPosition;
+  readonly end: BlockKey;
+  readonly tail: Tail | null;
   readonly span: Span;
 }
 
@@ -44,21 +47,22 @@ export function advance(
   extra: ExtraBytes,
 ): ChainStep {
   const keys: number[] = [];
+  const { before } = from;
   let { end } = from;
   let joint: Span['joint'] = null;
   let rest = tokenIds;
   let restExtra = extra;
-  const { tail } = from;
-  if (tail !== null) {
-    const missing = blockSize - tail.tokenIds.length;
-    const joined = concatTokens(tail.tokenIds, rest.subarray(0, missing));
-    const joinedExtra = concatExtra(tail.extra, extra);
+  if (before !== null) {
+    const missing = blockSize - (before.tail?.length ?? 0);
     if (rest.length < missing) {
-      const longer = { tokenIds: joined, extra: joinedExtra, sources: tail.sources };
-      return { position: { end, tail: longer }, span: { keys, joint } };
+      return { end, tail: tailOf(before, rest, extra, end), span: { keys, joint } };
     }
-    end = hashBlock(end, joined, joinedExtra);
-    joint = { key: end, sources: tail.sources };
+    const sources = partsOf(before);
+    const tails = sources.flatMap(({ tail }) => tail ?? []);
+    const joined = [...tails.map((tail) => tail.tokenIds), rest.subarray(0, missing)];
+    const joinedExtra = [...tails.map((tail) => tail.extra), extra];
+    end = hashBlock(end, concatTokens(joined), Buffer.concat(joinedExtra));
+    joint = { key: end, sources };
     rest = rest.subarray(missing);
     restExtra = NO_EXTRA;
   }
@@ -68,25 +72,11 @@ export function advance(
     rest = rest.subarray(blockSize);
     restExtra = NO_EXTRA;
   }
-  const left = rest.length === 0 ? null : { tokenIds: rest.slice(), extra: restExtra, sources: [] };
-  return { position: { end, tail: left }, span: { keys, joint } };
+  const tail = rest.length === 0 ? null : tailOf(null, rest, restExtra, end);
+  return { end, tail, span: { keys, joint } };
 }
 
 /** The position after `block`, whose own token ids are part of the tail from now on. */
 export function after(block: EngineBlock): ChainPosition {
-  const { end, tail } = block;
-  if (tail === null) return { end, tail };
-  return { end, tail: { ...tail, sources: [...tail.sources, block] } };
-}
-
-function concatTokens(left: Uint32Array, right: Uint32Array): Uint32Array {
-  const joined = new Uint32Array(left.length + right.length);
-  joined.set(left);
-  joined.set(right, left.length);
-  return joined;
-}
-
-function concatExtra(left: ExtraBytes, right: ExtraBytes): ExtraBytes {
-  if (left.length === 0) return right;
-  return right.length === 0 ? left : [...left, ...right];
+  return { end: block.end, before: block.tail === null ? null : block };
 }

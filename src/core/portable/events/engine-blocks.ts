@@ -5,17 +5,9 @@
 
 import { type EngineKey, TIER_COUNT, type TierNumber } from '#contracts/block.js';
 import type { BlockIndexWriter, IndexWriteStatus } from '#contracts/block-index.js';
-import { ENGINE_BLOCKS_MAX } from '#contracts/limits.js';
+import { BLOCK_PARTS_MAX, ENGINE_BLOCKS_MAX } from '#contracts/limits.js';
 import type { BlockKey } from '../keys.js';
-import type { ExtraBytes } from './extra-keys.js';
-
-/** Token ids after the last whole canonical block of a prefix. */
-export interface Tail {
-  readonly tokenIds: Uint32Array;
-  readonly extra: ExtraBytes;
-  /** Engine blocks these token ids came from, first to last. */
-  readonly sources: readonly EngineBlock[];
-}
+import { isSameTail, type Tail } from './tail.js';
 
 /** The prefix that ends with an engine block. */
 export interface EngineBlock {
@@ -95,7 +87,8 @@ export class EngineBlocks {
   }
 
   /**
-   * Returns the block of that engine key, made when it is new; null when there are too many. An
+   * Returns the block of that engine key, made when it is new; null when there are too many, or too
+   * many that one canonical block would be made of. An
    * engine key that stood for another prefix (SGLang ≤ 0.5.5 hashes a page without its context)
    * now stands for this one; what it told before is taken back.
    */
@@ -105,7 +98,7 @@ export class EngineBlocks {
       if (isSamePrefix(known, end, tail)) return known;
       this.#forget(known);
     }
-    if (this.#byKey.size >= ENGINE_BLOCKS_MAX) {
+    if (this.#byKey.size >= ENGINE_BLOCKS_MAX || (tail?.parts ?? 0) >= BLOCK_PARTS_MAX) {
       this.#tally.indexFull += 1;
       return null;
     }
@@ -299,7 +292,5 @@ function findCopies(block: EngineBlock, group: number): Copies | null {
 function isSamePrefix(block: EngineBlock, end: BlockKey, tail: Tail | null): boolean {
   if (block.end.low !== end.low || block.end.high !== end.high) return false;
   if (block.tail === null || tail === null) return block.tail === tail;
-  const left = block.tail.tokenIds;
-  const right = tail.tokenIds;
-  return left.length === right.length && left.every((tokenId, i) => tokenId === right[i]);
+  return isSameTail(block.tail, tail);
 }

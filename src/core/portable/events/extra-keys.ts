@@ -4,12 +4,13 @@
 
 import type { BlockExtraKeys } from '#contracts/kv-event.js';
 import { type CborValue, encodeCbor } from '#wire/cbor.js';
+import { countedBytes } from '../keys.js';
 
 type ExtraKey = NonNullable<BlockExtraKeys>[number];
 
-/** Extra keys of one block in the form that enters its key. */
-export type ExtraBytes = readonly Uint8Array[];
-export const NO_EXTRA: ExtraBytes = [];
+/** Extra keys of one block in the form that enters its key: `countedBytes` of each. */
+export type ExtraBytes = Uint8Array;
+export const NO_EXTRA: ExtraBytes = new Uint8Array(0);
 
 /**
  * Finds the cache salt among the extra keys of a block that starts at token 0: the last string
@@ -42,7 +43,7 @@ export function extraBytesOf(
     if (!isCborValue(key)) return null;
     encoded.push(encodeCbor(key));
   }
-  return encoded;
+  return countedBytes(encoded);
 }
 
 function withoutLora(keys: readonly ExtraKey[], loraName: string | null): readonly ExtraKey[] {

@@ -4,7 +4,7 @@
 
 import type { EngineKey } from '#contracts/block.js';
 import type { BlockExtraKeys, BlockStoredEvent } from '#contracts/kv-event.js';
-import { NAMESPACES_KEPT } from '#contracts/limits.js';
+import { NAMESPACE_LENGTH_KEPT, NAMESPACES_KEPT } from '#contracts/limits.js';
 import type { BlockKey } from '../keys.js';
 import { namespaceSeed } from '../keys.js';
 import { advance, after, type ChainPosition, keysOfRun } from './chain.js';
@@ -20,7 +20,7 @@ export interface StoreContext {
   /** Canonical block size. */
   readonly blockSize: number;
   readonly hashSecret: bigint;
-  /** Seeds of namespaces seen, by adapter and salt. */
+  /** Seeds of namespaces with short names, by adapter and salt. */
   readonly seeds: Map<string, BlockKey>;
 }
 
@@ -59,15 +59,19 @@ function startOf(context: StoreContext, event: BlockStoredEvent): ChainPosition 
     return parent === undefined ? null : after(parent);
   }
   const salt = event.cacheSalt ?? saltOf(extraKeysAt(event, 0), event.loraName);
-  return { end: seedOf(context, event.loraName ?? '', salt ?? ''), tail: null };
+  return { end: seedOf(context, event.loraName ?? '', salt ?? ''), before: null };
 }
 
 function seedOf(context: StoreContext, adapter: string, cacheSalt: string): BlockKey {
+  const namespace = { pool: context.pool, adapter, cacheSalt };
+  if (adapter.length + cacheSalt.length > NAMESPACE_LENGTH_KEPT) {
+    return namespaceSeed(context.hashSecret, namespace);
+  }
   const name = `${adapter.length}:${adapter}${cacheSalt}`;
   const known = context.seeds.get(name);
   if (known !== undefined) return known;
   if (context.seeds.size >= NAMESPACES_KEPT) context.seeds.clear();
-  const seed = namespaceSeed(context.hashSecret, { pool: context.pool, adapter, cacheSalt });
+  const seed = namespaceSeed(context.hashSecret, namespace);
   context.seeds.set(name, seed);
   return seed;
 }
@@ -132,7 +136,7 @@ function joinByHash(
 
 /** Whether all blocks lie on canonical borders and nothing but token ids enters their keys. */
 function canRun(context: StoreContext, event: BlockStoredEvent, start: ChainPosition): boolean {
-  if (start.tail !== null || event.blockSize % context.blockSize !== 0) return false;
+  if (start.before !== null || event.blockSize % context.blockSize !== 0) return false;
   const { extraKeys, loraName } = event;
   if (extraKeys === null) return true;
   return extraKeys.every((keys, i) => {
@@ -186,7 +190,7 @@ function storeSteps(
   for (const [i, engineKey] of event.blockHashes.entries()) {
     const own = tokenIds.subarray(i * event.blockSize, (i + 1) * event.blockSize);
     const step = advance(position, own, context.blockSize, extras[i] ?? NO_EXTRA);
-    const block = blocks.ensure(engineKey, step.position.end, step.position.tail);
+    const block = blocks.ensure(engineKey, step.end, step.tail);
     // The rest of the chain hangs on this block.
     if (block === null) break;
     blocks.addCopy(block, group, event.tier, stepSpan(step.span, isStateOnly(event)));

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::block_aside::ExtraBytes;
 use super::super::chain::{ChainPosition, advance, after};
 use super::super::engine_blocks::{EngineBlocks, Known};
 use super::super::event::{EngineKey, KeyKind};
+use super::super::tail::length_of;
 use super::world::World;
 use crate::keys::chain_keys;
 
@@ -28,12 +28,12 @@ proptest! {
         let seed = 77;
         let total = cuts.iter().sum::<usize>() as u32;
         let token_ids: Vec<u32> = (0..total).map(|at| first_id.wrapping_add(at * at)).collect();
-        let mut position = ChainPosition { end: seed, tail: None };
+        let mut position = ChainPosition { end: seed, before: None };
         let mut found = Vec::new();
         let mut start = 0;
         for (number, count) in cuts.iter().enumerate() {
             let own = &token_ids[start..start + count];
-            let step = advance(position, own, block_size, &ExtraBytes::new());
+            let step = advance(position, own, block_size, &[]);
             let before = start % block_size;
             prop_assert_eq!(step.joint.is_some(), before > 0 && before + count >= block_size);
             if let Some(joint) = &step.joint {
@@ -44,15 +44,13 @@ proptest! {
                 found.push(joint.key);
             }
             found.extend(&step.keys);
-            let ChainPosition { end, tail } = step.position;
             let left = (start + count) % block_size;
-            prop_assert_eq!(tail.as_ref().map_or(0, |tail| tail.token_ids.len()), left);
             let key = EngineKey { bits: number as u64, kind: KeyKind::Natural };
-            let known = blocks.ensure(key, end, tail, &mut writes).expect("room");
+            let known = blocks.ensure(key, step.end, step.tail, &mut writes).expect("room");
             position = after(&known);
-            if let (Known::Aside(block), Some(tail)) = (&known, &position.tail) {
-                let last = tail.sources.last().expect("the block itself");
-                prop_assert!(Rc::ptr_eq(last, block));
+            prop_assert_eq!(length_of(position.before.as_ref()), left);
+            if let (Known::Aside(block), Some(before)) = (&known, &position.before) {
+                prop_assert!(Rc::ptr_eq(before, block));
             }
             start += count;
         }

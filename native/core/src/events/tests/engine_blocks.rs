@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::block_aside::{Block, ExtraBytes, GroupTier};
+use super::super::block_aside::{Block, GroupTier};
 use super::super::chain::{ChainPosition, advance, after};
 use super::super::engine_blocks::{EngineBlocks, Known};
 use super::super::event::{EngineKey, KeyKind};
@@ -178,7 +178,7 @@ impl Machine {
         let start = match place.parent() {
             None => Some(ChainPosition {
                 end: SEED,
-                tail: None,
+                before: None,
             }),
             Some(parent) => self.blocks.find(parent).map(|known| after(&known)),
         };
@@ -191,12 +191,11 @@ impl Machine {
         let token_ids = place.token_ids();
         self.keys
             .extend(self.model.store(key.bits, parent, &token_ids, copy));
-        let step = advance(start, &token_ids, BLOCK_SIZE, &ExtraBytes::new());
+        let step = advance(start, &token_ids, BLOCK_SIZE, &[]);
         let mut writes = self.world.writes();
-        let ChainPosition { end, tail } = step.position;
         let known = self
             .blocks
-            .ensure(key, end, tail, &mut writes)
+            .ensure(key, step.end, step.tail, &mut writes)
             .expect("room");
         self.blocks
             .add_copy(known, copy, &step.keys, step.joint, &mut writes);
