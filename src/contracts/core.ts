@@ -281,6 +281,8 @@ export interface CoreOptions {
     readonly connectMs: number;
     readonly firstByteMs: number;
     readonly idleMs: number;
+    /** From a request's head to the last byte of its answer; 0 for no such limit. */
+    readonly totalMs: number;
     /** For the policy to decide, where the core has a pick of its own to replace it with. */
     readonly decideMs: number;
   };

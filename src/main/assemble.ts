@@ -197,6 +197,7 @@ function createParts(
       connectMs: timeouts.connectMs,
       firstByteMs: timeouts.firstByteMs,
       idleMs: timeouts.stallMs,
+      totalMs: timeouts.totalMs,
       decideMs: timeouts.decideMs,
     },
     dataPlane: {

@@ -71,6 +71,10 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     return this.timeouts.clientStallMs;
   }
 
+  get totalMs(): number {
+    return this.timeouts.totalMs;
+  }
+
   async start(
     handler: DataPlaneHandler,
   ): Promise<{ readonly address: string; readonly port: number }> {
