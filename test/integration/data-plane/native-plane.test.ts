@@ -48,6 +48,9 @@ test('a policy that misses its limit is replaced, where that is safe', options, 
     post('{"model":"mine","model":"other"}'),
     post('not JSON'),
     post('{"model":"mine"}', '', '/v1/embeddings'),
+    post('{"model":"mine"}', 'x-llm-d-model-name-rewrite: other\r\n'),
+    post('{"model":"mine"}', 'X-Gateway-Model-Name-Rewrite: other\r\n'),
+    post('{"model":"mine"}', 'x-gateway-destination-endpoint-subset: 10.0.0.1:80\r\n'),
   ];
   const clients = left.map((bytes) => new RawClient(rig.port).send(bytes));
   await eventually('all announced', () => rig.heads.length === 1 + left.length);

@@ -1,7 +1,8 @@
 //! The native pick that replaces a policy which missed its limit: fewest requests in flight. It
 //! only takes requests that it can forward as JavaScript would have: a prompt route, a model that
-//! the endpoint is known to serve, nobody who says which endpoints may answer, and a body without
-//! any field that JavaScript refuses or cuts.
+//! an endpoint may be picked for, nobody who says which endpoints or model may answer, and a body
+//! without any field that JavaScript refuses or cuts. JavaScript has left out of the endpoints' models
+//! what its filters or rewrites would send elsewhere.
 //! Everything else goes on waiting for JavaScript.
 
 #![deny(clippy::indexing_slicing)]
@@ -30,6 +31,13 @@ const LEFT_TO_JAVASCRIPT: [&str; 8] = [
     "vllm_xargs",
 ];
 
+/// Headers that only JavaScript can follow: who is to answer, and as which model.
+const FOLLOWED_BY_JAVASCRIPT: [&[u8]; 3] = [
+    ENDPOINT_SUBSET,
+    b"x-llm-d-model-name-rewrite",
+    b"x-gateway-model-name-rewrite",
+];
+
 /// True once JavaScript knows of the request, so that the limit is its own.
 pub fn is_due(exchange: &Exchange) -> bool {
     exchange
@@ -42,8 +50,12 @@ pub fn pick(exchange: &Exchange) -> Option<Order> {
     let shared = &exchange.shard.shared;
     let handle = exchange.handle?;
     prompt_route(&exchange.head)?;
-    let is_subset = |(name, _): (&[u8], &[u8])| name.eq_ignore_ascii_case(ENDPOINT_SUBSET);
-    if exchange.head.shown().any(is_subset) {
+    let mut shown = exchange.head.shown();
+    let is_wish = |name: &[u8]| {
+        let mut followed = FOLLOWED_BY_JAVASCRIPT.iter();
+        followed.any(|one| name.eq_ignore_ascii_case(one))
+    };
+    if shown.any(|(name, _)| is_wish(name)) {
         return None;
     }
     let body = shared.store.body(handle)?;

@@ -67,7 +67,7 @@ pub struct Endpoint {
     pub name: String,
     pub address: EngineAddress,
     pub dp_rank: Option<u32>,
-    /// Ids of the models it serves.
+    /// Ids of the models that the native pick may take it for.
     pub models: Vec<String>,
 }
 

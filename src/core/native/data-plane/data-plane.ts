@@ -8,6 +8,7 @@ import type {
   DataPlaneHandler,
   ForwardOrder,
   ForwardProgress,
+  OwnPick,
 } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import { ERROR_CODES, type RouterError } from '#contracts/errors.js';
@@ -95,9 +96,9 @@ class FacedDataPlane implements NativeDataPlane {
     }
   }
 
-  setEndpoints(bySlot: readonly (Endpoint | null)[]): void {
+  setEndpoints(bySlot: readonly (Endpoint | null)[], ownPick: OwnPick): void {
     if (this.#ended !== null) return;
-    this.#addon.planeSetEndpoints(this.id, packEndpoints(bySlot));
+    this.#addon.planeSetEndpoints(this.id, packEndpoints(bySlot, ownPick));
   }
 
   setUsable(slot: number, usable: boolean): void {
@@ -237,7 +238,7 @@ class FacedDataPlane implements NativeDataPlane {
     this.#addon.planeDrain(this.id, DRAIN_STEP.terminate);
     await this.#idleWithin(FLUSH_MS);
     this.#addon.planeDrain(this.id, DRAIN_STEP.cut);
-    this.setEndpoints([]);
+    this.setEndpoints([], () => []);
     // Requests just cut still have their `done` to be delivered.
     await this.#idleWithin(FLUSH_MS);
     this.#addon.planeStop(this.id);
