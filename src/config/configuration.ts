@@ -140,6 +140,8 @@ export interface Configuration {
     readonly connectMs: number;
     readonly firstByteMs: number;
     readonly stallMs: number;
+    /** 0 for none. */
+    readonly totalMs: number;
     readonly drainMs: number;
     readonly decideMs: number;
   };

@@ -178,6 +178,7 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
       connectMs: timeouts.connect,
       firstByteMs: timeouts.firstByte,
       stallMs: timeouts.stall,
+      totalMs: timeouts.total,
       drainMs: timeouts.drain,
       decideMs: timeouts.decide,
     },

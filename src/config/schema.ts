@@ -80,6 +80,7 @@ export interface FileConfiguration {
     readonly connect: number;
     readonly firstByte: number;
     readonly stall: number;
+    readonly total: number;
     readonly drain: number;
     readonly decide: number;
   };
@@ -219,6 +220,13 @@ const timeouts = z.strictObject({
     most: '1h',
     otherwise: '5m',
     sentence: 'Longest silence within an answer.',
+  }),
+  total: duration({
+    least: '0s',
+    most: '24h',
+    otherwise: '0s',
+    sentence:
+      'Longest time from the head of a request to the last byte of its answer, waiting for a decision included; `0s` for no such limit.',
   }),
   drain: duration({
     least: '0s',

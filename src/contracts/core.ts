@@ -114,12 +114,15 @@ export interface DataPlaneHandler {
   onProgress(batch: readonly ForwardProgress[], requestsFollow: boolean): void;
 }
 
+/** For which models a plane's own pick, which replaces a policy that misses its limit, may take an endpoint. */
+export type OwnPick = (endpoint: Endpoint) => readonly string[];
+
 /** Owns every client and engine socket. */
 export interface DataPlane {
   start(handler: DataPlaneHandler): Promise<{ readonly address: string; readonly port: number }>;
   /** Replaces what each slot means. Running requests keep the connection they have. */
-  setEndpoints(bySlot: readonly (Endpoint | null)[]): void;
-  /** Whether the plane's own pick, which replaces a policy that misses its limit, may use a slot. */
+  setEndpoints(bySlot: readonly (Endpoint | null)[], ownPick: OwnPick): void;
+  /** Whether the plane's own pick may use a slot. */
   setUsable(slot: number, usable: boolean): void;
   /** Forwards. False when the handle is stale (the client has gone). */
   forward(handle: RequestHandle, order: ForwardOrder): boolean;
@@ -282,6 +285,8 @@ export interface CoreOptions {
     readonly connectMs: number;
     readonly firstByteMs: number;
     readonly idleMs: number;
+    /** From a request's head to the last byte of its answer; 0 for no such limit. */
+    readonly totalMs: number;
     /** For the policy to decide, where the core has a pick of its own to replace it with. */
     readonly decideMs: number;
   };

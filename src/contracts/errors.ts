@@ -51,6 +51,7 @@ export const ERROR_CODES = [
   'endpoint_disconnected',
   'malformed_request',
   'profile_not_found',
+  'deadline_exceeded',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
@@ -129,6 +130,11 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   endpoint_disconnected: endpoint(502, 'never', 'The endpoint cut the answer short.'),
   malformed_request: client(400, 'The request is not valid HTTP/1.1.'),
   profile_not_found: client(400, 'The request names a scheduling profile that is not configured.'),
+  // As after a stall, the work was done or begun: sending it again would do it twice.
+  deadline_exceeded: {
+    ...router(504, 'The request took longer than `timeouts.total` in all.', null),
+    retry: 'never',
+  },
 };
 
 /** An error with a code of the table; `message` is what the client reads. */

@@ -1,6 +1,6 @@
 // The scheduling cycle's contracts: filters remove candidates, scorers rate them, a picker chooses.
 
-import type { EndpointState, FleetSnapshot } from './endpoint.js';
+import type { Endpoint, EndpointState, FleetSnapshot } from './endpoint.js';
 import type { Random } from './random.js';
 import type { HeaderPair, NoMatchReason, PromptMatch } from './request.js';
 
@@ -144,6 +144,11 @@ export interface Filter extends PluginHooks {
    * rest of the policy: tried only when the others give no answer.
    */
   readonly prefers?: true;
+  /**
+   * Set by a filter that goes by nothing but what an endpoint is: whether it keeps one. The native
+   * pick, which replaces a policy that misses its limit, goes by it too.
+   */
+  readonly keeps?: (endpoint: Endpoint) => boolean;
   /** Removes candidates that must not be chosen. */
   filter(context: SchedulingContext, candidates: CandidateSet): void;
 }

@@ -24,6 +24,8 @@ export interface DataPlaneTimeouts {
   readonly idleMs: number;
   /** For an idle engine connection to be kept; below the 5 s of uvicorn. */
   readonly engineKeepAliveMs: number;
+  /** From a request's head to the last byte of its answer, whoever is waited for. */
+  readonly totalMs: number;
 }
 
 export const DEFAULT_TIMEOUTS: DataPlaneTimeouts = {
@@ -35,4 +37,5 @@ export const DEFAULT_TIMEOUTS: DataPlaneTimeouts = {
   firstByteMs: 600_000,
   idleMs: 300_000,
   engineKeepAliveMs: 4_000,
+  totalMs: 0,
 };

@@ -8,11 +8,13 @@ import type {
   BlockIndexOwner,
   CoreParts,
   DataPlane,
+  OwnPick,
   PromptEncoder,
   SharedMemory,
 } from '#contracts/core.js';
 import { DECISIONS_KEPT } from '#contracts/limits.js';
 import type { Logger } from '#contracts/logger.js';
+import type { Policy } from '#contracts/plugin.js';
 import type { Random } from '#contracts/random.js';
 import type { HistoryUsage } from '#contracts/routing-history.js';
 import { SharedState } from '#contracts/scheduling.js';
@@ -28,6 +30,7 @@ import { Decider } from '#request/decide.js';
 import { DecisionRing } from '#request/decision-ring.js';
 import { Histories } from '#request/histories.js';
 import { RequestPriorities } from '#request/objective.js';
+import { ownPick } from '#request/own-pick.js';
 import { RequestPipeline } from '#request/pipeline.js';
 import { ModelRewrites } from '#request/rewrite.js';
 import { PromptScorer } from '#request/score-prompt.js';
@@ -63,6 +66,7 @@ export interface AssemblyInput {
 /** What is made of it. */
 export interface Assembly {
   readonly plane: DataPlane;
+  readonly ownPick: OwnPick;
   readonly pipeline: RequestPipeline;
   readonly encoder: PromptEncoder;
   readonly eventWorkers: EventWorkers;
@@ -90,7 +94,7 @@ export function assemble(input: AssemblyInput): Assembly {
   const usage = (slot: number): HistoryUsage | null => history.usage(slot);
   const reports = routerReports({ ...parts, history: usage, chosen: input.chosen, draining });
   const decisions = new DecisionRing(DECISIONS_KEPT);
-  const decider = createDecider(input);
+  const { policy, decider } = createDecider(input);
   const { modelRewrites: rules } = configuration;
   const resolve = decider.resolve.bind(decider);
   const rewrites = new ModelRewrites({ rules, random: input.random, store, resolve });
@@ -114,6 +118,7 @@ export function assemble(input: AssemblyInput): Assembly {
   });
   return {
     plane,
+    ownPick: ownPick(policy, rules),
     pipeline,
     encoder,
     eventWorkers,
@@ -197,6 +202,7 @@ function createParts(
       connectMs: timeouts.connectMs,
       firstByteMs: timeouts.firstByteMs,
       idleMs: timeouts.stallMs,
+      totalMs: timeouts.totalMs,
       decideMs: timeouts.decideMs,
     },
     dataPlane: {
@@ -216,22 +222,27 @@ interface PipelineParts {
   readonly rewrites: ModelRewrites;
 }
 
-function createDecider(input: AssemblyInput): Decider {
+function createDecider(input: AssemblyInput): {
+  readonly policy: Policy;
+  readonly decider: Decider;
+} {
   const { configuration, fleet, random, metrics, logger } = input;
   const { endpointCapacity } = configuration.index;
-  return new Decider({
-    policy: buildPolicy(configuration.policy, {
-      random,
-      endpointCapacity,
-      metricsStaleAfterMs: configuration.scrape.staleAfterMs,
-      shared: new SharedState(),
-    }),
+  const policy = buildPolicy(configuration.policy, {
+    random,
+    endpointCapacity,
+    metricsStaleAfterMs: configuration.scrape.staleAfterMs,
+    shared: new SharedState(),
+  });
+  const decider = new Decider({
+    policy,
     priorities: new RequestPriorities(configuration.objectives, { observer: metrics, logger }),
     endpointCapacity,
     readsSubset: configuration.headers.endpointSubset,
     fleet: fleet.registry,
     clock: processClock,
   });
+  return { policy, decider };
 }
 
 function createPipeline(

@@ -147,9 +147,9 @@ export class ComposedRouter {
     this.#logger.info({ eventWorkersStopped: stopped }, 'warmpath has stopped');
   }
 
-  #attach({ plane, models, eventWorkers, histories }: Assembly): void {
+  #attach({ plane, ownPick, models, eventWorkers, histories }: Assembly): void {
     this.#relay.attach({
-      setEndpoints: (bySlot) => plane.setEndpoints(bySlot),
+      setEndpoints: (bySlot) => plane.setEndpoints(bySlot, ownPick),
       setUsable: (slot, usable) => plane.setUsable(slot, usable),
       setModels: (list, blockSizes, bySlot) => models.update(list, blockSizes, bySlot),
       subscribe: (subscription) => eventWorkers.subscribe(subscription),

@@ -2,7 +2,7 @@
 // values.
 
 import type { Filter } from '#contracts/scheduling.js';
-import { candidateState } from '#contracts/scheduling.js';
+import { keepEndpoints } from './keep-endpoints.js';
 import { labelOf } from './labels.js';
 
 export interface LabelChoice {
@@ -14,12 +14,8 @@ export interface LabelChoice {
 
 /** Makes the filter. */
 export function keepLabelled({ label, values, unlabelled }: LabelChoice): Filter {
-  return {
-    filter: (context, candidates) => {
-      for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
-        const value = labelOf(candidateState(context, slot).endpoint.labels, label);
-        if (value === undefined ? !unlabelled : !values.has(value)) candidates.remove(slot);
-      }
-    },
-  };
+  return keepEndpoints(({ labels }) => {
+    const value = labelOf(labels, label);
+    return value === undefined ? unlabelled : values.has(value);
+  });
 }

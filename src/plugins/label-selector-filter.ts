@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { assertNever } from '#contracts/assert.js';
 import type { FilterDefinition } from '#contracts/plugin.js';
 import { defineFilter } from '#contracts/plugin.js';
-import { candidateState } from '#contracts/scheduling.js';
+import { keepEndpoints } from './keep-endpoints.js';
 import type { Labels } from './labels.js';
 import { labelOf } from './labels.js';
 
@@ -38,14 +38,7 @@ export const labelSelectorFilter: FilterDefinition = defineFilter({
   summary: 'Keeps the endpoints whose labels meet every one of the requirements.',
   parameters,
   consumes: ['labels'],
-  create: (selector) => ({
-    filter: (context, candidates) => {
-      for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
-        const { labels } = candidateState(context, slot).endpoint;
-        if (!selects(selector, labels)) candidates.remove(slot);
-      }
-    },
-  }),
+  create: (selector) => keepEndpoints(({ labels }) => selects(selector, labels)),
 });
 
 function selects({ matchLabels, matchExpressions }: Parameters, labels: Labels): boolean {

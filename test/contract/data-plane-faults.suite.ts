@@ -23,6 +23,7 @@ export function faultSuite(name: string, make: MakePlane, skip: string | false =
   connections(name, make, skip);
   brokenAnswers(name, make, skip);
   timeLimits(name, make, skip);
+  totalLimit(name, make, skip);
 }
 
 function retries(name: string, make: MakePlane, skip: string | false): void {
@@ -330,6 +331,91 @@ function timeLimits(name: string, make: MakePlane, skip: string | false): void {
     await eventually('engine cut', () => engine.closed === 1);
     await rig.finished(1);
     assert.deepEqual(rig.story, ['0 answers 200', 'endpoint-failed endpoint_stalled']);
+    await rig.stop();
+    await engine.stop();
+  });
+}
+
+function totalLimit(name: string, make: MakePlane, skip: string | false): void {
+  test(`${name}: a request whose whole time is up is answered with 504 while it waits`, {
+    skip,
+  }, async () => {
+    const clock = new VirtualClock();
+    const engine = await ByteEngine.start(({ socket, body }) => {
+      if (body.toString() === 'quick') socket.write(plain(200, 'ok'));
+    });
+    const other = await ByteEngine.start(({ socket }) => socket.write(plain(200, 'other')));
+    const timeouts = { totalMs: 1000, firstByteMs: 5000, decideMs: 0 };
+    const rig = await PlaneRig.start(make, [engine.url, other.url], { clock, timeouts });
+    rig.onRequest = (head) => {
+      if (head.path !== '/undecided') rig.forward(head);
+    };
+    const client = new RawClient(rig.port);
+    for (const path of ['/undecided', '/silent']) {
+      client.send(post('{}', '', path));
+      const there = path === '/silent' ? () => engine.requests.length : () => rig.heads.length;
+      await eventually('there', () => there() === 1);
+      clock.advance(600);
+      assert.equal(rig.done.length, path === '/silent' ? 1 : 0);
+      clock.advance(400);
+      await rig.finished(path === '/silent' ? 2 : 1);
+    }
+    const [undecided] = rig.heads;
+    assert.ok(undecided !== undefined && !rig.forward(undecided), 'too late');
+    await eventually('engine freed', () => engine.closed === 1);
+    client.send(post('quick'));
+    await eventually('the connection is kept', () => client.text.endsWith('ok'));
+    assert.deepEqual(client.statuses, [504, 504, 200]);
+    assert.match(client.text, /"type":"router_error".*"code":"deadline_exceeded"/);
+    await rig.finished(3);
+    assert.deepEqual(rig.story, [
+      'rejected deadline_exceeded',
+      'rejected deadline_exceeded',
+      '0 answers 200',
+      'completed',
+    ]);
+    const slow = new RawClient(rig.port);
+    slow.send('POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf');
+    await eventually('body begun', () => rig.plane.inFlight() === 1);
+    clock.advance(1000);
+    await eventually('closed', () => slow.closed);
+    assert.deepEqual(slow.statuses, [408]);
+    assert.equal(other.requests.length, 0);
+    await rig.stop();
+    await Promise.all([engine.stop(), other.stop()]);
+  });
+
+  test(`${name}: an answer that takes longer than it may in all is broken off`, {
+    skip,
+  }, async () => {
+    const clock = new VirtualClock();
+    const engine = await ByteEngine.start(({ socket, body }) => {
+      if (body.toString() === 'json') {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{');
+        return;
+      }
+      socket.write(STREAM_HEAD);
+      socket.write(chunk('data: 0\n\n'));
+    });
+    const rig = await PlaneRig.start(make, [engine.url], { clock, timeouts: { totalMs: 1000 } });
+    const json = new RawClient(rig.port).send(post('json'));
+    await eventually('json begun', () => json.text.endsWith('{'));
+    const stream = new RawClient(rig.port).send(post('stream'));
+    for (let event = 1; event < 4; event += 1) {
+      await eventually(`event ${event - 1}`, () => stream.text.includes(`data: ${event - 1}\n`));
+      clock.advance(300);
+      engine.requests[1]?.socket.write(chunk(`data: ${event}\n\n`));
+    }
+    await eventually('event 3', () => stream.text.includes('data: 3\n'));
+    clock.advance(100);
+    await eventually('both ended', () => stream.closed && json.closed);
+    assert.match(stream.text, /data: \{"error".*"code":"deadline_exceeded"/);
+    assert.ok(stream.text.endsWith(LAST_CHUNK));
+    assert.ok(json.text.endsWith('{'));
+    await eventually('engine freed', () => engine.connections === 0);
+    await rig.finished(2);
+    const codes = rig.done.map(({ outcome, errorCode }) => `${outcome} ${errorCode}`);
+    assert.deepEqual(codes, ['rejected deadline_exceeded', 'rejected deadline_exceeded']);
     await rig.stop();
     await engine.stop();
   });

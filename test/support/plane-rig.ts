@@ -66,7 +66,7 @@ export class PlaneRig implements DataPlaneHandler {
 
   setEndpoints(endpoints: readonly (Endpoint | null)[]): void {
     this.#endpoints = endpoints;
-    this.plane.setEndpoints(endpoints);
+    this.plane.setEndpoints(endpoints, (one) => one.models.map(({ id }) => id));
   }
 
   forward(head: RequestHead, changes: Partial<RouteTarget> = {}): boolean {

@@ -302,7 +302,7 @@ pub struct ErrorDefinition {
 }
 
 /// Errors by their number.
-pub const ERRORS: [ErrorDefinition; 26] = [
+pub const ERRORS: [ErrorDefinition; 27] = [
     ErrorDefinition {
         code: "invalid_json",
         status: 400,
@@ -485,6 +485,13 @@ pub const ERRORS: [ErrorDefinition; 26] = [
         kind: "invalid_request_error",
         dropped: None,
     },
+    ErrorDefinition {
+        code: "deadline_exceeded",
+        status: 504,
+        source: "router",
+        kind: "router_error",
+        dropped: None,
+    },
 ];
 
 /// Numbers of the errors.
@@ -515,4 +522,5 @@ pub mod error {
     pub const ENDPOINT_DISCONNECTED: usize = 23;
     pub const MALFORMED_REQUEST: usize = 24;
     pub const PROFILE_NOT_FOUND: usize = 25;
+    pub const DEADLINE_EXCEEDED: usize = 26;
 }

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { eventually } from '#test/support/eventually.js';
+import { nativeSkip } from '#test/support/native-addon.js';
+import { makeNativePlane } from '#test/support/native-plane.js';
 import { PlaneRig } from '#test/support/plane-rig.js';
 import { PLANES } from '#test/support/planes.js';
 
@@ -51,3 +53,24 @@ for (const { name, make, skip } of PLANES) {
     await rig.stop();
   });
 }
+
+test('native: a request that waits for a blocked event loop ends when its whole time is up', {
+  skip: nativeSkip,
+}, async (context) => {
+  const shared = new SharedArrayBuffer(4);
+  const pieces = new Int32Array(shared);
+  const url = new URL('../../support/streaming-peer.worker.js', import.meta.url);
+  const peer = new Worker(url, { workerData: shared });
+  context.after(() => peer.terminate());
+  const enginePort = await new Promise<number>((resolve) => peer.once('message', resolve));
+  const timeouts = { totalMs: 200 };
+  const rig = await PlaneRig.start(makeNativePlane, [`http://127.0.0.1:${enginePort}`], {
+    timeouts,
+  });
+  peer.postMessage(rig.port);
+  // The answer comes although nobody can decide, or say that there is none.
+  assert.equal(block(pieces, 1, GIVEN_UP_AFTER_MS), 1);
+  await rig.finished(1);
+  assert.deepEqual(rig.story, ['rejected deadline_exceeded']);
+  await rig.stop();
+});

@@ -229,6 +229,26 @@ test('HTTP/2: a stream nobody reads does not take others with it', options, asyn
   await engine.stop();
 });
 
+test('HTTP/2: a request whose whole time is up', options, async () => {
+  const engine = await ByteEngine.start(({ socket, body }) => {
+    if (body.toString() !== 'stream') return;
+    socket.write(STREAM_HEAD);
+    socket.write(chunk('data: 1\n\n'));
+  });
+  const rig = await PlaneRig.start(makeNativePlane, [engine.url], { timeouts: { totalMs: 300 } });
+  const session = http2.connect(`http://127.0.0.1:${rig.port}`);
+  const silent = await ask(session, {}, 'silent');
+  assert.equal(silent.headers[':status'], 504);
+  assert.match(silent.body, /"code":"deadline_exceeded"/);
+  const stream = await ask(session, {}, 'stream');
+  assert.match(stream.body, /^data: 1\n\ndata: \{"error".*deadline_exceeded.*\}\n\n$/);
+  assert.equal(session.destroyed, false);
+  await rig.finished(2);
+  session.close();
+  await rig.stop();
+  await engine.stop();
+});
+
 test('HTTP/2: draining tells clients to go and lets their streams finish', options, async () => {
   const engine = await ByteEngine.start(({ socket, body }) => {
     if (body.toString() === 'quick') socket.write(plain(200, body));

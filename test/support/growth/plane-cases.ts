@@ -103,7 +103,8 @@ export async function planeCases(addon: Addon): Promise<GrowthCases> {
   const store = createRequestStore(addon);
   const plane = makePlane(addon, store);
   const engine = await startEngine();
-  plane.setEndpoints([endpoint(0, portOf(engine)), endpoint(1, await freePort())]);
+  const dead = await freePort();
+  plane.setEndpoints([endpoint(0, portOf(engine)), endpoint(1, dead)], () => []);
   const { port } = await plane.start(handler(plane));
   const still = makePlane(addon, store, true);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -182,7 +183,7 @@ function sendBytes(port: number, text: string): Promise<string> {
 function asked(addon: Addon, plane: NativeDataPlane, still: NativeDataPlane): GrowthCase['call'] {
   return (turn) => {
     plane.setUsable(0, turn % 2 === 0);
-    still.setEndpoints([endpoint(turn % 4, 9)]);
+    still.setEndpoints([endpoint(turn % 4, 9)], () => ['a model']);
     still.setTime(turn);
     assert.equal(plane.stats().strippedHeaders, 0);
     assert.equal(plane.inFlight(), 0);

@@ -42,6 +42,8 @@ pub enum Interrupt {
     Gone,
     /// The plane's time is up.
     Terminate,
+    /// The request's whole time is up.
+    Overdue,
     /// The work itself has unwound.
     Failed,
 }
@@ -61,6 +63,8 @@ pub struct Exchange {
     pub handle: Option<Handle>,
     pub received_at_ms: f64,
     pub deadline: Rc<Deadline>,
+    /// Of the request as a whole, where it has one.
+    total: Option<Rc<Deadline>>,
     pub state: Cell<State>,
     pub decision: RefCell<Option<Decision>>,
     /// The answer ends its connection.
@@ -95,6 +99,12 @@ impl Exchange {
         if handle.is_some() {
             shard.shared.outbox.opened();
         }
+        let total_ms = shard.shared.options.timeouts.total_ms;
+        let total = (total_ms > 0.0).then(|| {
+            let total = shard.deadlines.deadline();
+            total.start(total_ms, shard.coarse_ms());
+            total
+        });
         let exchange = Rc::new(Self {
             shard: Rc::clone(shard),
             client,
@@ -103,6 +113,7 @@ impl Exchange {
             handle,
             received_at_ms: shard.now_ms(),
             deadline: shard.deadlines.deadline(),
+            total,
             state: Cell::new(State::Reading),
             decision: RefCell::new(None),
             closing: Cell::new(false),
@@ -173,6 +184,18 @@ impl Exchange {
         }
     }
 
+    /// Whether the time of the whole request is up and its answer not complete.
+    pub fn is_overdue(&self, context: &Context<'_>) -> bool {
+        self.total.as_ref().is_some_and(|total| {
+            // A request that is refused while it is read has its answer.
+            let answered = matches!(
+                self.state.get(),
+                State::Reading | State::Flushing | State::Ended
+            );
+            !answered && total.poll_expired(context).is_ready()
+        })
+    }
+
     /// Answers with an error of the table.
     pub async fn refuse(&self, refusal: &Refusal, outcome: Outcome) {
         let ending = Ending {
@@ -214,7 +237,6 @@ impl Exchange {
 
     /// Begins to relay an engine's answer; its head may be sent afterwards.
     pub async fn begin(&self, head: &ClientHead, slot: u32) {
-        self.state.set(State::Relaying);
         self.slot.set(slot as i32);
         self.status.set(head.status);
         self.first_byte_ms.set(self.elapsed_ms());
@@ -231,6 +253,8 @@ impl Exchange {
             });
         }
         self.turn().await;
+        // Not before: until then an error can be answered instead.
+        self.state.set(State::Relaying);
     }
 
     /// Relays bytes; `last` completes the answer. `flush` must be awaited before the next call.

@@ -1,7 +1,8 @@
 //! The native pick that replaces a policy which missed its limit: fewest requests in flight. It
 //! only takes requests that it can forward as JavaScript would have: a prompt route, a model that
-//! the endpoint is known to serve, no header that says who may answer or which model, and a body without
-//! any field that JavaScript refuses or cuts.
+//! an endpoint may be picked for, nobody who says which endpoints or model may answer, and a body
+//! without any field that JavaScript refuses or cuts. JavaScript has left out of the endpoints' models
+//! what its filters or rewrites would send elsewhere.
 //! Everything else goes on waiting for JavaScript.
 
 #![deny(clippy::indexing_slicing)]

@@ -15,6 +15,8 @@ pub struct Timeouts {
     pub first_byte_ms: f64,
     pub idle_ms: f64,
     pub engine_keep_alive_ms: f64,
+    /// From a request's head to the last byte of its answer.
+    pub total_ms: f64,
     /// For JavaScript to decide about a request before a native pick replaces it.
     pub decide_ms: f64,
 }
@@ -65,7 +67,7 @@ pub struct Endpoint {
     pub name: String,
     pub address: EngineAddress,
     pub dp_rank: Option<u32>,
-    /// Ids of the models it serves.
+    /// Ids of the models that the native pick may take it for.
     pub models: Vec<String>,
 }
 

@@ -27,6 +27,7 @@ fn options(threads: usize, accept: AcceptMode) -> Options {
             first_byte_ms: 60_000.0,
             idle_ms: 60_000.0,
             engine_keep_alive_ms: 4_000.0,
+            total_ms: 0.0,
             decide_ms: 0.0,
         },
         manual_clock: false,

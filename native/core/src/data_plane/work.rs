@@ -37,8 +37,8 @@ async fn drive(exchange: Rc<Exchange>, work: for<'a> fn(&'a Exchange) -> BoxedWo
     let mut work = work(&exchange);
     let mut interrupt = interruptible(&exchange, work.as_mut(), |_| true).await;
     drop(work);
-    if matches!(interrupt, Some(Interrupt::Terminate | Interrupt::Failed)) {
-        let ending = end_early(&exchange, interrupt == Some(Interrupt::Failed));
+    if let Some(early) = interrupt.filter(|&interrupt| interrupt != Interrupt::Gone) {
+        let ending = end_early(&exchange, early);
         interrupt = interruptible(&exchange, Box::pin(ending).as_mut(), |interrupt| {
             interrupt == Interrupt::Gone
         })
@@ -59,6 +59,9 @@ async fn interruptible(
 ) -> Option<Interrupt> {
     poll_fn(|context| {
         exchange.keep_waker(context);
+        if exchange.is_overdue(context) {
+            exchange.interrupt(Interrupt::Overdue);
+        }
         if let Some(interrupt) = exchange.interrupt.get().filter(|&one| counts(one)) {
             return Poll::Ready(Some(interrupt));
         }
@@ -126,27 +129,29 @@ async fn decision(exchange: &Exchange) -> Decision {
     .await
 }
 
-/// The plane's time is up, or the work has failed: the client is told, in whatever state it is.
-async fn end_early(exchange: &Exchange, failed: bool) {
-    let (number, text, outcome) = if failed {
-        (
+/// Time is up, or the work has failed: the client is told, in whatever state it is.
+async fn end_early(exchange: &Exchange, interrupt: Interrupt) {
+    let (number, text) = match interrupt {
+        Interrupt::Failed => (
             error::INTERNAL_ERROR,
             "The router failed; its log has the cause.",
-            Outcome::Rejected,
-        )
-    } else {
-        (
-            error::SHUTTING_DOWN,
-            "The router is shutting down.",
-            Outcome::Rejected,
-        )
+        ),
+        Interrupt::Overdue => (
+            error::DEADLINE_EXCEEDED,
+            "The request took longer than it may in all.",
+        ),
+        Interrupt::Terminate | Interrupt::Gone => {
+            (error::SHUTTING_DOWN, "The router is shutting down.")
+        }
     };
     let refusal = Refusal::new(number, text);
     if exchange.is_unanswered() {
-        exchange.closing.set(true);
-        exchange.refuse(&refusal, outcome).await;
+        if interrupt != Interrupt::Overdue {
+            exchange.closing.set(true);
+        }
+        exchange.refuse(&refusal, Outcome::Rejected).await;
     } else {
-        exchange.cut(&refusal, outcome).await;
+        exchange.cut(&refusal, Outcome::Rejected).await;
         // An answer that is complete, and only has to be taken, may go on until it is cut.
         exchange.client.flush(exchange).await;
     }

@@ -8,6 +8,7 @@ import type {
   DataPlaneHandler,
   ForwardOrder,
   ForwardProgress,
+  OwnPick,
 } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import { ERROR_CODES, type RouterError } from '#contracts/errors.js';
@@ -24,7 +25,12 @@ import {
 } from './plane-addon.js';
 import { readRecord } from './records.js';
 import { LazyRequestHead, type NativeRequestHead } from './request-head.js';
-import { type DataPlaneOptions, type DataPlaneStats, NATIVE_TIMEOUTS } from './settings.js';
+import {
+  type DataPlaneOptions,
+  type DataPlaneStats,
+  NATIVE_TIMEOUTS,
+  type NativePlaneTimeouts,
+} from './settings.js';
 
 /** How long ended streams may take to reach their clients when draining is over. */
 const FLUSH_MS = 500;
@@ -64,7 +70,7 @@ class FacedDataPlane implements NativeDataPlane {
 
   constructor(addon: PlaneAddon, options: DataPlaneOptions) {
     const { store, host, port, threads, accept, manualClock = false } = options;
-    const timeouts = { ...NATIVE_TIMEOUTS, ...options.timeouts };
+    const timeouts = withinTotal({ ...NATIVE_TIMEOUTS, ...options.timeouts });
     this.#addon = addon;
     this.#clock = options.clock;
     this.#logger = options.logger;
@@ -90,9 +96,9 @@ class FacedDataPlane implements NativeDataPlane {
     }
   }
 
-  setEndpoints(bySlot: readonly (Endpoint | null)[]): void {
+  setEndpoints(bySlot: readonly (Endpoint | null)[], ownPick: OwnPick): void {
     if (this.#ended !== null) return;
-    this.#addon.planeSetEndpoints(this.id, packEndpoints(bySlot));
+    this.#addon.planeSetEndpoints(this.id, packEndpoints(bySlot, ownPick));
   }
 
   setUsable(slot: number, usable: boolean): void {
@@ -232,7 +238,7 @@ class FacedDataPlane implements NativeDataPlane {
     this.#addon.planeDrain(this.id, DRAIN_STEP.terminate);
     await this.#idleWithin(FLUSH_MS);
     this.#addon.planeDrain(this.id, DRAIN_STEP.cut);
-    this.setEndpoints([]);
+    this.setEndpoints([], () => []);
     // Requests just cut still have their `done` to be delivered.
     await this.#idleWithin(FLUSH_MS);
     this.#addon.planeStop(this.id);
@@ -258,6 +264,13 @@ class FacedDataPlane implements NativeDataPlane {
   #checkIdle(): void {
     if (this.#onIdle !== null && this.#addon.planeIsIdle(this.id)) this.#onIdle();
   }
+}
+
+/** A client has no longer to send its request than the request may take in all. */
+function withinTotal(timeouts: NativePlaneTimeouts): NativePlaneTimeouts {
+  const { totalMs, requestMs } = timeouts;
+  if (totalMs === 0 || (requestMs > 0 && requestMs <= totalMs)) return timeouts;
+  return { ...timeouts, requestMs: totalMs };
 }
 
 /** The system's reason with what Node's own sockets put beside it. */

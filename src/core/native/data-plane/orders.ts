@@ -2,7 +2,7 @@
 // memory, strings into one with NUL behind each, which neither headers nor JSON text can contain.
 
 import { assert } from '#contracts/assert.js';
-import type { ForwardOrder } from '#contracts/core.js';
+import type { ForwardOrder, OwnPick } from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import { ATTEMPTS_MAX } from '#contracts/limits.js';
 import type { HeaderPair } from '#contracts/request.js';
@@ -44,7 +44,7 @@ export function headerTexts(headers: readonly HeaderPair[]): string {
 }
 
 /** The endpoints as the native side reads them. */
-export function packEndpoints(bySlot: readonly (Endpoint | null)[]): string {
+export function packEndpoints(bySlot: readonly (Endpoint | null)[], ownPick: OwnPick): string {
   return JSON.stringify(
     bySlot.map((endpoint) => {
       if (endpoint === null) return null;
@@ -52,7 +52,7 @@ export function packEndpoints(bySlot: readonly (Endpoint | null)[]): string {
         name: endpoint.name,
         address: engineAddress(endpoint.url, endpoint.security),
         dpRank: endpoint.dpRank,
-        models: endpoint.models.map(({ id }) => id),
+        models: ownPick(endpoint),
       };
     }),
   );

@@ -6,7 +6,13 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { assert } from '#contracts/assert.js';
-import type { DataPlane, DataPlaneHandler, ForwardOrder, RequestStore } from '#contracts/core.js';
+import type {
+  DataPlane,
+  DataPlaneHandler,
+  ForwardOrder,
+  OwnPick,
+  RequestStore,
+} from '#contracts/core.js';
 import type { Endpoint } from '#contracts/endpoint.js';
 import type { RouterError } from '#contracts/errors.js';
 import { REQUESTS_IN_FLIGHT_MAX } from '#contracts/limits.js';
@@ -71,6 +77,10 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     return this.timeouts.clientStallMs;
   }
 
+  get totalMs(): number {
+    return this.timeouts.totalMs;
+  }
+
   async start(
     handler: DataPlaneHandler,
   ): Promise<{ readonly address: string; readonly port: number }> {
@@ -86,7 +96,12 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     return { address, port };
   }
 
-  setEndpoints(bySlot: readonly (Endpoint | null)[]): void {
+  /** A blocked main thread blocks this plane too, so it has no pick of its own. */
+  setEndpoints(bySlot: readonly (Endpoint | null)[], _ownPick: OwnPick): void {
+    this.#setEndpoints(bySlot);
+  }
+
+  #setEndpoints(bySlot: readonly (Endpoint | null)[]): void {
     const before = this.#upstreams;
     this.#upstreams = bySlot.map((endpoint, slot) => {
       const kept = before[slot] ?? null;
@@ -98,7 +113,6 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     for (const upstream of before) if (!current.has(upstream)) upstream?.retire();
   }
 
-  /** A blocked main thread blocks this plane too, so it has no pick of its own. */
   setUsable(_slot: number, _usable: boolean): void {}
 
   forward(handle: RequestHandle, order: ForwardOrder): boolean {
@@ -221,7 +235,7 @@ class NodeDataPlane implements PortableDataPlane, FrontDoorHost, ForwardingHost 
     for (const exchange of [...this.#open]) exchange.terminate();
     await this.#idleWithin(FLUSH_MS);
     for (const { socket } of [...this.connections.all()]) socket.destroy();
-    this.setEndpoints([]);
+    this.#setEndpoints([]);
     // Requests just cut still have their `done` to be delivered.
     await this.#idleWithin(FLUSH_MS);
   }

@@ -22,6 +22,7 @@ export interface ExchangeHost {
   readonly clock: Clock;
   readonly batches: Batches;
   readonly clientStallMs: number;
+  readonly totalMs: number;
   isDraining(): boolean;
   /** The exchange needs nothing any more. */
   onEnded(exchange: Exchange): void;
@@ -61,6 +62,8 @@ export class Exchange {
   forwarding: Canceller | null = null;
   readonly #host: ExchangeHost;
   readonly #stall: Watchdog;
+  /** Of the request as a whole; never touched. */
+  readonly #total: Watchdog;
   #ending: Ending = { outcome: 'client-gone', errorCode: null };
   #slot = -1;
   #status = 0;
@@ -89,6 +92,8 @@ export class Exchange {
     this.receivedAtMs = identity.receivedAtMs;
     this.handle = identity.handle;
     this.#stall = new Watchdog(host.clock);
+    this.#total = new Watchdog(host.clock);
+    this.#total.start(host.totalMs, () => this.#overdue());
     this.response.once('finish', () => this.#onFlushed());
     if (this.handle !== null) host.batches.opened();
   }
@@ -183,11 +188,7 @@ export class Exchange {
 
   /** The plane's time is up: ends the request whatever its state. */
   terminate(): void {
-    const error = new RouterError('shutting_down', 'The router is shutting down.');
-    const { forwarding } = this;
-    if (this.unanswered) this.fail(error, 'rejected', true);
-    else this.cut(error, 'rejected');
-    forwarding?.cancel();
+    this.#endEarly(new RouterError('shutting_down', 'The router is shutting down.'), true);
   }
 
   /** The client's connection has closed. */
@@ -198,6 +199,23 @@ export class Exchange {
     }
     const { forwarding } = this;
     this.#settle();
+    forwarding?.cancel();
+  }
+
+  #overdue(): void {
+    if (this.state === 'reading') {
+      const error = new RouterError('request_timeout', 'The request was not received in time.');
+      this.#endEarly(error, true);
+    } else {
+      const text = 'The request took longer than it may in all.';
+      this.#endEarly(new RouterError('deadline_exceeded', text), false);
+    }
+  }
+
+  #endEarly(error: RouterError, closing: boolean): void {
+    const { forwarding } = this;
+    if (this.unanswered) this.fail(error, 'rejected', closing);
+    else this.cut(error, 'rejected');
     forwarding?.cancel();
   }
 
@@ -236,6 +254,7 @@ export class Exchange {
     this.state = 'ended';
     this.forwarding = null;
     this.#stall.stop();
+    this.#total.stop();
     if (this.handle !== null) {
       this.#host.batches.report({
         kind: 'done',
