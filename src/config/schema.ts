@@ -146,6 +146,9 @@ const parameters = z
 const type = (kind: string): z.ZodString =>
   z.string().describe(`Type of the ${kind}; see the plugin reference.`);
 
+/** Any weight that is none of the numbers whose sum, over all scorers, would be infinite. */
+const WEIGHT_MAX = 1e300;
+
 const profile = z.strictObject({
   name: z.string().min(1).max(64).default('custom').describe('Name shown in decisions.'),
   filters: z
@@ -157,7 +160,7 @@ const profile = z.strictObject({
     .array(
       z.strictObject({
         type: type('scorer'),
-        weight: z.number().min(0).max(1000).default(1).describe('Factor of its score.'),
+        weight: z.number().min(0).max(WEIGHT_MAX).default(1).describe('Factor of its score.'),
         parameters,
       }),
     )
