@@ -23,6 +23,8 @@ export interface CandidateModel {
 export interface DecisionCandidate {
   readonly endpoint: string;
   readonly slot: number;
+  /** What llm-d calls it, null without such a name. */
+  readonly id: string | null;
   readonly url: string;
   readonly dpRank: number | null;
   readonly engine: EngineKind;
