@@ -50,7 +50,7 @@ export type AssumedEvents =
 
 /** What requests that name it in `x-llm-d-inference-objective` are worth. */
 export interface ObjectiveSettings {
-  /** Higher goes first. */
+  /** Recorded; where something is ordered by it, higher goes first. */
   readonly priority: number;
 }
 

@@ -77,7 +77,7 @@ export interface Decision {
   readonly pool: string;
   /** Adapter of the pool's base model, empty for the base model itself. */
   readonly adapter: string;
-  /** Higher goes first. */
+  /** Orders nothing yet; higher is worth more. */
   readonly priority: number;
   readonly profile: string;
   readonly picker: string;
