@@ -133,6 +133,7 @@ function fleet(endpoints: number): FleetRegistry {
       {
         name: url.slice(7),
         url,
+        id: null,
         dpRank: null,
         engine: 'vllm',
         labels: {},

@@ -121,6 +121,14 @@ export function looksAtPrompts({ profiles, producers }: PolicySettings): boolean
   );
 }
 
+/** Whether any plugin of the policy goes by the media of prompts. */
+export function looksAtMedia({ profiles, producers }: PolicySettings): boolean {
+  const scorers = profiles.flatMap((profile) => profile.scorers);
+  return [...producers, ...scorers].some(({ type }) =>
+    definitionsOf(type).some(({ consumes }) => consumes.includes('media')),
+  );
+}
+
 function requireDefinition<Kind extends PluginKind>(
   kind: Kind,
   type: string,

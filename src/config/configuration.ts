@@ -19,6 +19,8 @@ export interface ListenAddress {
 export interface EndpointSettings {
   /** Base URL without trailing slash. */
   readonly url: string;
+  /** `namespace/name`, which llm-d knows it by; null where it has no name. */
+  readonly id: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly security: EndpointSecurity;
   /** Tokens that each rank of the engine can hold for reuse; null: as its model or itself says. */
@@ -48,7 +50,7 @@ export type AssumedEvents =
 
 /** What requests that name it in `x-llm-d-inference-objective` are worth. */
 export interface ObjectiveSettings {
-  /** Higher goes first. */
+  /** Recorded; where something is ordered by it, higher goes first. */
   readonly priority: number;
 }
 

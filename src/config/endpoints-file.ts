@@ -29,6 +29,8 @@ const schema = z.strictObject({ endpoints: z.array(entry) });
 /** One endpoint of the file. */
 export interface ListedEndpoint {
   readonly url: string;
+  /** `namespace/name`. */
+  readonly id: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly origin: Origin;
 }
@@ -59,7 +61,8 @@ export function readEndpointsFile(file: string): readonly ListedEndpoint[] {
     }
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
-  return endpoints.map(({ address, port, labels }, position) => ({
+  return endpoints.map(({ namespace, name, address, port, labels }, position) => ({
+    id: `${namespace}/${name}`,
     url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
     labels,
     origin: originOf(['endpoints', position], 'value'),

@@ -79,14 +79,14 @@ export function withListedEndpoints(
 ): readonly EndpointSettings[] {
   const problems: ConfigurationProblem[] = [];
   const known = new Map(own.map(({ url }) => [url, 'the configuration']));
-  const added = listed.map(({ url, labels, origin }): EndpointSettings => {
+  const added = listed.map(({ url, id, labels, origin }): EndpointSettings => {
     const base = new URL(url).origin;
     const first = known.get(base);
     if (first === undefined) known.set(base, placeText(origin));
     else problems.push({ ...origin, text: `${base} is already given by ${first}` });
     const security = { apiKey: null, caPem: null };
     const own = { cacheTokens: null, events: null, assumedEvents: null };
-    return { url: base, labels, security, ...own };
+    return { url: base, id, labels, security, ...own };
   });
   const all = [...own, ...added];
   const [last] = listed.slice(-1);
@@ -111,6 +111,7 @@ function expand(entry: EndpointEntry, files: SecretFiles, fault: Fault): Endpoin
   const caPem = files.certificate(entry.caFile, (text) => fault('caFile', text));
   return urls.map((url, index) => ({
     url,
+    id: null,
     labels: entry.labels,
     security: { apiKey, caPem },
     cacheTokens: entry.cacheTokens ?? null,

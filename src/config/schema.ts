@@ -156,6 +156,9 @@ const name = z
       'unless their names differ.',
   );
 
+/** Any weight that is none of the numbers whose sum, over all scorers, would be infinite. */
+const WEIGHT_MAX = 1e300;
+
 const profile = z.strictObject({
   name: z.string().min(1).max(64).default('custom').describe('Name shown in decisions.'),
   filters: z
@@ -168,7 +171,7 @@ const profile = z.strictObject({
       z.strictObject({
         type: type('scorer'),
         name,
-        weight: z.number().min(0).max(1000).default(1).describe('Factor of its score.'),
+        weight: z.number().min(0).max(WEIGHT_MAX).default(1).describe('Factor of its score.'),
         parameters,
       }),
     )

@@ -23,7 +23,7 @@ export const objectives: z.ZodDefault<z.ZodType<Readonly<Record<string, Objectiv
         .min(-PRIORITY_MAX)
         .max(PRIORITY_MAX)
         .describe(
-          'Higher goes first. Objectives that are not listed have 0; requests without one, the negated `priority` of their body.',
+          'What requests are worth: recorded with every decision, and without effect on it until there is flow control, where higher goes first. Objectives that are not listed have 0; requests without one, the negated `priority` of their body.',
         ),
     }),
   )

@@ -23,6 +23,8 @@ export interface CandidateModel {
 export interface DecisionCandidate {
   readonly endpoint: string;
   readonly slot: number;
+  /** What llm-d calls it, null without such a name. */
+  readonly id: string | null;
   readonly url: string;
   readonly dpRank: number | null;
   readonly engine: EngineKind;
@@ -75,7 +77,7 @@ export interface Decision {
   readonly pool: string;
   /** Adapter of the pool's base model, empty for the base model itself. */
   readonly adapter: string;
-  /** Higher goes first. */
+  /** Orders nothing yet; higher is worth more. */
   readonly priority: number;
   readonly profile: string;
   readonly picker: string;

@@ -43,6 +43,8 @@ export interface Endpoint {
   readonly slot: number;
   /** `address:port`, plus `|rank` where there are several ranks. */
   readonly name: string;
+  /** `namespace/name` of llm-d's `file-discovery`, with `|rank` as `name` has it; null without one. */
+  readonly id: string | null;
   /** Base URL without trailing slash. */
   readonly url: string;
   /** Rank sent as `X-data-parallel-rank`; null when the address has a single rank. */

@@ -83,7 +83,7 @@ export interface SchedulingContext {
   readonly adapter: string;
   /** Lower-case names. A call, because most policies never look and making them costs. */
   readonly headers: () => Readonly<Record<string, string>>;
-  /** Higher goes first: its objective's, else the negated `priority` of its body, else 0. */
+  /** Orders nothing yet; higher is worth more: its objective's, else the negated `priority` of its body, else 0. */
   readonly priority: number;
   readonly promptTokens: number;
   /** Full blocks of the prompt; 0 when nothing was matched. */

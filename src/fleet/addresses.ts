@@ -7,6 +7,8 @@ import type { EndpointSecurity, EventSource } from '#contracts/endpoint.js';
 export interface ConfiguredAddress {
   /** Base URL without trailing slash; names the address everywhere. */
   readonly url: string;
+  /** `namespace/name`, which llm-d knows it by; null where it has no name. */
+  readonly id: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly security: EndpointSecurity;
   /** Tokens that each rank can hold for reuse, in all tiers; null: as its model or engine says. */
@@ -21,7 +23,11 @@ export interface ConfiguredAddress {
 export function endpointName(url: string, dpRank: number | null): string {
   const parsed = new URL(url);
   const port = parsed.port !== '' ? parsed.port : parsed.protocol === 'https:' ? '443' : '80';
-  const name = `${parsed.hostname}:${port}`;
+  return withRank(`${parsed.hostname}:${port}`, dpRank);
+}
+
+/** A name of one of several ranks behind an address. */
+export function withRank(name: string, dpRank: number | null): string {
   return dpRank === null ? name : `${name}|${dpRank}`;
 }
 

@@ -2,7 +2,7 @@
 // every data-parallel rank.
 
 import { type LoadableAdapters, withLoadable } from './adapters.js';
-import { type ConfiguredAddress, endpointName } from './addresses.js';
+import { type ConfiguredAddress, endpointName, withRank } from './addresses.js';
 import type { DiscoveredEngine } from './discover.js';
 import type { EndpointDraft } from './registry.js';
 
@@ -10,6 +10,7 @@ import type { EndpointDraft } from './registry.js';
 export function placeholder(address: ConfiguredAddress): EndpointDraft {
   return {
     name: endpointName(address.url, null),
+    id: address.id,
     url: address.url,
     dpRank: null,
     engine: 'unknown',
@@ -43,6 +44,7 @@ export function draftsOf(
   return engine.ranks.map((rank) => ({
     ...placeholder(address),
     name: endpointName(address.url, rank.dpRank),
+    id: address.id === null ? null : withRank(address.id, rank.dpRank),
     dpRank: rank.dpRank,
     engine: engine.engine,
     models,

@@ -4,7 +4,7 @@
 // until a model's is loaded and proven, its requests go by load, and their decisions say so.
 
 import { randomBytes } from 'node:crypto';
-import { looksAtPrompts } from '#config/build-policy.js';
+import { looksAtMedia, looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration } from '#config/configuration.js';
 import type { Logger } from '#contracts/logger.js';
 import { type Random, seededRandom } from '#contracts/random.js';
@@ -84,6 +84,10 @@ export class ComposedRouter {
       onEndpoints: (endpoints) => this.#fleet.setAddresses(endpoints),
     });
     this.#logger.info({ seed, core, version: packageVersion() }, 'warmpath starts');
+    if (looksAtMedia(configuration.policy)) {
+      const fields = { instead: 'load, sessions and media' };
+      this.#logger.info(fields, 'prompts with media are routed without a prefix match');
+    }
     if (chosen.reason !== null) {
       const fields = { reason: chosen.reason };
       this.#logger.warn(fields, 'the portable core runs, which costs many times the CPU');

@@ -27,6 +27,7 @@ export function withDemoFleet(configuration: Configuration, fleet: EngineSimFlee
       security: { apiKey: null, caPem: null },
       events: null,
       assumedEvents: null,
+      id: null,
       cacheTokens: null,
     })),
   };

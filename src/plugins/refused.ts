@@ -6,6 +6,8 @@ const FLOW_CONTROL =
 const DISAGGREGATION = 'it belongs to disaggregated serving, which this version does not have.';
 const LATENCY = 'it needs latency prediction, which this version does not have.';
 const ALPHA = 'it is an alpha plugin of llm-d that this version does not have.';
+const TEST =
+  "it is for conformance tests of llm-d's, with Envoy in front, and decides nothing for users.";
 const MULTICLUSTER =
   'it is an alpha plugin of llm-d for several clusters, which are not routed here.';
 
@@ -58,6 +60,8 @@ export const REFUSED_PLUGINS: ReadonlyMap<string, string> = new Map([
     'request-attribute-reporter',
     'it reports to Envoy, which is not there; the decision log and the metrics have the same figures.',
   ],
+  ['header-based-testing-filter', TEST],
+  ['destination-endpoint-served-verifier', TEST],
   ['vllmgrpc-parser', 'engines are spoken to over HTTP only.'],
   ['vertexai-parser', 'this version does not read the envelopes of Vertex AI.'],
   ['multicluster-prefix-cache-scorer', MULTICLUSTER],

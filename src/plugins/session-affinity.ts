@@ -1,6 +1,6 @@
 // What session-affinity-filter and session-affinity-scorer share: how the endpoint of a session is
-// known. Either the client carries it (a header with the endpoint's name in base64, which the
-// answer sets and the next request brings back), or the router remembers it by the session's id. Where
+// known. Either the client carries it (a header with the endpoint's `namespace/name` in base64, as llm-d
+// has it, or its address where it has no name; the answer sets it and the next request brings it back), or the router remembers it by the session's id. Where
 // a fallback serves, both name that one from then on: the prefix is there now.
 
 import { assertNever } from '#contracts/assert.js';
@@ -12,7 +12,7 @@ import type {
 } from '#contracts/scheduling.js';
 import { candidateState } from '#contracts/scheduling.js';
 import type { SessionAffinityParameters, SessionSource } from './session-affinity-parameters.js';
-import { SessionBindings, slotOf } from './session-bindings.js';
+import { SessionBindings } from './session-bindings.js';
 
 export interface SessionAffinity {
   /** Slot of the session's endpoint if it is a candidate, else −1. */
@@ -40,16 +40,25 @@ function carriedByClient(header: string): SessionAffinity {
     find: (context, candidates) => {
       const token = context.headers()[header];
       if (token === undefined || token === '') return -1;
-      return slotOf(Buffer.from(token, 'base64').toString('utf8'), context, candidates);
+      return slotOfToken(Buffer.from(token, 'base64').toString('utf8'), context, candidates);
     },
     hooks: {
       reads: [{ header }],
       responseHeaders: (context, slot) => {
-        const { name } = candidateState(context, slot).endpoint;
-        return [[header, Buffer.from(name, 'utf8').toString('base64')]];
+        const { id, name } = candidateState(context, slot).endpoint;
+        return [[header, Buffer.from(id ?? name, 'utf8').toString('base64')]];
       },
     },
   };
+}
+
+/** A token from before the endpoint had a name, or from llm-d, is as good. */
+function slotOfToken(text: string, context: SchedulingContext, candidates: CandidateSet): number {
+  for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
+    const { id, name } = candidateState(context, slot).endpoint;
+    if (id === text || name === text) return slot;
+  }
+  return -1;
 }
 
 function remembered(

@@ -73,7 +73,7 @@ export class SessionBindings {
 }
 
 /** Slot of the candidate called `name`, −1 when none is. */
-export function slotOf(name: string, context: SchedulingContext, candidates: CandidateSet): number {
+function slotOf(name: string, context: SchedulingContext, candidates: CandidateSet): number {
   for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
     if (candidateState(context, slot).endpoint.name === name) return slot;
   }

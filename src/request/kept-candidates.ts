@@ -182,6 +182,7 @@ function candidate(endpoint: Endpoint, profile: Profile, kept: KeptRow): Decisio
   return {
     endpoint: endpoint.name,
     slot: endpoint.slot,
+    id: endpoint.id,
     url: endpoint.url,
     dpRank: endpoint.dpRank,
     engine: endpoint.engine,

@@ -1,4 +1,4 @@
-// What a request is worth, in llm-d's sense: higher goes first. The objective that it names decides;
+// What a request is worth, in llm-d's sense: higher is worth more. It is recorded and orders nothing yet. The objective that it names decides;
 // without one it is what the body asks of the engine, which gets the body's field as it came.
 
 import type { Logger } from '#contracts/logger.js';

@@ -95,6 +95,7 @@ function stateOf(candidate: DecisionCandidate, nowMs: number): EndpointState {
     endpoint: {
       slot: candidate.slot,
       name: candidate.endpoint,
+      id: candidate.id,
       url: candidate.url,
       dpRank: candidate.dpRank,
       engine: candidate.engine,

@@ -11,6 +11,7 @@ export function decisionCandidate(
     endpoint: `10.0.0.${slot}:8000`,
     slot,
     url: `http://10.0.0.${slot}:8000`,
+    id: null,
     dpRank: null,
     engine: 'vllm',
     labels: {},

@@ -124,6 +124,7 @@ export function endpoint(slot: number, url: string, changes: Partial<Endpoint> =
     slot,
     name: new URL(url).host,
     url,
+    id: null,
     dpRank: null,
     engine: 'vllm',
     labels: {},

@@ -12,6 +12,7 @@ export interface EndpointSketch {
   readonly models?: readonly ServedModel[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly dpRank?: number;
+  readonly id?: string;
   readonly waiting?: number;
   readonly running?: number;
   readonly kvCacheUsage?: number;
@@ -37,6 +38,7 @@ export function endpointState(slot: number, sketch: EndpointSketch = {}): Endpoi
   const endpoint: Endpoint = {
     slot,
     name: `10.0.0.${slot}:8000${sketch.dpRank === undefined ? '' : `|${sketch.dpRank}`}`,
+    id: sketch.id ?? null,
     url: `http://10.0.0.${slot}:8000`,
     dpRank: sketch.dpRank ?? null,
     engine: 'vllm',

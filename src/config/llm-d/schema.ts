@@ -120,7 +120,7 @@ export const endpointPickerSchema: z.ZodType<EndpointPickerFile> = z.strictObjec
           .array(
             z.strictObject({
               pluginRef: z.string().min(1),
-              weight: z.number().nullish(),
+              weight: z.number().min(0).nullish(),
             }),
           )
           .default([]),

@@ -69,6 +69,7 @@ for (const { name, make, skip } of WATCHERS) {
           security: NO_SECURITY,
           events: null,
           assumedEvents: null,
+          id: null,
           cacheTokens: null,
         })),
       );

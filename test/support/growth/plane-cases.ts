@@ -49,7 +49,7 @@ function endpoint(slot: number, port: number): Endpoint {
   const security = { apiKey: 'secret', caPem: null };
   const name = `127.0.0.1:${port}`;
   const kind = { engine: 'vllm', labels: {}, models: [] } as const;
-  return { slot, name, url: `http://${name}`, security, ...kind, ...unknown };
+  return { slot, name, id: null, url: `http://${name}`, security, ...kind, ...unknown };
 }
 
 /** Does with every request what its path says. */

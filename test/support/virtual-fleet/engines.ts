@@ -119,6 +119,7 @@ export class VirtualEngines {
       {
         name: nameOf(slot),
         url,
+        id: null,
         dpRank: null,
         engine: 'vllm',
         labels: {},

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { buildPolicy, looksAtPrompts } from '#config/build-policy.js';
+import { buildPolicy, looksAtMedia, looksAtPrompts } from '#config/build-policy.js';
 import type { Configuration, ConfigurationFlags } from '#config/configuration.js';
 import { ConfigurationError, type ConfigurationProblem, problemLine } from '#config/explain.js';
 import { loadConfiguration } from '#config/load.js';
@@ -606,4 +606,7 @@ test('several profiles with a handler and producers', () => {
   assert.equal(built.profiles[0]?.filters[0]?.type, 'by-label-selector');
   assert.equal(looksAtPrompts(policy), true);
   assert.equal(looksAtPrompts(load('policy: load-aware\n').policy), false);
+  assert.equal(looksAtMedia(policy), false);
+  const media = 'scheduling: {profile: {scorers: [{type: mm-embeddings-cache-scorer}]}}\n';
+  assert.equal(looksAtMedia(load(media).policy), true);
 });

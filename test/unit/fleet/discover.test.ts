@@ -21,6 +21,7 @@ function discover(
   client.add(url, answers);
   const address: ConfiguredAddress = {
     url,
+    id: null,
     labels: {},
     security: NO_SECURITY,
     events: options.events ?? null,
@@ -231,7 +232,7 @@ test('metrics are asked for where they were found, and elsewhere only when they 
   const client = new MemoryEngineClient();
   const url = 'http://10.0.0.5:8000';
   const engine = client.add(url, trtllmAnswers({ metricsOn: true }));
-  const address = { url, labels: {}, security: NO_SECURITY };
+  const address = { url, id: null, labels: {}, security: NO_SECURITY };
   const unknown = { cacheTokens: null, events: null, assumedEvents: null };
   const again = (): Promise<DiscoveredEngine> =>
     discoverEngine(client.watch(url), { ...address, ...unknown }, 1000, '/prometheus/metrics');

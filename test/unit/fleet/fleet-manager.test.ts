@@ -83,7 +83,7 @@ class Rig {
 
 function address(url: string): ConfiguredAddress {
   const unknown = { cacheTokens: null, events: null, assumedEvents: null };
-  return { url, labels: {}, security: NO_SECURITY, ...unknown };
+  return { url, id: null, labels: {}, security: NO_SECURITY, ...unknown };
 }
 
 test('an address becomes a healthy endpoint with models, load and a publisher', async () => {
@@ -488,7 +488,7 @@ test('what is said of an endpoint’s cache beats what is said of its model, and
   rig.manager.setAddresses([
     address(url(1)),
     address(url(2)),
-    { ...address(url(3)), cacheTokens: 8000 },
+    { ...address(url(3)), cacheTokens: 8000, id: 'default/three' },
     { ...address(url(4)), cacheTokens: 0 },
   ]);
   await rig.pass(1500);
@@ -499,6 +499,8 @@ test('what is said of an endpoint’s cache beats what is said of its model, and
     '10.0.0.3:8000|0': 500,
     '10.0.0.3:8000|1': 500,
   });
+  const ids = rig.manager.registry.states().map((state) => state.endpoint.id);
+  assert.deepEqual(ids.toSorted(), ['default/three|0', 'default/three|1', null, null, null]);
   rig.manager.stop();
 });
 

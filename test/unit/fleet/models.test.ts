@@ -21,6 +21,7 @@ function endpoint(slot: number, models: readonly ServedModel[]): Endpoint {
     slot,
     name: `e${slot}`,
     url: `http://e${slot}`,
+    id: null,
     dpRank: null,
     engine: 'vllm',
     labels: {},

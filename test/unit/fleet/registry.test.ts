@@ -7,6 +7,7 @@ function draft(name: string, url = `http://${name}`): EndpointDraft {
   return {
     name,
     url,
+    id: null,
     dpRank: null,
     engine: 'vllm',
     labels: {},

@@ -18,6 +18,7 @@ function endpoint(slot: number, host: string): Endpoint {
     slot,
     name: `${host}:8000`,
     url: `http://${host}:8000`,
+    id: null,
     dpRank: null,
     engine: 'vllm',
     labels: {},

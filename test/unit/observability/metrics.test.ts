@@ -183,6 +183,7 @@ function endpointState(): EndpointState {
       slot: 1,
       name: 'a:1',
       url: 'http://a:1',
+      id: null,
       dpRank: null,
       engine: 'vllm',
       labels: {},

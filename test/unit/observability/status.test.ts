@@ -11,6 +11,7 @@ function endpoint(options: { healthy: boolean; scrapedAtMs?: number }): Endpoint
       slot: 0,
       name: 'a:1',
       url: 'http://a:1',
+      id: null,
       dpRank: null,
       engine: 'vllm',
       labels: { zone: 'x' },

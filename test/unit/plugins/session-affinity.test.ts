@@ -68,6 +68,25 @@ test('encoded_endpoint_header: no token, a foreign one, garbage or a gone endpoi
   assert.deepEqual(kept(filter, request({ 'x-session-token': token }), [0, 2]), [0, 2]);
 });
 
+test('encoded_endpoint_header: an endpoint with a name of llm-d’s has llm-d’s token', () => {
+  const fleet = fleetSnapshot([{ id: 'default/one' }, { id: 'prod/two' }, {}]);
+  const named = (token = ''): SchedulingContext => ({
+    ...request(token === '' ? {} : { 'x-session-token': token }),
+    fleet,
+  });
+  const filter = createFilter({});
+  const [[, token] = ['', '']] = filter.responseHeaders?.(named(), 1) ?? [];
+  // As llm-d writes it: base64 of `namespace/name`.
+  assert.equal(token, 'cHJvZC90d28=');
+  assert.deepEqual(kept(filter, named(token)), [1]);
+  assert.deepEqual(kept(filter, named('ZGVmYXVsdC9vbmU=')), [0]);
+  // One from before the endpoint had a name.
+  assert.deepEqual(kept(filter, named(Buffer.from('10.0.0.1:8000').toString('base64'))), [1]);
+  assert.deepEqual(kept(filter, named(Buffer.from('prod/gone').toString('base64'))), [0, 1, 2]);
+  const [[, bare] = ['', '']] = filter.responseHeaders?.(named(), 2) ?? [];
+  assert.equal(Buffer.from(bare, 'base64').toString(), '10.0.0.2:8000');
+});
+
 test('encoded_endpoint_header: another header, in any case', () => {
   const filter = createFilter({ encodedEndpointHeaderConfig: { header: 'X-Sticky' } });
   const [[name, token] = ['', '']] = filter.responseHeaders?.(request({}), 2) ?? [];

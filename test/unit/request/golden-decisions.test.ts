@@ -190,7 +190,7 @@ const GOLDEN: readonly Golden[] = [
     decided: { totals: [2.4, 2, 2.2], picked: [0, 2, 1] },
   },
   {
-    // 10·0.5 + 4·0 + 1 = 6; 10·0.3 + 4·1 + 0 = 7: media weigh more than two blocks and a queue.
+    // A prompt with media has no prefix match, so no blocks: 10·0 + 4·0 + 1·1 = 1; 10·0 + 4·1 + 1·0 = 4.
     name: 'multimodal: who has encoded the images',
     policy: {
       producers: ['mm-embeddings-cache-producer', 'precise-prefix-cache-producer'],
@@ -202,19 +202,20 @@ const GOLDEN: readonly Golden[] = [
       ],
     },
     fleet: [{ waiting: 0 }, { waiting: 1 }],
-    usable: [5, 3],
-    context: { media: ['cat'] },
-    decided: { totals: [6, 7], picked: [1, 0] },
+    usable: [0, 0],
+    context: { media: ['cat'], totalBlocks: 0 },
+    decided: { totals: [1, 4], picked: [1, 0] },
   },
 ];
 
 for (const { name, policy, fleet, usable, context = {}, decided } of GOLDEN) {
   test(name, () => {
     const decide = router(policy, fleet.length);
-    // Whoever is picked first here has seen the media; without media this changes nothing.
+    // Slot 1 has seen the media, because nothing waited there when they came first.
     if (context.media !== undefined) {
-      const only = usable.map((_, slot) => (slot === 1 ? 10 : 0));
-      decide(fleetSnapshot(fleet), { ...context, match: promptMatch(only) });
+      const quiet = fleet.map((_, slot) => ({ waiting: slot === 1 ? 0 : 1 }));
+      const first = decide(fleetSnapshot(quiet), { ...context, match: promptMatch(usable) });
+      assert.equal(first.picked[0], 1);
     }
     const match = promptMatch(usable);
     assert.deepEqual(decide(fleetSnapshot(fleet), { ...context, match }), decided);

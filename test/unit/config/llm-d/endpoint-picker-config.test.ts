@@ -124,6 +124,18 @@ test('a plugin that filters and scores does both', () => {
   assert.deepEqual(shown(policy), [['default', [type], [`${type} 4`], 'max-score-picker']]);
 });
 
+test('a weight may be as large as somebody likes', () => {
+  const { policy } = load(
+    'plugins: [{type: queue-scorer}, {type: load-aware-scorer}]',
+    'schedulingProfiles:',
+    '- plugins: [{pluginRef: queue-scorer, weight: 1000000}, {pluginRef: load-aware-scorer, weight: 0.001}]',
+  );
+  assert.deepEqual(
+    policy.profiles[0]?.scorers.map(({ weight }) => weight),
+    [1_000_000, 0.001],
+  );
+});
+
 test('older spellings of the prefix scorer are today’s', () => {
   const scorers = (parameters: string) =>
     load(`plugins: [{type: prefix-cache-scorer, parameters: ${parameters}}]`).policy.profiles[0]
@@ -251,10 +263,10 @@ test('endpoints of file-discovery, beside those of flags or not', () => {
     assert.deepEqual(warnings, []);
     assert.equal(configuration.endpointsFile?.watch, true);
     assert.deepEqual(
-      configuration.endpoints.map(({ url, labels }) => [url, labels]),
+      configuration.endpoints.map(({ url, id, labels }) => [url, id, labels]),
       [
-        ['http://10.0.0.1:8000', { zone: 'a' }],
-        ['http://[fd00::1]:8000', {}],
+        ['http://10.0.0.1:8000', 'default/one', { zone: 'a' }],
+        ['http://[fd00::1]:8000', 'other/two', {}],
       ],
     );
     const flagged = files.load(['epp.yaml'], { endpoints: ['http://other:1'] }).configuration;

@@ -257,6 +257,31 @@ const MISTAKES: readonly Mistake[] = [
     ],
   ],
   [
+    'test helpers',
+    [
+      'plugins:',
+      '- type: header-based-testing-filter',
+      '- type: destination-endpoint-served-verifier',
+      'schedulingProfiles: [{plugins: [{pluginRef: header-based-testing-filter}]}]',
+    ],
+    [
+      "epp.yaml:4:9: plugins[0].type: `header-based-testing-filter` is not supported: it is for conformance tests of llm-d's, with Envoy in front, and decides nothing for users.",
+      "epp.yaml:5:9: plugins[1].type: `destination-endpoint-served-verifier` is not supported: it is for conformance tests of llm-d's, with Envoy in front, and decides nothing for users.",
+    ],
+  ],
+  [
+    'weights below 0 and without end',
+    [
+      'plugins: [{type: queue-scorer}, {type: load-aware-scorer}]',
+      'schedulingProfiles:',
+      '- plugins: [{pluginRef: queue-scorer, weight: -1}, {pluginRef: load-aware-scorer, weight: .inf}]',
+    ],
+    [
+      'epp.yaml:5:47: schedulingProfiles[0].plugins[0].weight: too small: expected number to be >=0, got -1',
+      'epp.yaml:5:91: schedulingProfiles[0].plugins[1].weight: expected number, got null',
+    ],
+  ],
+  [
     'unknown keys in what has no effect',
     [
       'plugins:',
