@@ -1,4 +1,4 @@
-// One scheduling cycle (filters, scorers, picker) over fleets of three sizes: what every request
+// One scheduling cycle (filters, scorers, picker) over fleets of four sizes: what every request
 // costs on the main thread after encoding, and what it allocates; of two policies that are built in,
 // and of one with every stable scorer of llm-d. Every tenth endpoint holds some of the prompt; loads,
 // adapters and ranges of prompt lengths differ.
@@ -17,7 +17,7 @@ import {
 } from '#test/support/scheduling.js';
 import { measure, median, printMachine, printTable, type Task } from '../support/measure.js';
 
-const FLEETS = [25, 100, 256] as const;
+const FLEETS = [25, 64, 100, 256] as const;
 const TOTAL_BLOCKS = 450;
 /** Cycles in one run, so that the clock's microsecond does not show. */
 const CYCLES = 100;
