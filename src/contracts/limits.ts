@@ -51,6 +51,8 @@ export const EVENT_FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
 export const EVENT_MESSAGE_BYTES_MAX: number = 4 * EVENT_FRAME_BYTES_MAX;
 /** Nesting of an event frame: batch, events, event, extra keys, key, pair. */
 export const EVENT_DEPTH_MAX = 8;
+/** Dropped generations of one publisher not swept yet: each keeps a virtual id from the others. */
+export const GENERATIONS_UNSWEPT_MAX = 3;
 /** Engine blocks remembered of one publisher, all tiers; a JS map ends at 2^24 entries. */
 export const ENGINE_BLOCKS_MAX = 8_000_000;
 /** Bytes of an engine block's extra keys kept until its canonical block is whole; beyond, a digest. */

@@ -8,7 +8,9 @@ import { countedBytes, digestOf, hashBlock, namespaceSeed } from '#core/portable
 import type { ApplierCore } from '#test/support/applied-index.js';
 import {
   BLOCK,
+  frame,
   openRig,
+  type Rig,
   removed,
   SECRET,
   SLOT,
@@ -16,6 +18,10 @@ import {
   tokens,
 } from '#test/support/applier-rig.js';
 import { encodeCbor } from '#wire/cbor.js';
+
+/** Slots of other publishers. */
+const OTHER = 5;
+const NEW = 6;
 
 export function eventApplierBoundsSuite(name: string, core: ApplierCore): void {
   describe(`bounds of the event applier, ${name} core`, () => {
@@ -84,6 +90,53 @@ export function eventApplierBoundsSuite(name: string, core: ApplierCore): void {
           apply(removed([at]));
         }
       }
+    });
+
+    const CLEAR = ['AllBlocksCleared'];
+    /** Another publisher clears and stores, and a new one begins. */
+    function othersGoOn({ applier, index }: Rig): void {
+      for (const slot of [OTHER, NEW]) {
+        if (slot === NEW) applier.open(NEW, { pool: 'model', blockSize: BLOCK });
+        const result = applier.apply(slot, frame(CLEAR, stored([1], tokens(0, BLOCK))));
+        assert.deepEqual([result.blocksStored, result.indexFull], [1, 0]);
+        assert.equal(index.residencies(slot).length, 1);
+      }
+    }
+
+    test('clears without end in one frame take nothing from other publishers', () => {
+      const rig = openRig(core, BLOCK);
+      const { applier, apply, match } = rig;
+      applier.open(OTHER, { pool: 'model', blockSize: BLOCK });
+      const prompt = tokens(0, BLOCK);
+      const pairs = Array.from({ length: 2000 }, () => [stored([1], prompt), CLEAR]);
+      const result = apply(...pairs.flat(), stored([2], tokens(500, BLOCK)));
+      assert.deepEqual([result.cleared, result.blocksStored], [true, 1], 'what is left of it');
+      assert.equal(match(prompt), 0);
+      assert.equal(match(tokens(500, BLOCK)), 1);
+      for (let i = 0; i < 200; i += 1) assert.ok(apply(CLEAR, CLEAR).cleared);
+      assert.equal(apply(stored([3], prompt)).indexFull, 0, 'an empty generation goes on');
+      assert.equal(match(prompt), 1);
+      othersGoOn(rig);
+    });
+
+    test('clears in frame after frame wait for the sweep, and nobody else does', () => {
+      const rig = openRig(core, BLOCK);
+      const { applier, apply, match, index } = rig;
+      applier.open(OTHER, { pool: 'model', blockSize: BLOCK });
+      applier.apply(OTHER, frame(stored([1], tokens(0, BLOCK))));
+      const prompt = tokens(0, BLOCK);
+      let refused = 0;
+      for (let i = 0; i < 200; i += 1) {
+        refused += apply(CLEAR, stored([1], prompt)).indexFull;
+        if (i % 50 === 49) applier.reset(SLOT);
+      }
+      assert.ok(refused > 150, `${refused} refused`);
+      assert.deepEqual(index.residencies(SLOT), []);
+      othersGoOn(rig);
+      while (!applier.sweep(10_000));
+      assert.equal(apply(stored([1], prompt)).indexFull, 0);
+      assert.equal(match(prompt), 1);
+      assert.equal(index.residencies(OTHER).length, 1);
     });
   });
 }

@@ -71,8 +71,8 @@ const ENDPOINT_CAPACITY = 256;
 const BLOCK_CAPACITY_MIN = 1_048_576;
 /** A gigabyte; a header may say anything. */
 const BLOCK_CAPACITY_MAX = 67_108_864;
-/** Buckets swept per line, as the event worker does between batches. */
-const SWEEP_BUCKETS = 4096;
+/** All buckets: a line is a long time in which an event worker sweeps to the end. */
+const SWEEP_BUCKETS = 2 ** 31;
 /** Virtual time between lines. */
 const LINE_MS = 10;
 

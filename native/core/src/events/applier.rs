@@ -13,6 +13,7 @@ use super::groups::KvGroups;
 use super::store::{Store, StoreContext};
 use super::writes::{OtherOwners, Writes};
 use crate::index::{IndexWriter, VirtualId};
+use crate::layout::limits::GENERATIONS_UNSWEPT_MAX;
 
 /// Events whose parents are loaded ahead of applying them.
 const PREFETCH_EVENTS: usize = 4;
@@ -43,6 +44,10 @@ pub struct Applied {
 struct Publisher {
     slot: u32,
     virtual_id: Option<VirtualId>,
+    /// Whether a store has come since the generation began.
+    has_stored: bool,
+    /// Generations dropped since the index was last clean.
+    unswept: usize,
     context: StoreContext,
     other_owners: OtherOwners,
 }
@@ -76,6 +81,8 @@ impl EventApplier {
         let mut publisher = Publisher {
             slot,
             virtual_id: None,
+            has_stored: false,
+            unswept: 0,
             context: StoreContext {
                 blocks: EngineBlocks::new(),
                 groups: KvGroups::default(),
@@ -133,7 +140,13 @@ impl EventApplier {
     /// Frees index memory of dropped generations, `bucket_count` buckets at a time; true when
     /// clean.
     pub fn sweep(&mut self, bucket_count: usize) -> bool {
-        self.writer.sweep(bucket_count)
+        let is_clean = self.writer.sweep(bucket_count);
+        if is_clean {
+            for publisher in self.publishers.values_mut() {
+                publisher.unswept = 0;
+            }
+        }
+        is_clean
     }
 
     /// Engine blocks known and the bytes of the maps that hold them.
@@ -151,15 +164,22 @@ impl Publisher {
     fn renew_generation(&mut self, writer: &IndexWriter) {
         if let Some(virtual_id) = self.virtual_id {
             writer.drop_endpoint(virtual_id);
+            self.unswept += 1;
         }
         self.context.blocks.clear();
         self.other_owners = OtherOwners::new();
         self.begin_generation(writer);
     }
 
-    /// Opens a generation; when all virtual ids are taken, the next frame tries again.
+    /// Opens a generation; when all virtual ids are taken, or as many as one publisher may take, the
+    /// next frame tries again.
     fn begin_generation(&mut self, writer: &IndexWriter) {
-        self.virtual_id = writer.open_endpoint(self.slot);
+        self.has_stored = false;
+        self.virtual_id = if self.unswept < GENERATIONS_UNSWEPT_MAX {
+            writer.open_endpoint(self.slot)
+        } else {
+            None
+        };
         self.context.groups.forget_block_sizes();
         if let Some(virtual_id) = self.virtual_id {
             for (group, blocks) in self.context.groups.windows() {
@@ -169,52 +189,46 @@ impl Publisher {
     }
 
     fn apply(&mut self, writer: &mut IndexWriter, batch: &Batch, frame: &[u8]) -> Applied {
+        // Nothing is left of what comes before a clear, so a frame begins one generation at most.
+        let is_clear = |event: &Event| matches!(event, Event::Cleared);
+        let last_clear = batch.events.iter().rposition(is_clear);
+        let first = last_clear.map_or(0, |at| at + 1);
+        let events = batch.events.get(first..).unwrap_or_default();
         // What was told without a virtual id is not in the index, so it is forgotten with the
         // retry.
-        if self.virtual_id.is_none() {
+        if self.virtual_id.is_none() || last_clear.is_some() && self.has_stored {
             self.renew_generation(writer);
         }
         self.context.blocks.load_first(batch);
-        self.context.groups.learn(&batch.events);
+        self.context.groups.learn(events);
         let mut applied = Applied {
             unknown_events: batch.unknown_events,
+            cleared: last_clear.is_some(),
             ..Applied::default()
         };
-        let mut next = 0;
-        while next < batch.events.len() {
-            next = self.apply_generation(writer, batch, frame, next, &mut applied);
-            if applied.status == ApplyStatus::IndexStuck {
-                break;
-            }
-        }
+        self.apply_events(writer, batch, frame, events, &mut applied);
         applied
     }
 
-    /// Applies events from `first` on, up to the end of a generation; the number of the next one.
-    fn apply_generation(
+    fn apply_events(
         &mut self,
         writer: &mut IndexWriter,
         batch: &Batch,
         frame: &[u8],
-        first: usize,
+        events: &[Event],
         applied: &mut Applied,
-    ) -> usize {
+    ) {
         let context = &mut self.context;
         let mut writes = Writes::new(writer, self.virtual_id, &mut self.other_owners);
-        let mut next = first;
-        let mut cleared = false;
-        while let Some(event) = batch.events.get(next) {
-            if let Some(Event::Stored(ahead)) = batch.events.get(next + PREFETCH_EVENTS)
+        for (at, event) in events.iter().enumerate() {
+            if let Some(Event::Stored(ahead)) = events.get(at + PREFETCH_EVENTS)
                 && let Some(parent) = ahead.parent
             {
                 context.blocks.prefetch(parent);
             }
-            next += 1;
-            match event {
-                Event::Cleared => cleared = true,
-                _ => apply_event(context, &mut writes, batch, frame, event, applied),
-            }
-            if cleared || writes.stuck {
+            self.has_stored |= matches!(event, Event::Stored(_));
+            apply_event(context, &mut writes, batch, frame, event, applied);
+            if writes.stuck {
                 break;
             }
         }
@@ -222,11 +236,7 @@ impl Publisher {
         applied.index_full += writes.index_full;
         if writes.stuck {
             applied.status = ApplyStatus::IndexStuck;
-        } else if cleared {
-            applied.cleared = true;
-            self.renew_generation(writer);
         }
-        next
     }
 }
 

@@ -6,6 +6,7 @@ import { assert, assertNever } from '#contracts/assert.js';
 import type { BlockIndexWriter } from '#contracts/block-index.js';
 import type { ApplyResult, EventApplier, PoolKeying } from '#contracts/core.js';
 import type { EventBatch, KvEvent } from '#contracts/kv-event.js';
+import { GENERATIONS_UNSWEPT_MAX } from '#contracts/limits.js';
 import { decodeEventBatch } from './decode.js';
 import { EngineBlocks, type WriteTally } from './engine-blocks.js';
 import { KvGroups } from './groups.js';
@@ -14,6 +15,10 @@ import { applyStored, type StoreContext } from './store.js';
 interface Publisher extends StoreContext {
   readonly slot: number;
   readonly tally: WriteTally;
+  /** Whether a store has come since the generation began. */
+  hasStored: boolean;
+  /** Generations dropped since the index was last clean. */
+  unswept: number;
 }
 
 /** `ApplyResult` while it is being counted. */
@@ -49,6 +54,8 @@ class PortableEventApplier implements EventApplier {
       blocks: new EngineBlocks(this.#writer, -1, tally),
       groups: new KvGroups(),
       tally,
+      hasStored: false,
+      unswept: 0,
     };
     this.#publishers.set(slot, publisher);
     beginGeneration(publisher, this.#writer);
@@ -71,7 +78,9 @@ class PortableEventApplier implements EventApplier {
   }
 
   sweep(bucketCount: number): boolean {
-    return this.#writer.sweep(bucketCount);
+    const isClean = this.#writer.sweep(bucketCount);
+    if (isClean) for (const publisher of this.#publishers.values()) publisher.unswept = 0;
+    return isClean;
   }
 
   #publisher(slot: number): Publisher {
@@ -83,14 +92,22 @@ class PortableEventApplier implements EventApplier {
 
 function renewGeneration(publisher: Publisher, writer: BlockIndexWriter): void {
   const { blocks } = publisher;
-  if (blocks.virtualId >= 0) writer.dropEndpoint(blocks.virtualId);
+  if (blocks.virtualId >= 0) {
+    writer.dropEndpoint(blocks.virtualId);
+    publisher.unswept += 1;
+  }
   blocks.clear(-1);
   beginGeneration(publisher, writer);
 }
 
-/** Opens a generation; when all virtual ids are taken, the next frame tries again. */
-function beginGeneration({ slot, blocks, groups }: Publisher, writer: BlockIndexWriter): void {
-  const virtualId = writer.openEndpoint(slot);
+/**
+ * Opens a generation; when all virtual ids are taken, or as many as one publisher may take, the next
+ * frame tries again.
+ */
+function beginGeneration(publisher: Publisher, writer: BlockIndexWriter): void {
+  const { slot, blocks, groups, unswept } = publisher;
+  publisher.hasStored = false;
+  const virtualId = unswept < GENERATIONS_UNSWEPT_MAX ? writer.openEndpoint(slot) : -1;
   blocks.virtualId = virtualId;
   groups.forgetBlockSizes();
   if (virtualId < 0) return;
@@ -109,10 +126,16 @@ function applyBatch(
   counts.unknownEvents = batch.unknownEvents;
   tally.indexFull = 0;
   tally.stuck = false;
+  // Nothing is left of what comes before a clear, so a frame begins one generation at most.
+  const lastClear = batch.events.findLastIndex(({ type }) => type === 'AllBlocksCleared');
+  const events = lastClear < 0 ? batch.events : batch.events.slice(lastClear + 1);
+  counts.cleared = lastClear >= 0;
   // What was told without a virtual id is not in the index, so it is forgotten with the retry.
-  if (blocks.virtualId < 0) renewGeneration(publisher, writer);
-  groups.learn(batch.events);
-  for (const event of batch.events) {
+  if (blocks.virtualId < 0 || (counts.cleared && publisher.hasStored)) {
+    renewGeneration(publisher, writer);
+  }
+  groups.learn(events);
+  for (const event of events) {
     applyEvent(publisher, event, counts, writer);
     if (tally.stuck) break;
   }
@@ -130,11 +153,7 @@ function applyEvent(
   counts: Counts,
   writer: BlockIndexWriter,
 ): void {
-  if (event.type === 'AllBlocksCleared') {
-    renewGeneration(publisher, writer);
-    counts.cleared = true;
-    return;
-  }
+  if (event.type === 'AllBlocksCleared') return;
   const { blocks, groups, blockSize } = publisher;
   const group = groups.indexGroup(event.group);
   if (group === null) {
@@ -143,6 +162,7 @@ function applyEvent(
   }
   switch (event.type) {
     case 'BlockStored': {
+      publisher.hasStored = true;
       const { virtualId } = blocks;
       const window = groups.newWindow(group, event, blockSize);
       if (window !== null && virtualId >= 0) writer.setGroupWindow(virtualId, group, window);
