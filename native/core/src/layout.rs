@@ -45,6 +45,7 @@ pub mod limits {
     pub const SESSION_ID_LENGTH_MAX: usize = 256;
     pub const SPECULATIVE_ENTRIES: usize = 262_144;
     pub const SPECULATIVE_TTL_MS: usize = 2000;
+    pub const TEMPLATE_STEPS_MAX: usize = 2_097_152;
     pub const TOKENIZERS_MAX: usize = 8;
 }
 
