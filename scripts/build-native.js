@@ -25,29 +25,21 @@ export function buildNative(root, { explain = true } = {}) {
   // An installed package has no sources: what it carries is of its own version.
   if (!existsSync(path.join(sources, 'Cargo.toml'))) return;
   if (existsSync(file) && statSync(file).mtimeMs >= newestSourceMs(sources)) return;
+  const isForced = process.env.WARMPATH_CORE === 'native';
   const missing = cargoProblem();
-  if (missing !== null) {
-    if (existsSync(file)) {
-      console.error(`warmpath: the native addon is older than its sources, but ${missing}`);
-    } else if (process.env.WARMPATH_CORE === 'native') {
-      console.error(`warmpath: WARMPATH_CORE asks for the native core, but ${missing}`);
-      process.exit(2);
-    } else if (explain) {
-      console.error(`warmpath: ${missing}; the slower portable core will run`);
+  const problem = missing ?? compile(sources);
+  if (problem !== null) {
+    const hasOlder = existsSync(file);
+    if (isForced && (missing === null || !hasOlder)) {
+      console.error(`warmpath: WARMPATH_CORE asks for the native core, but ${problem}`);
+      process.exit(missing === null ? 1 : 2);
+    }
+    if (hasOlder) {
+      console.error(`warmpath: the native addon is older than its sources, but ${problem}`);
+    } else if (explain || missing === null) {
+      console.error(`warmpath: ${problem}; the slower portable core will run`);
     }
     return;
-  }
-  console.error('warmpath: building the native core, a few minutes the first time…');
-  const built = spawnSync(
-    'cargo',
-    ['build', '--release', '--locked', '--package', 'warmpath-binding'],
-    { cwd: sources, stdio: ['ignore', 2, 2] },
-  );
-  if (built.status !== 0) {
-    console.error(
-      'warmpath: the native core could not be built; WARMPATH_CORE=portable runs without',
-    );
-    process.exit(1);
   }
   const target = process.env.CARGO_TARGET_DIR ?? path.join(sources, 'target');
   const library = LIBRARY[process.platform] ?? 'libwarmpath_binding.so';
@@ -55,6 +47,17 @@ export function buildNative(root, { explain = true } = {}) {
   // Renamed into place: overwriting a loaded addon would end the processes that use it.
   copyFileSync(path.join(target, 'release', library), `${file}.new`);
   renameSync(`${file}.new`, file);
+}
+
+/** Runs cargo, which tells what it does; what went wrong, else null. */
+function compile(sources) {
+  console.error('warmpath: building the native core, a few minutes the first time…');
+  const built = spawnSync(
+    'cargo',
+    ['build', '--release', '--locked', '--package', 'warmpath-binding'],
+    { cwd: sources, stdio: ['ignore', 2, 2] },
+  );
+  return built.status === 0 ? null : 'it could not be built (cargo says why above)';
 }
 
 /** Why cargo cannot build the addon here, null when it can. */

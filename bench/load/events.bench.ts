@@ -6,12 +6,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { PublishingEngine } from '#test/support/publishing-engine.js';
 import { encodeEventBatch } from '#wire/msgpack-encode.js';
 import { mixedStream } from '../support/engine-stream.js';
-import { printTable } from '../support/measure.js';
+import { median, printTable } from '../support/measure.js';
 import type { Contender } from './contender.js';
 import { startEngines } from './generator.js';
 import { loadOptions } from './options.js';
 import { processUsage } from './processes.js';
-import { withContenders } from './rounds.js';
+import { type Figure, times, withContenders } from './rounds.js';
 import { warmpathRouters } from './routers.js';
 import { printSetting } from './tables.js';
 
@@ -30,6 +30,8 @@ const CLEARED = encodeEventBatch({
 
 printSetting();
 const streams = Array.from({ length: ENGINES }, (_, at) => mixedStream(FRAMES, at + 1));
+/** Blocks per CPU-second of each core. */
+const perCore: Figure[] = [];
 for (const kind of warmpathRouters({ policy: 'precise' })) {
   const publishers = await Promise.all(
     streams.map(async () => {
@@ -49,12 +51,17 @@ for (const kind of warmpathRouters({ policy: 'precise' })) {
   });
   for (const publisher of publishers) publisher.stop();
 }
+console.log('\nmedians');
+printTable(
+  ['contender', 'k blocks per CPU-second', '× portable'],
+  perCore.map((own) => [own.name, own.value, times(own, perCore, 'portable')]),
+);
 
 async function measureEvents(
   contender: Contender,
   publishers: readonly PublishingEngine[],
 ): Promise<void> {
-  const rows: (readonly (string | number)[])[] = [];
+  const rows: (readonly number[])[] = [];
   // The first round compiles the code and is not counted.
   for (let round = 0; round <= loadOptions().rounds; round += 1) {
     const before = processUsage(contender.pids);
@@ -69,6 +76,8 @@ async function measureEvents(
   }
   console.log(`\n${contender.name}: ${ENGINES} publishers, ${FRAMES} frames each per round`);
   printTable(['round', 'k blocks per CPU-second', 'k blocks/s', 'seconds'], rows);
+  const value = median(rows.map(([, perCpuSecond = Number.NaN]) => perCpuSecond));
+  perCore.push({ name: contender.name, value });
 }
 
 /** Sends one stream and waits until the router has applied all of it. */

@@ -5,7 +5,7 @@ import { printTable } from '../support/measure.js';
 import { startEngines } from './generator.js';
 import { loadOptions } from './options.js';
 import { startResidents } from './residents.js';
-import { over, runOnce, withContenders } from './rounds.js';
+import { type Figure, over, runOnce, times, withContenders } from './rounds.js';
 import { warmpathRouters } from './routers.js';
 import { printSetting } from './tables.js';
 
@@ -21,7 +21,7 @@ const { eventSockets } = residents;
 const kinds = warmpathRouters({ policy: 'precise' });
 await withContenders(engines, kinds, { model: MODEL, eventSockets }, async ({ contenders }) => {
   console.log(`\n${ENGINES} engines, idle`);
-  const rows: (readonly (string | number)[])[] = [];
+  const measured: (Figure & { readonly mainThread: number; readonly resident: number })[] = [];
   for (const contender of contenders) {
     // The code of scraping runs seldom, so it takes half a minute until all of it is compiled.
     await runOnce(contender, { ...NEARLY_NOTHING, milliseconds: 30_000 });
@@ -30,13 +30,22 @@ await withContenders(engines, kinds, { model: MODEL, eventSockets }, async ({ co
       contender,
       reports: [await runOnce(contender, { ...NEARLY_NOTHING, milliseconds })],
     };
-    rows.push([
-      contender.name,
-      over(rounds, ({ cpuNs, elapsedNs }) => cpuNs / elapsedNs).median,
-      over(rounds, ({ mainThreadNs, elapsedNs }) => mainThreadNs / elapsedNs).median,
-      over(rounds, ({ residentBytes }) => residentBytes / 2 ** 20).median,
-    ]);
+    measured.push({
+      name: contender.name,
+      value: over(rounds, ({ cpuNs, elapsedNs }) => cpuNs / elapsedNs).median,
+      mainThread: over(rounds, ({ mainThreadNs, elapsedNs }) => mainThreadNs / elapsedNs).median,
+      resident: over(rounds, ({ residentBytes }) => residentBytes / 2 ** 20).median,
+    });
   }
-  printTable(['contender', 'cores', 'of these main thread', 'RSS MiB'], rows);
+  printTable(
+    ['contender', 'cores', '× portable', 'of these main thread', 'RSS MiB'],
+    measured.map((own) => [
+      own.name,
+      own.value,
+      times(own, measured, 'portable'),
+      own.mainThread,
+      own.resident,
+    ]),
+  );
 });
 residents.stop();

@@ -12,6 +12,7 @@ import {
   failuresOf,
   over,
   type Rounds,
+  ratioTo,
   runOnce,
   runRounds,
   withContenders,
@@ -47,12 +48,14 @@ await withContenders(engines, kinds, { model: MODEL }, async ({ contenders }) =>
 
 function printAdded(all: readonly Rounds[]): void {
   const base = all.find(({ contender }) => contender.name === 'direct');
+  const ratio = ratioTo(all, (report) => report.latencyNs?.['50'] ?? Number.NaN);
   const baseUs = base === undefined ? Number.NaN : latencyUs(base, 'latencyNs', '50');
   printTable(
-    ['contender', 'p50 µs', 'added p50', 'p99 µs', 'failed'],
+    ['contender', 'p50 µs', '× nginx', 'added p50', 'p99 µs', 'failed'],
     all.map((rounds) => [
       rounds.contender.name,
       latencyUs(rounds, 'latencyNs', '50'),
+      ratio(rounds),
       latencyUs(rounds, 'latencyNs', '50') - baseUs,
       latencyUs(rounds, 'latencyNs', '99'),
       failuresOf(rounds),
@@ -76,8 +79,18 @@ async function printHalfLoad(contenders: readonly Contender[]): Promise<void> {
       reports.push(await runOnce(contender, load));
     }
   }
+  const ratio = ratioTo(all, cpuPerRequest);
   printTable(
-    ['contender', 'requests/s', 'p50 µs', 'p99 µs', 'p99.9 µs', 'CPU µs/request', 'failed'],
+    [
+      'contender',
+      'requests/s',
+      'p50 µs',
+      'p99 µs',
+      'p99.9 µs',
+      'CPU µs/request',
+      '× nginx',
+      'failed',
+    ],
     all.map((own) => [
       own.contender.name,
       rates.get(own.contender) ?? Number.NaN,
@@ -85,6 +98,7 @@ async function printHalfLoad(contenders: readonly Contender[]): Promise<void> {
       latencyUs(own, 'latencyNs', '99'),
       latencyUs(own, 'latencyNs', '99.9'),
       own.contender.name === 'direct' ? '-' : over(own, cpuPerRequest).median,
+      own.contender.name === 'direct' ? '-' : ratio(own),
       failuresOf(own),
     ]),
   );

@@ -5,7 +5,16 @@ import { printTable } from '../support/measure.js';
 import { setChunkInterval, startEngines } from './generator.js';
 import { sglangRouter, vllmRouter } from './peers.js';
 import { haproxy, nginx } from './plain-proxies.js';
-import { cpuPerChunk, failuresOf, over, runOnce, withContenders } from './rounds.js';
+import {
+  cpuPerChunk,
+  type Figure,
+  failuresOf,
+  over,
+  type Rounds,
+  runOnce,
+  times,
+  withContenders,
+} from './rounds.js';
 import { warmpathRouters } from './routers.js';
 import { latencyUs, printSetting } from './tables.js';
 
@@ -31,24 +40,42 @@ await withContenders(engines, kinds, { model: MODEL }, async ({ contenders }) =>
     await runOnce(contender, { ...shape, connections: 100, tokens: 20, milliseconds: 3000 });
   }
   await setChunkInterval(engines, 2_000_000);
-  const rows: (readonly (string | number)[])[] = [];
+  const grown: (Figure & { readonly rounds: Rounds; readonly open: number })[] = [];
+  const cpu: Figure[] = [];
   for (const contender of contenders) {
     const load = { ...shape, connections: STREAMS, tokens: 100, 'warm-up-ms': OPENING_MS };
     const report = await runOnce(contender, { ...load, milliseconds: 4000 });
     const rounds = { contender, reports: [report] };
-    const grown = report.residentBytes - report.idleResidentBytes;
-    rows.push([
-      contender.name,
-      report.open,
-      grown / report.open / 1024,
-      report.residentBytes / 2 ** 20,
-      over(rounds, cpuPerChunk).median,
-      latencyUs(rounds, 'chunkLatencyNs', '50'),
-      failuresOf(rounds),
-    ]);
+    const { name } = contender;
+    const kibibytes = (report.residentBytes - report.idleResidentBytes) / report.open / 1024;
+    grown.push({ name, value: kibibytes, rounds, open: report.open });
+    cpu.push({ name, value: over(rounds, cpuPerChunk).median });
   }
   printTable(
-    ['contender', 'open', 'KiB each', 'RSS MiB', 'CPU µs/chunk', 'one way p50 µs', 'failed'],
-    rows,
+    [
+      'contender',
+      'open',
+      'KiB each',
+      '× nginx',
+      'RSS MiB',
+      'CPU µs/chunk',
+      '× nginx',
+      'one way p50 µs',
+      'failed',
+    ],
+    grown.map((own, at) => {
+      const spent = cpu[at] ?? { name: own.name, value: Number.NaN };
+      return [
+        own.name,
+        own.open,
+        own.value,
+        times(own, grown, 'nginx'),
+        over(own.rounds, ({ residentBytes }) => residentBytes / 2 ** 20).median,
+        spent.value,
+        times(spent, cpu, 'nginx'),
+        latencyUs(own.rounds, 'chunkLatencyNs', '50'),
+        failuresOf(own.rounds),
+      ];
+    }),
   );
 });

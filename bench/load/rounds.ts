@@ -120,6 +120,18 @@ export function failuresOf({ reports }: Rounds): string {
   return counts.size === 0 ? '0' : [...counts].map(([why, count]) => `${count} ${why}`).join(', ');
 }
 
+/** One figure of a contender. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** How many times the figure of the contender whose name contains `base` this is. */
+export function times(own: Figure, all: readonly Figure[], base: 'nginx' | 'portable'): string {
+  const other = all.find(({ name }) => name.includes(base));
+  return other === undefined ? '-' : (own.value / other.value).toFixed(2);
+}
+
 /** How many times nginx's figure this is. */
 export function ratioTo(all: readonly Rounds[], figure: (report: LoadReport) => number) {
   const base = all.find(({ contender }) => contender.name === 'nginx');

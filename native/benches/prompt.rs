@@ -186,6 +186,7 @@ impl<'m> Bench<'m> {
                 models: self.models,
                 secret: 1,
                 answer: EngineAnswer::NotAsked,
+                slow_bytes_max: usize::MAX,
             };
             let route = Route::ChatCompletions;
             let run = encode_body(

@@ -25,6 +25,8 @@ export const JSON_KEYS_MAX = 10_000;
  * token ids): each `{}` of three bytes becomes about 90, so that a body costs less than the largest.
  */
 export const JSON_VALUES_MAX = 262_144;
+/** Steps of one chat template: thousands of messages fit many times over, an endless loop does not. */
+export const TEMPLATE_STEPS_MAX = 2_097_152;
 /** Tokens of one prompt that are matched; longer prompts are routed by load. */
 export const PROMPT_TOKENS_MAX = 1_048_576;
 /** Characters of a text that is tokenised: four per token; longer ones are routed by load. */

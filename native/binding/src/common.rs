@@ -1,5 +1,7 @@
 //! What every part of the binding uses: the version, and shared memory as Rust sees it.
 
+#![deny(clippy::indexing_slicing)]
+
 use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 use warmpath_core::shared_words::SharedWords;

@@ -1,6 +1,8 @@
 //! Node-API surface of the native core. Every export catches unwinding, takes numbers, typed arrays
 //! and (where it is not hot) strings, and names native objects by ids of `registry`.
 
+#![deny(clippy::indexing_slicing)]
+
 mod common;
 mod data_plane;
 mod events;

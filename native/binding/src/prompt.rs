@@ -2,6 +2,8 @@
 //! numbers. Whatever ends on another thread is put into one queue, and JavaScript is woken once for
 //! all that is in it, so a request costs no call of its own.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

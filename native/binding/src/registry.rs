@@ -1,6 +1,8 @@
 //! Native objects by small numbers, because class instances cost eight times a bare call. Objects
 //! that hold JavaScript memory live in a `Local` of the thread that made them; others in a `Global`.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,9 +76,13 @@ impl<T> Global<T> {
 }
 
 fn insert<T>(objects: &mut Vec<Option<T>>, object: T) -> u32 {
-    if let Some(free) = objects.iter().position(Option::is_none) {
-        objects[free] = Some(object);
-        return free as u32;
+    if let Some((at, free)) = objects
+        .iter_mut()
+        .enumerate()
+        .find(|(_, own)| own.is_none())
+    {
+        *free = Some(object);
+        return at as u32;
     }
     objects.push(Some(object));
     objects.len() as u32 - 1

@@ -1,5 +1,7 @@
 //! RequestStore for JavaScript: the data plane and the encoders use the same object directly.
 
+#![deny(clippy::indexing_slicing)]
+
 use napi::bindgen_prelude::{Buffer, Result};
 use napi_derive::napi;
 use warmpath_core::store::{Handle, RequestStore};

@@ -22,7 +22,6 @@ pub mod limits {
     pub const EVENT_QUEUE_BYTES_MAX: usize = 67_108_864;
     pub const EVENT_QUEUE_FRAMES_MAX: usize = 10_000;
     pub const FLEET_MODELS_MAX: usize = 4096;
-    pub const GENERATIONS_UNSWEPT_MAX: usize = 3;
     pub const HEADERS_TIMEOUT_MS: usize = 10_000;
     pub const HEADER_BYTES_MAX: usize = 16_384;
     pub const HEADER_COUNT_MAX: usize = 100;

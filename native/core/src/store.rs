@@ -1,6 +1,8 @@
 //! The native RequestStore: request bodies in Rust memory, named by handles. The data plane fills
 //! it, prompt encoders and forwarding read it without copying; JavaScript sees handles only.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -171,6 +171,80 @@ fn a_short_body_is_encoded_where_it_is() {
     rig.encoder.stop();
 }
 
+/// A tokenizer.json of bytes, with or without a token so long that `tokenizers` 1.0 panics.
+fn byte_tokenizer(name: &str, with_long_token: bool) -> std::path::PathBuf {
+    let plain = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..);
+    let mut extra = 256;
+    let mut vocab = serde_json::Map::new();
+    for byte in 0..256 {
+        let code = if plain(byte) { byte } else { extra };
+        extra += u32::from(!plain(byte));
+        vocab.insert(char::from_u32(code).unwrap().to_string(), byte.into());
+    }
+    if with_long_token {
+        vocab.insert("x".repeat(70_000), 256.into());
+    }
+    let level = serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": level, "post_processor": null, "decoder": level,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": []},
+    });
+    let directory = std::env::temp_dir().join(format!("wp-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("tokenizer.json"), json.to_string()).unwrap();
+    directory
+}
+
+#[test]
+fn a_slow_tokenizer_takes_the_place_of_a_fast_one_that_panics_and_holds_up_no_caller() {
+    let rig = Rig::new(1);
+    let directories =
+        [("fast", false), ("slow", true)].map(|(id, long)| (id, byte_tokenizer(id, long)));
+    let models = directories.iter().zip(1..).map(|((id, directory), index)| {
+        serde_json::json!({
+            "index": index, "id": id, "pool": "p", "adapter": "", "implied": false, "proven": true, "matched": true,
+            "tokenizer": {"kind": "configured", "directory": directory}, "blockSize": 4, "maxModelLen": null,
+        })
+    });
+    let models = serde_json::Value::from_iter(models).to_string();
+    let (done, wait) = mpsc::channel();
+    let ready = Box::new(move || done.send(()).unwrap());
+    rig.encoder
+        .set_models(parse_models(&models).unwrap(), ready);
+    wait.recv().unwrap();
+    let told = rig.told.0.lock().unwrap().1.join(" ");
+    assert!(
+        told.contains("wp-slow") && told.contains("it panicked"),
+        "{told}"
+    );
+    assert!(!told.contains("wp-fast"), "{told}");
+    for (model, bytes, is_here) in [
+        ("fast", 20_000, true),
+        ("slow", 1_000, true),
+        ("slow", 3_000, false),
+    ] {
+        let text = "ab c".repeat(bytes / 4);
+        let handle = rig.stored(&format!(r#"{{"model":"{model}","prompt":"{text}"}}"#));
+        let (done, wait) = mpsc::channel();
+        let ready = Box::new(move || done.send(std::thread::current().id()).unwrap());
+        rig.encoder.prepare(handle, Route::Completions, ready);
+        let by = wait.recv().unwrap();
+        assert_eq!(
+            by == std::thread::current().id(),
+            is_here,
+            "{model} {bytes}"
+        );
+        assert_eq!(rig.reason(handle), None);
+        assert_eq!(rig.word(handle, record::PROMPT_TOKENS) as usize, bytes);
+    }
+    for (_, directory) in directories {
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+    rig.encoder.stop();
+}
+
 #[test]
 fn refusals_keep_code_and_words() {
     let rig = Rig::new(1);

@@ -180,6 +180,26 @@ fn refusals_of_the_template_are_told_from_its_faults() {
     assert!(matches!(huge, Err(RenderFailure::Failed(_))));
 }
 
+#[test]
+fn a_template_that_does_not_end_is_ended() {
+    let body = format!("{{{MESSAGES}}}");
+    let open = "{% for a in range(90000) %}".repeat(4);
+    let close = "{% endfor %}".repeat(4);
+    for inner in ["", "{% set b = a %}"] {
+        let Err(RenderFailure::Failed(why)) = rendered(&format!("{open}{inner}{close}"), &body)
+        else {
+            panic!("it ended");
+        };
+        assert!(why.contains("more than 2097152 steps"), "{why}");
+    }
+    let recursive = "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}";
+    let ended = rendered(recursive, &body);
+    assert!(matches!(ended, Err(RenderFailure::Failed(_))));
+    // What may depend on the time is not learned by rendering it hundreds of times.
+    let long = "{# strftime_now #}{% for a in range(90000) %}{% endfor %}x";
+    assert_eq!(rendered(long, &body).unwrap(), "x");
+}
+
 fn refused(body: &[u8], route: Route) -> String {
     let refusal = parse_request(body, route, &mut Tape::default()).unwrap_err();
     assert!(!refusal.detail.is_empty());

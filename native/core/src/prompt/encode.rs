@@ -57,12 +57,16 @@ pub enum Progress {
     Matched,
     /// The engine of the model with this index must be asked for the token ids.
     AskEngine(u32),
+    /// This takes too long for the calling thread; nothing is found out yet.
+    HandOver,
 }
 
 pub struct Context<'a> {
     pub models: &'a Models,
     pub secret: u64,
     pub answer: EngineAnswer<'a>,
+    /// Bytes of a body above which a slow tokenizer must not hold up the calling thread.
+    pub slow_bytes_max: usize,
 }
 
 /// Encodes one body. An error is a fault of ours or of the model's files; the outcome holds what
@@ -103,6 +107,9 @@ pub fn encode_body(
         salt => namespace_seed(context.secret, &model.pool, &model.adapter, salt),
     };
     let text = std::str::from_utf8(body).unwrap_or_default();
+    if body.len() > context.slow_bytes_max && is_slow(model, &request.prompt) {
+        return Ok(Progress::HandOver);
+    }
     if tokenize_and_hash(text, &request, model, seed, context, space, outcome)? {
         return Ok(Progress::AskEngine(model.index));
     }
@@ -131,6 +138,15 @@ fn encodable<'m>(
     }
     let block_size = model.block_size.ok_or(NoMatch::BlockSizeUnknown)?;
     Ok((model, block_size))
+}
+
+fn is_slow(model: &Model, prompt: &Prompt<'_>) -> bool {
+    match &model.tokenizing {
+        Tokenizing::Files(Some(entry)) => {
+            entry.tokenizer.slow_because.is_some() && !matches!(prompt, Prompt::Tokens(_))
+        }
+        _ => false,
+    }
 }
 
 /// Fills keys and token count, or a reason why there are none; true when the engine must be asked.

@@ -120,7 +120,7 @@ impl Shared {
 
     fn run(&self, job: Job, loader: Option<&Mutex<ModelLoader>>) {
         match job {
-            Job::Encode(handle, route, ready) => self.encode(handle, route, ready),
+            Job::Encode(handle, route, ready) => self.encode(handle, route, usize::MAX, ready),
             Job::Tokenize(model, route, body, done) => done(self.token_ids(model, route, &body)),
             Job::SetModels(descriptors, ready) => {
                 if let Some(loader) = loader {
@@ -155,10 +155,15 @@ impl Shared {
         Arc::clone(&self.models.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn encode(&self, handle: Handle, route: Route, ready: Ready) {
-        let progress = self.encode_with(handle, route, EngineAnswer::NotAsked);
-        let Progress::AskEngine(model) = progress else {
-            return ready();
+    /// Bodies above `slow_bytes_max` whose tokenizer is slow go to a thread of the pool.
+    pub fn encode(&self, handle: Handle, route: Route, slow_bytes_max: usize, ready: Ready) {
+        let progress = self.encode_with(handle, route, EngineAnswer::NotAsked, slow_bytes_max);
+        let model = match progress {
+            Progress::AskEngine(model) => model,
+            Progress::HandOver => {
+                return self.push(&self.prompts, Job::Encode(handle, route, ready));
+            }
+            Progress::Unmatched | Progress::Matched => return ready(),
         };
         let mut asked = lock(&self.asked);
         if self.stopping.load(Relaxed) {
@@ -175,7 +180,13 @@ impl Shared {
     }
 
     /// Encodes and writes the record, unless the engine must be asked first.
-    pub fn encode_with(&self, handle: Handle, route: Route, answer: EngineAnswer<'_>) -> Progress {
+    pub fn encode_with(
+        &self,
+        handle: Handle,
+        route: Route,
+        answer: EngineAnswer<'_>,
+        slow_bytes_max: usize,
+    ) -> Progress {
         let _active = self.active.read().unwrap_or_else(PoisonError::into_inner);
         if self.stopping.load(Relaxed) {
             return Progress::Unmatched;
@@ -188,6 +199,7 @@ impl Shared {
             models: &models,
             secret: self.options.secret,
             answer,
+            slow_bytes_max,
         };
         let mut space = self.take_space();
         let mut outcome = Outcome::default();
@@ -195,7 +207,7 @@ impl Shared {
             AssertUnwindSafe(|| encode_body(&body, route, &context, &mut space, &mut outcome));
         let records = &self.options.records;
         let progress = match catch_unwind(run) {
-            Ok(Ok(progress @ Progress::AskEngine(_))) => progress,
+            Ok(Ok(progress @ (Progress::AskEngine(_) | Progress::HandOver))) => progress,
             Ok(Ok(progress)) => {
                 let matched = (progress == Progress::Matched).then_some(&space.matched);
                 records.write(

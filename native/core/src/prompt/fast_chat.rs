@@ -20,6 +20,7 @@ use super::parse::{Chat, Prompt, parse_request};
 use super::prefix_cuts::TokenFinder;
 use super::python_strings::{Side, strip};
 use super::render::ChatRenderer;
+use super::template::RenderFailure;
 use crate::prepare::Route;
 
 /// Bytes of all frames kept; one is a system prompt and tools with what the template makes of them.
@@ -110,6 +111,15 @@ impl FastChat {
     pub fn learn(renderer: &ChatRenderer, source: &str, literals: Literals) -> Option<Self> {
         // What depends on the time cannot be kept.
         if source.contains("strftime_now") {
+            return None;
+        }
+        // One that cannot be run, or not to its end, is not tried hundreds of times.
+        let nothing = Source {
+            text: "",
+            tape: &Tape::default(),
+        };
+        let plain = renderer.render_texts(nothing, None, &[("user", Value::from("a"))]);
+        if matches!(plain, Err(RenderFailure::Failed(_))) {
             return None;
         }
         let mut contained = TokenFinder::default();

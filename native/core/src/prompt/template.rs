@@ -2,6 +2,8 @@
 //! the ~ operator print as Python does, tojson and trim are Python's. Called by render.rs; one
 //! compiled template serves all threads.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +18,7 @@ use super::python_print::{DumpOptions, dumps, print_text, text_of};
 use super::python_strings::{self, Side, strip};
 use super::strftime::{LocalTime, strftime};
 use super::values::JsonMap;
+use crate::layout::limits::TEMPLATE_STEPS_MAX;
 
 /// The template called raise_exception: the request is at fault, not the router.
 #[derive(Debug)]
@@ -113,6 +116,11 @@ fn failure(error: &Error) -> RenderFailure {
         }
         cause = error.source();
     }
+    if error.kind() == ErrorKind::OutOfFuel {
+        return RenderFailure::Failed(format!(
+            "the chat template takes more than {TEMPLATE_STEPS_MAX} steps for this request"
+        ));
+    }
     RenderFailure::Failed(format!("the chat template failed: {error:#}"))
 }
 
@@ -173,6 +181,7 @@ fn closes_tag(text: &str) -> bool {
 
 fn environment(now: fn() -> LocalTime) -> Environment<'static> {
     let mut environment = Environment::new();
+    environment.set_fuel(Some(TEMPLATE_STEPS_MAX as u64));
     environment.set_formatter(|out, _state, value| print_text(value, out).map_err(Error::from));
     environment.set_unknown_method_callback(python_strings::call_method);
     environment.add_filter(CONCAT, |left: &Value, right: &Value| -> String {

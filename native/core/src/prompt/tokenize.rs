@@ -5,6 +5,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::Value;
@@ -84,16 +85,16 @@ impl LoadedTokenizer {
         let file = directory.join("tokenizer.json");
         let (fast, reference) = std::thread::scope(|scope| {
             let reference = scope.spawn(|| read_reference(&files.text));
-            let fast = read_fast(&files.outline);
+            let fast = caught(|| read_fast(&files.outline));
             let lost = |_| Err("its loader panicked".to_owned());
             (fast, reference.join().unwrap_or_else(lost))
         });
         let texts = sample_texts(&files);
         let (engine, slow_because) = match (fast, reference) {
-            (Ok(fast), Ok(reference)) => match first_difference(&fast, &reference, &texts) {
-                None => (Engine::Fast(fast), None),
-                Some(text) => {
-                    let why = format!("{}: 1.0 differs on {text:?}", file.display());
+            (Ok(fast), Ok(reference)) => match caught(|| compare(&fast, &reference, &texts)) {
+                Ok(()) => (Engine::Fast(fast), None),
+                Err(problem) => {
+                    let why = format!("{}: 1.0 is not used: {problem}", file.display());
                     (Engine::Reference(reference), Some(why))
                 }
             },
@@ -218,6 +219,11 @@ fn class_frame(files: &TokenizerFiles, frame: &(Option<String>, Option<String>))
     }
 }
 
+/// What a library says; its panic becomes an error, so that the other one can take over.
+fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
 fn read_fast(outline: &TokenizerOutline) -> Result<PipelineTokenizer, String> {
     let text = outline.canonical_text()?;
     tokenizers::from_json(&text).map_err(|error| error.to_string())
@@ -262,12 +268,12 @@ fn encode_reference(
     Ok(encoding.get_ids().to_vec())
 }
 
-/// The first text that both libraries do not tokenise alike.
-fn first_difference<'t>(
+/// Says which text both libraries do not tokenise alike.
+fn compare(
     fast: &PipelineTokenizer,
     reference: &ReferenceTokenizer,
-    texts: &'t [String],
-) -> Option<&'t str> {
+    texts: &[String],
+) -> Result<(), String> {
     let differs = |text: &&String| {
         [false, true].into_iter().any(|special| {
             let mut tokens = Tokens::new();
@@ -277,7 +283,10 @@ fn first_difference<'t>(
                     != Some(ids_of(&tokens))
         })
     };
-    texts.iter().find(differs).map(String::as_str)
+    match texts.iter().find(differs) {
+        None => Ok(()),
+        Some(text) => Err(format!("it differs on {text:?}")),
+    }
 }
 
 /// Texts put together at random, always the same ones, with the tokenizer's own tokens among them.

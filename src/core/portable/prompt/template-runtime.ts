@@ -3,6 +3,7 @@
 // functions of python-values.ts. Called by render.ts; one compiled template serves a whole thread.
 
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
+import { TEMPLATE_STEPS_MAX } from '#contracts/limits.js';
 import type { JsonValue } from '#core/json-value.js';
 import { installStringMethods, strip } from './python-strings.js';
 import {
@@ -52,14 +53,52 @@ export function compileTemplate(source: string, today: () => Date): CompiledTemp
     tree: tree as unknown as TemplateNode,
     render: (variables) => {
       const environment = new Environment();
-      addGlobals(environment, today);
+      const steps = new Steps();
+      addGlobals(environment, today, steps);
       for (const [name, value] of Object.entries(variables)) {
         if (value !== undefined) setVariable(environment, name, toRuntime(value));
       }
-      const output = new Interpreter(environment).run(program as unknown as Template['parsed']);
-      return (output as RuntimeValue).value as string;
+      const output = new CountingInterpreter(environment, steps).run(program);
+      return output.value as string;
     },
   };
+}
+
+/** What is left of one rendering's steps, so that an endless template ends. */
+class Steps {
+  #left = TEMPLATE_STEPS_MAX;
+
+  take(count: number): void {
+    this.#left -= count;
+    if (this.#left < 0) {
+      throw new Error(
+        `the chat template takes more than ${TEMPLATE_STEPS_MAX} steps for this request`,
+      );
+    }
+  }
+}
+
+/** The package's declarations do not resolve here. */
+const BaseInterpreter = Interpreter as unknown as new (
+  environment: Environment,
+) => {
+  run(program: TemplateNode): RuntimeValue;
+  evaluate(statement: TemplateNode | undefined, environment: Environment): RuntimeValue;
+};
+
+/** Each node it evaluates is a step. */
+class CountingInterpreter extends BaseInterpreter {
+  readonly #steps: Steps;
+
+  constructor(environment: Environment, steps: Steps) {
+    super(environment);
+    this.#steps = steps;
+  }
+
+  override evaluate(statement: TemplateNode | undefined, environment: Environment): RuntimeValue {
+    this.#steps.take(1);
+    return super.evaluate(statement, environment);
+  }
 }
 
 function setVariable(environment: Environment, name: string, value: RuntimeValue): void {
@@ -85,7 +124,7 @@ const HELPERS: Readonly<Record<string, TemplateFunction>> = {
   },
 };
 
-function addGlobals(environment: Environment, today: () => Date): void {
+function addGlobals(environment: Environment, today: () => Date, steps: Steps): void {
   for (const [name, helper] of Object.entries(HELPERS)) {
     setVariable(environment, name, new FunctionValue(helper));
   }
@@ -93,6 +132,11 @@ function addGlobals(environment: Environment, today: () => Date): void {
   for (const name of ['false', 'False']) setVariable(environment, name, new BooleanValue(false));
   for (const name of ['none', 'None']) setVariable(environment, name, new NullValue(null));
   const functions: Readonly<Record<string, TemplateFunction>> = {
+    // What a loop goes over: the package evaluates nothing in a turn with an empty body.
+    ' items': ([value = new NullValue(null)]) => {
+      steps.take(value instanceof ArrayValue ? (value.value as readonly unknown[]).length : 1);
+      return value;
+    },
     raise_exception: ([message]) => {
       throw new TemplateRefusal(message === undefined ? '' : pythonText(message));
     },
@@ -177,6 +221,7 @@ function rewrite(node: TemplateNode): TemplateNode {
     (node as Record<string, unknown>)[field] =
       BODIES.has(field) && Array.isArray(rewritten) ? rewritten.map(printed) : rewritten;
   }
+  if (node.type === 'For') return rewriteLoop(node);
   if (node.type === 'BinaryExpression') return rewriteOperator(node);
   return node.type === 'FilterExpression' ? rewriteFilter(node) : node;
 }
@@ -192,6 +237,16 @@ function rewriteField(child: unknown): unknown {
 
 function printed(node: TemplateNode): TemplateNode {
   return NOT_PRINTED.has(node.type) ? node : call(node, ' text', [node]);
+}
+
+function rewriteLoop(node: TemplateNode): TemplateNode {
+  const { iterable } = node as unknown as { iterable: TemplateNode };
+  const fields = node as Record<string, unknown>;
+  if (iterable.type === 'SelectExpression') {
+    const select = iterable as Record<string, unknown>;
+    select['lhs'] = call(iterable, ' items', [iterable['lhs'] as TemplateNode]);
+  } else fields['iterable'] = call(iterable, ' items', [iterable]);
+  return node;
 }
 
 function rewriteOperator(node: TemplateNode): TemplateNode {

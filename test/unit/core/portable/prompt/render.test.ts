@@ -123,6 +123,22 @@ test('raise_exception refuses the request with its message', () => {
   assert.throws(() => renderText(template, {}), new TemplateRefusal('roles must alternate'));
 });
 
+test('a template that does not end is ended, also one whose loops do nothing', () => {
+  const nested = (inner: string): string =>
+    '{% for a in range(90000) %}'.repeat(4) + inner + '{% endfor %}'.repeat(4);
+  const macro =
+    '{% macro f() %}{% for a in range(3) %}{{ f() }}{% endfor %}{% endmacro %}{{ f() }}';
+  for (const template of [
+    nested('{% set b = a %}'),
+    nested(''),
+    nested('').replaceAll(') %}', ') if a %}'),
+  ]) {
+    assert.throws(() => renderText(template, {}), /more than 2097152 steps/);
+  }
+  assert.throws(() => renderText(macro, {}), Error);
+  assert.equal(renderText('{% for a in range(90000) %}{% endfor %}x', {}), 'x');
+});
+
 test('content parts reach string templates joined and looping templates as a list', () => {
   const body = JSON.stringify({
     messages: [
