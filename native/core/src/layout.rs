@@ -22,6 +22,7 @@ pub mod limits {
     pub const EVENT_QUEUE_BYTES_MAX: usize = 67_108_864;
     pub const EVENT_QUEUE_FRAMES_MAX: usize = 10_000;
     pub const FLEET_MODELS_MAX: usize = 4096;
+    pub const GENERATIONS_UNSWEPT_MAX: usize = 3;
     pub const HEADERS_TIMEOUT_MS: usize = 10_000;
     pub const HEADER_BYTES_MAX: usize = 16_384;
     pub const HEADER_COUNT_MAX: usize = 100;
@@ -49,6 +50,7 @@ pub mod limits {
     pub const SPECULATIVE_ENTRIES: usize = 262_144;
     pub const SPECULATIVE_TTL_MS: usize = 2000;
     pub const TAIL_EXTRA_BYTES_MAX: usize = 512;
+    pub const TEMPLATE_STEPS_MAX: usize = 2_097_152;
     pub const TOKENIZERS_MAX: usize = 8;
 }
 
