@@ -14,6 +14,8 @@ export interface LoadOptions {
   readonly cases: string;
   /** Install missing peers from the package registry first. */
   readonly installPeers: boolean;
+  /** Data-plane threads of the native router, one contender each; empty for what it takes itself. */
+  readonly threads: readonly number[];
 }
 
 /** Reads the process's arguments; throws on unknown ones. */
@@ -25,6 +27,7 @@ export function loadOptions(): LoadOptions {
       only: { type: 'string', default: '' },
       case: { type: 'string', default: '' },
       'install-peers': { type: 'boolean', default: false },
+      threads: { type: 'string', default: '' },
     },
   });
   const rounds = Number(values.rounds);
@@ -33,11 +36,16 @@ export function loadOptions(): LoadOptions {
     throw new Error('--rounds: 1 to 100');
   }
   if (!(seconds >= 0.1 && seconds <= 300)) throw new Error('--seconds: 0.1 to 300');
+  const threads = values.threads.split(',').filter((count) => count !== '');
+  if (threads.some((count) => !/^[1-9]\d?$/.test(count) || Number(count) > 64)) {
+    throw new Error('--threads: numbers from 1 to 64, with commas');
+  }
   return {
     rounds,
     roundMs: Math.round(seconds * 1000),
     only: values.only.split(',').filter((name) => name !== ''),
     cases: values.case,
     installPeers: values['install-peers'],
+    threads: threads.map(Number),
   };
 }

@@ -2,10 +2,11 @@
 // bodies come from a pool, the answers are 1 KB of JSON, 32 connections in a closed loop.
 
 import { startEngines } from './generator.js';
+import { loadOptions } from './options.js';
 import { sglangRouter, vllmRouter } from './peers.js';
 import { haproxy, nginx } from './plain-proxies.js';
 import { runRounds, withContenders } from './rounds.js';
-import { warmpathRouters } from './routers.js';
+import { threadedRouters, warmpathRouters } from './routers.js';
 import { printRequests, printSetting } from './tables.js';
 
 const MODEL = 'Qwen/Qwen2.5-7B-Instruct';
@@ -16,6 +17,7 @@ const kinds = [
   nginx,
   haproxy,
   ...warmpathRouters({ policy: 'load-aware' }),
+  ...threadedRouters({ policy: 'load-aware' }, loadOptions().threads),
   vllmRouter('round_robin'),
   sglangRouter('random'),
 ];

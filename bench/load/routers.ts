@@ -1,6 +1,8 @@
 // Warmpath itself as a contender, a process of its own for each core. A core that is asked for and
 // does not run is a skipped contender, never another core under its name.
 
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { repositoryRoot } from '#test/support/paths.js';
@@ -16,6 +18,19 @@ export interface RouterSettings {
   readonly policy: 'precise' | 'load-aware' | 'round-robin';
   /** Modules that are loaded before the router, in its process. */
   readonly imports?: readonly string[];
+  /** Threads of the native data plane; as many as it takes itself when not given. */
+  readonly threads?: number;
+}
+
+/** The native core with so many data-plane threads each: how it scales. */
+export function threadedRouters(
+  settings: RouterSettings,
+  counts: readonly number[],
+): readonly ContenderKind[] {
+  return counts.map((threads) => {
+    const name = `warmpath native ${settings.policy}, ${threads} threads`;
+    return { name, start: (field) => startRouter(name, 'native', { ...settings, threads }, field) };
+  });
 }
 
 /** One contender per core. */
@@ -29,9 +44,10 @@ export function warmpathRouters(settings: RouterSettings): readonly ContenderKin
 async function startRouter(
   name: string,
   core: (typeof CORES)[number],
-  { policy, imports = [] }: RouterSettings,
-  { engines, model, eventSockets, residentBlocks }: Field,
+  { policy, imports = [], threads }: RouterSettings,
+  { engines, model, folder, eventSockets, residentBlocks }: Field,
 ): Promise<Contender> {
+  const own = threads === undefined ? [] : [`--config=${threadsFile(folder, threads)}`];
   const started = startChild(
     'contender',
     [
@@ -42,6 +58,7 @@ async function startRouter(
       '--listen=127.0.0.1:0',
       '--admin=127.0.0.1:0',
       `--policy=${policy}`,
+      ...own,
       // Decisions are logged one line each; no contender logs here.
       '--log-level=warn',
       `--tokenizer=${model}=${TOKENIZER_DIRECTORY}`,
@@ -77,6 +94,15 @@ async function startRouter(
     await stopChild(started);
     throw error;
   }
+}
+
+/** A configuration with so many data-plane threads; throws where the machine has fewer cores. */
+function threadsFile(folder: string, threads: number): string {
+  const cores = availableParallelism();
+  if (threads > cores) throw new Error(`${threads} threads need as many cores; here are ${cores}`);
+  const file = path.join(folder, `threads-${threads}.yaml`);
+  writeFileSync(file, `dataPlane:\n  threads: ${threads}\n`);
+  return file;
 }
 
 /** The parts of /status that matter here. */
