@@ -191,7 +191,7 @@ test('the history ends with the engine’s process', async () => {
   try {
     await untilMatched(router.adminUrl);
     assert.equal(await matched(), '0/161');
-    // A size that the engine tells only now begins the history anew.
+    // What was sent on a moment ago may not be noted yet when the next prompt is matched.
     await eventually('it is remembered', async () => (await matched()) === '160/161');
     assert.equal(await blocks(), 10);
     // Asking only what would be routed where is not sending.
