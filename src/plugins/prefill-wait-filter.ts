@@ -19,8 +19,8 @@ const parameters = z.strictObject({
     .max(100)
     .default(0.02)
     .describe(
-      'Share by which waiting must be longer than computing it anew, which takes the time of an ' +
-        'engine and room in its cache.',
+      'Share by which waiting must be longer than computing it a second time, which takes the time of ' +
+        'an engine and room in its cache. Where two hold it already it is in demand, and goes on at once.',
     ),
 });
 
@@ -29,21 +29,22 @@ export const prefillWaitFilter: FilterDefinition = defineFilter({
   type: 'prefill-wait-filter',
   summary:
     'With w prompt tokens in flight at an endpoint and u tokens of this prompt still to compute there, ' +
-    'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0, or where w is ' +
-    'at least w + u of one that holds most of the prompt; of those that hold nothing of it, and have r ' +
-    'requests in flight, all whose (r + 1) · (w + u) is more than (1 + `margin`) times the least. ' +
+    'removes endpoints with w > 0 where w + u > (1 + `margin`) · u of one that has w = 0 (more than u, ' +
+    'if several hold most of the prompt), or where w is at least w + u of one that holds most of it; of ' +
+    'those that hold nothing of it, and have r requests in flight, all whose (r + 1) · (w + u) is more ' +
+    'than (1 + `margin`) times the least. ' +
     'Those it removes are tried when the others give no answer.',
   parameters,
   consumes: ['in-flight', 'prefix-match', 'prompt-tokens'],
   create: ({ margin }) => {
-    const least: LeastTokens = { free: 0, doneByHolder: 0, together: 0 };
+    const least: LeastTokens = { free: 0, doneByHolder: 0, holders: 0, together: 0 };
     return {
       prefers: true,
       filter: (context, candidates) => {
         // Without a count of the prompt's tokens there is nothing to compare.
         if (context.promptTokens === 0) return;
         readLeastTokens(context, candidates, least);
-        const bound = (1 + margin) * least.free;
+        const bound = least.holders > 1 ? least.free : (1 + margin) * least.free;
         for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
           const waiting = waitingTokens(context, slot);
           if (waiting === 0) continue;
@@ -68,6 +69,8 @@ interface LeastTokens {
   free: number;
   /** On one that holds some of it, and as much as anybody. */
   doneByHolder: number;
+  /** How many there are of those. */
+  holders: number;
   /** On one that holds nothing of it, for each request there and the prompt itself. */
   together: number;
 }
@@ -79,6 +82,7 @@ function readLeastTokens(
 ): void {
   least.free = Number.POSITIVE_INFINITY;
   least.doneByHolder = Number.POSITIVE_INFINITY;
+  least.holders = 0;
   least.together = Number.POSITIVE_INFINITY;
   let leastUncached = context.promptTokens;
   for (let slot = candidates.next(0); slot >= 0; slot = candidates.next(slot + 1)) {
@@ -89,7 +93,9 @@ function readLeastTokens(
     if (uncached === context.promptTokens) {
       least.together = Math.min(least.together, together(context, slot, done));
     } else if (uncached <= leastUncached) {
-      least.doneByHolder = uncached < leastUncached ? done : Math.min(least.doneByHolder, done);
+      const holdsMore = uncached < leastUncached;
+      least.doneByHolder = holdsMore ? done : Math.min(least.doneByHolder, done);
+      least.holders = holdsMore ? 1 : least.holders + 1;
       leastUncached = uncached;
     }
   }
