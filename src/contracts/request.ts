@@ -19,8 +19,10 @@ export const ROUTES = [
   'vllm-generate',
   /** SGLang's /generate: a text or token ids, and no model. */
   'sglang-generate',
-  /** Prompts in a form that is not read: /v1/messages, /v1/responses. */
-  'unread-prompt',
+  /** Anthropic's /v1/messages. */
+  'messages',
+  /** OpenAI's /v1/responses. */
+  'responses',
 ] as const;
 export type Route = (typeof ROUTES)[number];
 
@@ -70,7 +72,7 @@ export const NO_MATCH_REASONS = [
   'no-match',
   /** No plugin of the policy looks at prefixes. */
   'policy-without-prefixes',
-  /** The prompt is in a form that is not read here. */
+  /** The prompt is in a form that is not read here, or that only the engine knows. */
   'prompt-not-read',
 ] as const;
 export type NoMatchReason = (typeof NO_MATCH_REASONS)[number];

@@ -18,8 +18,8 @@ const ROUTE_OF_FIELD: readonly (readonly [field: string, route: Route])[] = [
   ['token_ids', 'vllm-generate'],
   ['input_ids', 'sglang-generate'],
   ['text', 'sglang-generate'],
-  // Of /v1/responses, whose prompts are not read, and of embeddings, which have none.
-  ['input', 'unread-prompt'],
+  // Of embeddings too, which have no prompt.
+  ['input', 'responses'],
 ];
 
 /** Scores the request's body; `query` is that of its URL. */
@@ -57,7 +57,7 @@ export async function answerScore(
  * that the main thread takes into a body, for administrators only; naming the route spares it.
  */
 export function routeOfBody(body: Uint8Array): Route {
-  const scan = scanJson(body);
+  const scan = scanJson(body, 'passthrough');
   if (isRefusal(scan)) return 'chat-completions';
   const has = ([field]: (typeof ROUTE_OF_FIELD)[number]): boolean =>
     scan.members.some(({ name }) => name === field);

@@ -6,8 +6,8 @@ import type { Route } from '#contracts/request.js';
 export const SCORE_ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['chat-completions', 'chat-completions'],
   ['completions', 'completions'],
-  ['responses', 'unread-prompt'],
-  ['messages', 'unread-prompt'],
+  ['responses', 'responses'],
+  ['messages', 'messages'],
   ['embeddings', 'passthrough'],
   ['vllm-generate', 'vllm-generate'],
   ['sglang-generate', 'sglang-generate'],

@@ -29,8 +29,8 @@ const PROMPT_ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/completions', 'completions'],
   ['/inference/v1/generate', 'vllm-generate'],
   ['/generate', 'sglang-generate'],
-  ['/v1/messages', 'unread-prompt'],
-  ['/v1/responses', 'unread-prompt'],
+  ['/v1/messages', 'messages'],
+  ['/v1/responses', 'responses'],
 ]);
 /** Routes outside of /v1/ that pool, rate or tokenise: of vLLM, of SGLang (`/encode`), of both. */
 const ENGINE_ROUTES: ReadonlySet<string> = new Set([

@@ -91,7 +91,7 @@ export class EncodeGate {
 
 /** A body the encoder can look into; passed-through uploads and bodiless requests have none. */
 function hasPrompt(head: RequestHead, route: Route): boolean {
-  if (route !== 'passthrough' && route !== 'unread-prompt') return true;
+  if (route !== 'passthrough') return true;
   const contentType = head.headers['content-type'];
   return head.bodyBytes > 0 && (contentType === undefined || /\bjson\b/i.test(contentType));
 }

@@ -71,7 +71,7 @@ export async function readJson(request: IncomingMessage): Promise<JsonBody> {
 
 /** JSON whose rendered members keep the spelling of numbers, as Python's parser does. */
 function parseBody(bytes: Buffer): unknown {
-  const scan = scanJson(bytes);
+  const scan = scanJson(bytes, 'chat-completions');
   return isRefusal(scan) ? JSON.parse(bytes.toString('utf8')) : parseMarked(bytes, scan, RENDERED);
 }
 

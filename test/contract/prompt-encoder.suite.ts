@@ -314,7 +314,7 @@ export function promptEncoderSuite(rig: EncoderRig): void {
       [{ model: 'qwen', prompt: ['a', 'b'] }, 'completions', 'several-prompts'],
       [{ model: 'qwen', prompt: 'short' }, 'completions', 'below-one-block'],
       [{ model: 'qwen', input: 'x' }, 'passthrough', 'not-a-prompt'],
-      [{ model: 'qwen', messages: [image] }, 'unread-prompt', 'prompt-not-read'],
+      [{ model: 'qwen', messages: [image] }, 'messages', 'prompt-not-read'],
       [{ model: 'qwen', token_ids: [1], features: {} }, 'vllm-generate', 'extra-keys'],
       [{ model: 'qwen', text: WORDS, lora_path: 'x' }, 'sglang-generate', 'extra-keys'],
       [{ model: 'qwen', text: [WORDS, 'b'] }, 'sglang-generate', 'several-prompts'],

@@ -82,8 +82,10 @@ export class RequestEncoder {
     if (prompt.kind === 'tokens') return prompt.tokenIds;
     const source = model.tokenizer;
     if (source === null) throw new Error(`no tokenizer was found for ${model.id}`);
-    if (source.kind === 'engine')
+    if (source.kind === 'engine') {
+      if (isConverted(prompt)) throw new Error('nothing to tokenize: prompt-not-read');
       return this.#context.engine.tokenIds(source.engines, parseBody(body), route);
+    }
     const { tokenizer } = await this.#context.tokenizers.get(source.directory);
     if (prompt.kind === 'text') return tokenizer.encode(prompt.text, prompt.addSpecialTokens);
     if (tokenizer.renderer === null) throw new Error(`${model.id} has no chat template`);
@@ -136,6 +138,10 @@ export class RequestEncoder {
     if (source === null) return;
     const { nowMs } = this.#context;
     if (source.kind === 'engine') {
+      if (isConverted(prompt)) {
+        outcome.noMatchReason = 'prompt-not-read';
+        return;
+      }
       const startedMs = nowMs();
       const ids = await this.#context.engine.tokenIds(source.engines, parseBody(body), route);
       outcome.micros.tokenize = micros(nowMs() - startedMs);
@@ -216,10 +222,19 @@ function renderText(
     return tokenizer.renderer.renderChat(prompt);
   } catch (error) {
     if (!(error instanceof TemplateRefusal)) throw error;
+    if (isConverted(prompt)) {
+      outcome.noMatchReason = 'prompt-not-read';
+      return null;
+    }
     const detail = `messages: the model's chat template refused them: ${error.message}`;
     outcome.refusal = { code: 'template_failed', detail, param: 'messages' };
     return null;
   }
+}
+
+/** Made of a request of another API, whose refusals and `/tokenize` are the engine's own. */
+function isConverted(prompt: Prompt): boolean {
+  return prompt.kind === 'chat' && prompt.conversion !== null;
 }
 
 type ChatOf<Kind> = Extract<Kind, { readonly kind: 'chat' }>;
@@ -229,7 +244,7 @@ function overContext(
   promptTokens: number,
   maxModelLen: number | null,
 ): ScanRefusal | null {
-  if (maxModelLen === null || promptTokens <= maxModelLen) return null;
+  if (maxModelLen === null || promptTokens <= maxModelLen || isConverted(prompt)) return null;
   const param = prompt.kind === 'chat' ? 'messages' : 'prompt';
   const detail =
     `This model's maximum context length is ${maxModelLen} tokens. However, your request has ` +

@@ -12,7 +12,7 @@ const MODEL_BYTES_MAX = 4096;
 export function fallbackOutcome(body: Buffer, models: readonly ModelDescriptor[]): EncodeOutcome {
   const outcome = emptyOutcome();
   outcome.noMatchReason = 'encoder-failed';
-  const scan = scanJson(body);
+  const scan = scanJson(body, 'passthrough');
   if (isRefusal(scan)) return { ...outcome, refusal: scan };
   const member = scan.members.find(({ name }) => name === 'model');
   if (member === undefined || member.end - member.valueStart > MODEL_BYTES_MAX) return outcome;

@@ -7,6 +7,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '#contracts/errors.js';
 import { JSON_DEPTH_MAX, JSON_KEYS_MAX, JSON_VALUES_MAX } from '#contracts/limits.js';
+import type { Route } from '#contracts/request.js';
 
 /** One `"name": value` pair; offsets are bytes from the start of the body. */
 export interface JsonMember {
@@ -54,7 +55,7 @@ const LETTER_N = 0x6e;
 /** Digits up to which every integer is exact in a double. */
 const EXACT_DIGITS = 15;
 const XARGS = 'vllm_xargs';
-/** Members a template may be given: in them numbers count as values too. */
+/** Members that prompts are made of: in them numbers count as values too. */
 const RENDERED: ReadonlySet<string> = new Set([
   'messages',
   'tools',
@@ -62,17 +63,22 @@ const RENDERED: ReadonlySet<string> = new Set([
   'chat_template_kwargs',
   'reasoning_effort',
 ]);
+/** The same of other APIs. Elsewhere `input` may be a list of texts or token ids to embed. */
+const RENDERED_OF: ReadonlyMap<Route, ReadonlySet<string>> = new Map<Route, ReadonlySet<string>>([
+  ['messages', new Set([...RENDERED, 'system', 'thinking', 'output_config'])],
+  ['responses', new Set([...RENDERED, 'input', 'reasoning'])],
+]);
 
 /**
- * Scans a whole body. Costs one pass and no recursion; JSON_DEPTH_MAX, JSON_KEYS_MAX and
+ * Scans the whole body of a route. Costs one pass and no recursion; JSON_DEPTH_MAX, JSON_KEYS_MAX and
  * JSON_VALUES_MAX hold.
  */
-export function scanJson(bytes: Uint8Array): JsonScan | ScanRefusal {
+export function scanJson(bytes: Uint8Array, route: Route): JsonScan | ScanRefusal {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     return refusal('invalid_json', 'the body begins with a byte order mark; send plain UTF-8');
   }
   if (!isUtf8(bytes)) return refusal('invalid_json', 'the body is not valid UTF-8');
-  return new Scanner(bytes, JSON_VALUES_MAX).run();
+  return new Scanner(bytes, JSON_VALUES_MAX, RENDERED_OF.get(route) ?? RENDERED).run();
 }
 
 /**
@@ -80,7 +86,7 @@ export function scanJson(bytes: Uint8Array): JsonScan | ScanRefusal {
  * that appear twice are fine: both sides read the last one.
  */
 export function scanInnerJson(bytes: Uint8Array, valuesMax: number): JsonScan | ScanRefusal {
-  return new Scanner(bytes, valuesMax, true).run();
+  return new Scanner(bytes, valuesMax, null).run();
 }
 
 export function isRefusal(result: JsonScan | ScanRefusal): result is ScanRefusal {
@@ -125,7 +131,8 @@ class Scanner {
   readonly #kinds = new Uint8Array(JSON_DEPTH_MAX + 1);
   readonly #seen = new Set<string>();
   readonly #valuesMax: number;
-  readonly #isInner: boolean;
+  /** Null for JSON that is a text inside a body: all of it counts, and it has no members. */
+  readonly #rendered: ReadonlySet<string> | null;
   #depth = 0;
   #keys = 0;
   #values = 0;
@@ -133,11 +140,11 @@ class Scanner {
   #expectKey = false;
   readonly #open: (OpenMember | null)[] = [null, null, null];
 
-  constructor(bytes: Uint8Array, valuesMax: number, isInner = false) {
+  constructor(bytes: Uint8Array, valuesMax: number, rendered: ReadonlySet<string> | null) {
     this.#bytes = bytes;
     this.#valuesMax = valuesMax;
-    this.#isInner = isInner;
-    this.#countsNumbers = isInner;
+    this.#rendered = rendered;
+    this.#countsNumbers = rendered === null;
   }
 
   run(): JsonScan | ScanRefusal {
@@ -226,7 +233,7 @@ class Scanner {
     }
     this.#seen.add(param);
     this.#open[this.#depth] = { name, start, valueStart: -1, end };
-    if (this.#depth === 1) this.#countsNumbers = RENDERED.has(name);
+    if (this.#depth === 1) this.#countsNumbers = this.#rendered?.has(name) ?? true;
     return null;
   }
 
@@ -250,7 +257,7 @@ class Scanner {
 
   /** Where the members of the object at `depth` are collected, null where they are not. */
   #listAt(depth: number): JsonMember[] | null {
-    if (this.#isInner) return null;
+    if (this.#rendered === null) return null;
     if (depth === 1) return this.#kinds[1] === 1 ? this.#members : null;
     if (depth !== 2 || this.#kinds[2] !== 1) return null;
     return this.#open[1]?.name === XARGS ? this.#xargs : null;

@@ -1,6 +1,6 @@
 // Brings OpenAI messages and tools into the form vLLM gives its templates, because only then the
-// rendered text is the engine's. Called by encode.ts between parse and render. Sources: vLLM's
-// entrypoints/chat_utils.py (content parts, tool calls) and its request protocol (tools).
+// rendered text is the engine's. Called by render.ts. Sources: vLLM's renderers/chat_utils.py (content
+// parts, tool calls), renderers/hf.py (developers) and its request protocol (tools).
 
 import { JSON_VALUES_MAX } from '#contracts/limits.js';
 import { isJsonObject, type JsonValue } from '#core/json-value.js';
@@ -11,27 +11,46 @@ type JsonObject = { readonly [key: string]: JsonValue };
 /** Whether a template prints `message.content` as a string or loops over its parts. */
 export type ContentFormat = 'string' | 'openai';
 
-export function normalizeMessages(
-  messages: readonly JsonValue[],
-  format: ContentFormat,
-): readonly JsonValue[] {
-  const budget = { values: JSON_VALUES_MAX };
-  return messages.filter(isJsonObject).map((message) => normalizeMessage(message, format, budget));
+/** Begins a text of Claude Code that differs from request to request; engines leave it out. */
+export const BILLING_HEADER = 'x-anthropic-billing-header';
+
+/** How a template is given messages. */
+export interface MessageForm {
+  readonly format: ContentFormat;
+  /** Calls of tools have their name before their arguments. */
+  readonly callsByName: boolean;
 }
 
-/** Tools as the engine's models dump them: declared fields first, absent ones as null. */
+export function normalizeMessages(
+  messages: readonly JsonValue[],
+  form: MessageForm,
+): readonly JsonValue[] {
+  const budget = { values: JSON_VALUES_MAX };
+  return messages.filter(isJsonObject).map((message) => normalizeMessage(message, form, budget));
+}
+
+/** Tools as the engine's models dump them: the fields it knows in its order, three of them if null too. */
 export function normalizeTools(tools: readonly JsonValue[]): readonly JsonValue[] {
   return tools.map((tool) => {
     if (!isJsonObject(tool) || !isJsonObject(tool['function'])) return tool;
-    const { name, description = null, parameters = null, ...extra } = tool['function'];
-    const { type = 'function', function: _function, ...rest } = tool;
-    return { type, function: { name: name ?? null, description, parameters, ...extra }, ...rest };
+    const { name = null, description = null, parameters = null, strict = null } = tool['function'];
+    const { type = 'function', defer_loading: deferredTool = null } = tool;
+    const deferred = tool['function']['defer_loading'] ?? deferredTool;
+    return {
+      type,
+      function: {
+        ...{ name, description, parameters },
+        ...(strict === null ? {} : { strict }),
+        ...(deferred === null ? {} : { defer_loading: deferred }),
+      },
+      ...(deferredTool === null ? {} : { defer_loading: deferredTool }),
+    };
   });
 }
 
 function normalizeMessage(
   message: JsonObject,
-  format: ContentFormat,
+  { format, callsByName }: MessageForm,
   budget: InnerBudget,
 ): JsonObject {
   const role = String(message['role']);
@@ -39,7 +58,7 @@ function normalizeMessage(
   if (role === 'assistant') {
     const calls = message['tool_calls'];
     if (Array.isArray(calls) && calls.length > 0) {
-      result['tool_calls'] = calls.map((call) => normalizeCall(call, budget));
+      result['tool_calls'] = calls.map((call) => normalizeCall(call, callsByName, budget));
     }
     const reasoning = message['reasoning'] ?? message['reasoning_content'] ?? null;
     if (reasoning !== null) {
@@ -55,13 +74,45 @@ function normalizeMessage(
   return result;
 }
 
+/**
+ * For a template that knows no developers they are the system; with them, and only then, all of the
+ * system is one message before the others.
+ */
+export function withoutDevelopers(messages: readonly JsonValue[]): readonly JsonValue[] {
+  const isOf = (role: string) => (message: JsonValue) => (message as JsonObject)['role'] === role;
+  if (!messages.some(isOf('developer'))) return messages;
+  const renamed = messages.map((message) => {
+    if (!isOf('developer')(message)) return message;
+    const { tools: _tools, ...rest } = message as JsonObject;
+    return { ...rest, role: 'system' };
+  });
+  const isSystem = isOf('system');
+  if (renamed.findLastIndex(isSystem) === 0) return renamed;
+  const texts = renamed.filter(isSystem).map((message) => wholeText((message as JsonObject)['content']));
+  const content = texts.filter((text) => text !== '').join('\n\n');
+  return [{ role: 'system', content }, ...renamed.filter((message) => !isSystem(message))];
+}
+
+function wholeText(content: JsonValue | undefined): string {
+  if (!Array.isArray(content)) return String(content);
+  return content.map((part) => String((part as JsonObject)['text'])).join('\n');
+}
+
 /** Templates that print content get text parts joined by newlines; tool results always do. */
 function contentOf(message: JsonObject, role: string, format: ContentFormat): JsonValue {
   const content = message['content'] ?? [];
   const parts = typeof content === 'string' ? [content] : (content as readonly JsonValue[]);
-  const texts = parts.map(textOf).filter((text) => text !== null);
-  if (format === 'string' || role === 'tool') return texts.join('\n');
-  return texts.map((text) => ({ type: 'text', text }));
+  const read = parts.map(textOf).filter((text) => text !== null);
+  const texts = role === 'system' ? read.flatMap(withoutBilling) : read;
+  if (format === 'string') return texts.filter((text) => text !== '').join('\n');
+  return role === 'tool' ? texts.join('\n') : texts.map((text) => ({ type: 'text', text }));
+}
+
+/** A text of the system without the line that begins as BILLING_HEADER; nothing if that was all. */
+function withoutBilling(text: string): readonly string[] {
+  if (!text.startsWith(BILLING_HEADER)) return [text];
+  const line = text.indexOf('\n');
+  return line < 0 || line + 1 === text.length ? [] : [text.slice(line + 1)];
 }
 
 /** Text of a part; null for parts the engine skips. */
@@ -74,19 +125,20 @@ function textOf(part: JsonValue): string | null {
 }
 
 /** Templates expect arguments as objects, clients send them as JSON text. */
-function normalizeCall(call: JsonValue, budget: InnerBudget): JsonValue {
+function normalizeCall(call: JsonValue, byName: boolean, budget: InnerBudget): JsonValue {
   if (!isJsonObject(call) || !isJsonObject(call['function'])) return call;
   const { arguments: given = null, name = null } = call['function'];
   const { id, type } = call;
+  const callArguments = argumentsOf(given, budget);
   return {
     ...(id === undefined ? {} : { id }),
-    function: { arguments: callArguments(given, budget), name },
+    function: byName ? { name, arguments: callArguments } : { arguments: callArguments, name },
     ...(type === undefined ? {} : { type }),
   };
 }
 
-/** Text that is no JSON or too much of it, and what is no object or array, becomes an empty object. */
-function callArguments(given: JsonValue, budget: InnerBudget): JsonValue {
-  if (typeof given === 'string') return parseInnerJson(given, budget) ?? {};
-  return typeof given === 'object' && given !== null ? given : {};
+/** Text that is no JSON or too much of it, and what is no object, becomes an empty object. */
+function argumentsOf(given: JsonValue, budget: InnerBudget): JsonValue {
+  const value = isText(given) ? parseInnerJson(given, budget) : given;
+  return isJsonObject(value) ? value : {};
 }

@@ -4,6 +4,19 @@
 
 import type { Route } from '#contracts/request.js';
 import { isJsonObject, type JsonValue } from '#core/json-value.js';
+import { chatOfMessages } from './anthropic.js';
+import {
+  type Body,
+  has,
+  invalid,
+  kindOf,
+  needsEngine,
+  Refused,
+  readBoolean,
+  readString,
+} from './body-fields.js';
+import { readPlainPrompt } from './completion.js';
+import { type Conversion, type ConvertedChat, NotConverted } from './converted-chat.js';
 import {
   cutRanges,
   isRefusal,
@@ -12,8 +25,9 @@ import {
   type ScanRefusal,
   scanJson,
 } from './json-scan.js';
-import { isText, markedNumber, parseMarked } from './json-value.js';
+import { isText, parseMarked } from './json-value.js';
 import { type ChatMedia, NO_MEDIA, readMedia } from './media.js';
+import { chatOfResponses } from './responses.js';
 
 /** What the template is given; messages are still as the client wrote them. */
 export interface ChatPrompt {
@@ -26,6 +40,8 @@ export interface ChatPrompt {
   readonly continueFinalMessage: boolean;
   readonly addSpecialTokens: boolean;
   readonly templateArguments: { readonly [key: string]: JsonValue };
+  /** Of a chat that was made of another API's request; null for a client's own. */
+  readonly conversion: Conversion | null;
 }
 
 export type ParsedPrompt =
@@ -62,7 +78,6 @@ const CACHE_SALT_LENGTH_MAX = 1024;
 /** Longer than any repository path; names are read again on the main thread. */
 const MODEL_NAME_LENGTH_MAX = 1024;
 const PRIORITY_MAX = 2 ** 31 - 1;
-const TOKEN_ID_MAX = 2 ** 31 - 1;
 /** They let a client replace the prompt or point an engine at a foreign KV source. */
 const STRIPPED: readonly string[] = [
   'kv_transfer_params',
@@ -73,39 +88,20 @@ const STRIPPED: readonly string[] = [
 ];
 /** Re-announces stored blocks, which breaks reference counts (wire-formats rule 9). */
 const STRIPPED_XARGS: readonly string[] = ['kv_cache_report_mode'];
-/** Members whose numbers and keys may be printed by a template. */
+/** Members whose numbers and keys may be printed by a template, whatever the API. */
 const RENDERED: ReadonlySet<string> = new Set([
   'messages',
   'tools',
   'documents',
   'chat_template_kwargs',
 ]);
-/** Fields that change the prompt in ways only the engine can know. */
-const ENGINE_ONLY: readonly string[] = [
-  'prompt_embeds',
-  'mm_processor_kwargs',
-  'media_io_kwargs',
-  'truncate_prompt_tokens',
-];
-/** The same of SGLang's /generate: media, adapters, namespaces, a session's earlier turns. */
-const SGLANG_ENGINE_ONLY: readonly string[] = [
-  'input_embeds',
-  'image_data',
-  'video_data',
-  'audio_data',
-  'lora_path',
-  'extra_key',
-  'session_params',
-  'session_id',
-];
-
 /** Checks one body. Never throws for what a client can send. */
 export function parseRequest(bytes: Uint8Array, route: Route): ParseResult {
   const unread = UNREAD.get(route);
   if (unread !== undefined && !beginsAsObject(bytes)) {
     return { ok: true, request: { ...EMPTY_REQUEST, prompt: unread } };
   }
-  const scan = scanJson(bytes);
+  const scan = scanJson(bytes, route);
   if (isRefusal(scan)) return { ok: false, refusal: scan };
   try {
     return { ok: true, request: readBody(bytes, scan, route) };
@@ -119,10 +115,12 @@ export function parseRequest(bytes: Uint8Array, route: Route): ParseResult {
   }
 }
 
-/** Routes whose bodies need not be JSON, and why their prompts are not matched. */
-const UNREAD: ReadonlyMap<Route, ParsedPrompt> = new Map([
+const NOT_READ: ParsedPrompt = { kind: 'none', reason: 'prompt-not-read' };
+/** Routes whose bodies need not be JSON, and why such prompts are not matched. */
+const UNREAD: ReadonlyMap<Route, ParsedPrompt> = new Map<Route, ParsedPrompt>([
   ['passthrough', { kind: 'none', reason: 'not-a-prompt' }],
-  ['unread-prompt', { kind: 'none', reason: 'prompt-not-read' }],
+  ['messages', NOT_READ],
+  ['responses', NOT_READ],
 ]);
 
 const EMPTY_REQUEST: ParsedRequest = {
@@ -136,17 +134,6 @@ const EMPTY_REQUEST: ParsedRequest = {
   prompt: { kind: 'none', reason: 'not-a-prompt' },
   media: NO_MEDIA,
 };
-
-type Body = { readonly [key: string]: JsonValue };
-
-class Refused extends Error {
-  readonly refusal: ScanRefusal;
-
-  constructor(refusal: ScanRefusal) {
-    super(refusal.detail);
-    this.refusal = refusal;
-  }
-}
 
 function readBody(bytes: Uint8Array, scan: JsonScan, route: Route): ParsedRequest {
   const body = parseMarked(bytes, scan, RENDERED);
@@ -202,17 +189,32 @@ function refuseTemplates(body: Body): void {
 }
 
 function readPrompt(body: Body, route: Route): Pick<ParsedRequest, 'prompt' | 'media'> {
-  if (route === 'chat-completions') return readChat(body);
+  if (route === 'chat-completions') return readChat(body, null);
+  if (route === 'messages') return readConverted(body, chatOfMessages);
+  if (route === 'responses') return readConverted(body, chatOfResponses);
   return { prompt: UNREAD.get(route) ?? readPlainPrompt(body, route), media: NO_MEDIA };
 }
 
-/** The prompt of a route without a template. */
-function readPlainPrompt(body: Body, route: Route): ParsedPrompt {
-  if (route === 'vllm-generate') return readTokenIds(body);
-  return route === 'sglang-generate' ? readGenerate(body) : readCompletion(body);
+/** What is wrong with a request of another API is for the engine to say. */
+function readConverted(
+  body: Body,
+  convert: (body: Body) => ConvertedChat,
+): Pick<ParsedRequest, 'prompt' | 'media'> {
+  try {
+    const converted = convert(body);
+    return readChat(converted.body, converted.conversion);
+  } catch (error) {
+    if (error instanceof NotConverted || error instanceof Refused) {
+      return { prompt: NOT_READ, media: NO_MEDIA };
+    }
+    throw error;
+  }
 }
 
-function readChat(body: Body): Pick<ParsedRequest, 'prompt' | 'media'> {
+function readChat(
+  body: Body,
+  conversion: Conversion | null,
+): Pick<ParsedRequest, 'prompt' | 'media'> {
   const messages = body['messages'];
   if (!Array.isArray(messages)) invalid('messages', `must be an array, got ${kindOf(messages)}`);
   if (messages.length === 0) invalid('messages', 'must hold at least one message');
@@ -244,6 +246,7 @@ function readChat(body: Body): Pick<ParsedRequest, 'prompt' | 'media'> {
     continueFinalMessage,
     addSpecialTokens: readBoolean(body, 'add_special_tokens', false),
     templateArguments,
+    conversion,
   };
   return { prompt, media };
 }
@@ -258,108 +261,12 @@ function checkMessage(message: JsonValue, where: string): void {
   }
 }
 
-function needsEngine(body: Body): boolean {
-  return ENGINE_ONLY.some((name) => has(body, name));
-}
-
-function readCompletion(body: Body): ParsedPrompt {
-  const prompt = body['prompt'];
-  const addSpecialTokens = readBoolean(body, 'add_special_tokens', true);
-  if (needsEngine(body)) return { kind: 'none', reason: 'extra-keys' };
-  return textOrTokens(prompt, 'prompt', addSpecialTokens);
-}
-
-/** vLLM's /inference/v1/generate; `features` are of a prompt with media. */
-function readTokenIds(body: Body): ParsedPrompt {
-  const ids = body['token_ids'];
-  if (!Array.isArray(ids)) invalid('token_ids', `must be an array, got ${kindOf(ids)}`);
-  const tokenIds = tokens(ids, 'token_ids');
-  return has(body, 'features') ? { kind: 'none', reason: 'extra-keys' } : tokenIds;
-}
-
-/** SGLang's /generate: ids beat the text, which it tokenises with special tokens. */
-function readGenerate(body: Body): ParsedPrompt {
-  if (SGLANG_ENGINE_ONLY.some((name) => has(body, name))) {
-    return { kind: 'none', reason: 'extra-keys' };
-  }
-  for (const name of ['input_ids', 'text']) {
-    if (has(body, name)) return textOrTokens(body[name], name, true);
-  }
-  // Another engine's /generate.
-  return { kind: 'none', reason: 'prompt-not-read' };
-}
-
-function textOrTokens(
-  prompt: JsonValue | undefined,
-  where: string,
-  addSpecialTokens: boolean,
-): ParsedPrompt {
-  if (typeof prompt === 'string') return { kind: 'text', text: prompt, addSpecialTokens };
-  if (!Array.isArray(prompt) || prompt.length === 0) {
-    invalid(where, 'must be a string, an array of strings, or one or more arrays of token ids');
-  }
-  if (typeof prompt[0] === 'number') return tokens(prompt, where);
-  const [first] = prompt;
-  for (const [at, one] of prompt.entries()) {
-    if (typeof one !== 'string' && !Array.isArray(one)) {
-      invalid(`${where}[${at}]`, `must be a string or an array of token ids, got ${kindOf(one)}`);
-    }
-  }
-  if (prompt.length > 1) return { kind: 'none', reason: 'several-prompts' };
-  if (typeof first === 'string') return { kind: 'text', text: first, addSpecialTokens };
-  return tokens(first as readonly JsonValue[], `${where}[0]`);
-}
-
-function tokens(values: readonly JsonValue[], where: string): ParsedPrompt {
-  if (values.length === 0) invalid(where, 'must hold at least one token id');
-  const tokenIds = new Uint32Array(values.length);
-  for (const [at, value] of values.entries()) {
-    if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > TOKEN_ID_MAX) {
-      invalid(`${where}[${at}]`, `must be a token id, got ${kindOf(value)}`);
-    }
-    tokenIds[at] = value as number;
-  }
-  return { kind: 'tokens', tokenIds };
-}
-
-function readString(body: Body, name: string): string | null {
-  const value = body[name] ?? null;
-  if (value !== null && typeof value !== 'string') {
-    invalid(name, `must be a string, got ${kindOf(value)}`);
-  }
-  return value;
-}
-
-function readBoolean(body: Body, name: string, fallback: boolean): boolean {
-  const value = body[name] ?? fallback;
-  if (typeof value !== 'boolean') invalid(name, `must be true or false, got ${kindOf(value)}`);
-  return value;
-}
-
 function readPriority(body: Body): number {
   const value = body['priority'] ?? 0;
   if (!Number.isInteger(value) || Math.abs(value as number) > PRIORITY_MAX) {
     invalid('priority', `must be an integer of at most 32 bits, got ${kindOf(value)}`);
   }
   return value as number;
-}
-
-function has(body: Body, name: string): boolean {
-  return body[name] !== undefined && body[name] !== null;
-}
-
-function kindOf(value: JsonValue | undefined): string {
-  if (value === undefined) return 'nothing';
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'an array';
-  const spelling = typeof value === 'string' ? markedNumber(value) : null;
-  const number = spelling === null ? value : Number(spelling);
-  if (typeof number === 'number') return `the number ${number}`;
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
-}
-
-function invalid(param: string, problem: string): never {
-  throw new Refused({ code: 'invalid_body', detail: `${param}: ${problem}`, param });
 }
 
 function beginsAsObject(bytes: Uint8Array): boolean {

@@ -4,9 +4,20 @@
 import type { JsonValue } from '#core/json-value.js';
 import { isJsonObject } from '#core/json-value.js';
 import { contentFormat } from './content-format.js';
-import { type ContentFormat, normalizeMessages, normalizeTools } from './messages.js';
+import {
+  type ContentFormat,
+  normalizeMessages,
+  normalizeTools,
+  withoutDevelopers,
+} from './messages.js';
 import type { ChatPrompt } from './parse.js';
 import { strip } from './python-strings.js';
+import {
+  EFFORT_PROBE,
+  thinkingOffEffort,
+  wantsSystemFirst,
+  withSystemFirst,
+} from './template-probes.js';
 import { type CompiledTemplate, compileTemplate, TemplateRefusal } from './template-runtime.js';
 
 /** A model's templates: `toolUse` is taken for requests with tools, where there is one. */
@@ -33,6 +44,9 @@ export class ChatRenderer {
   readonly #toolUseFormat: ContentFormat;
   readonly #sources: TemplateSet;
   readonly #specialTokens: Readonly<Record<string, JsonValue>>;
+  // Found out when first asked for.
+  #systemFirst: boolean | null = null;
+  #thinkingOff: string | null = null;
 
   /** Compiles; throws when a template cannot be parsed. */
   constructor(
@@ -52,10 +66,15 @@ export class ChatRenderer {
   /** Renders a client's chat. Throws TemplateRefusal for what the template itself refuses. */
   renderChat(chat: ChatPrompt): string {
     const format = chat.tools === null ? this.#mainFormat : this.#toolUseFormat;
-    const effort = chat.reasoningEffort;
-    const given = chat.templateArguments;
+    const { conversion, templateArguments: given } = chat;
+    const effort = conversion?.thinkingOff === true ? this.#effortOff() : chat.reasoningEffort;
+    const merges = conversion?.mergesSystem === true && this.#wantsSystemFirst();
+    const messages = normalizeMessages(
+      merges ? withSystemFirst(chat.messages) : chat.messages,
+      { format, callsByName: conversion?.callsByName === true },
+    );
     return this.render({
-      messages: normalizeMessages(chat.messages, format),
+      messages: this.#knowsDevelopers(chat.tools !== null) ? messages : withoutDevelopers(messages),
       tools: chat.tools === null ? null : normalizeTools(chat.tools),
       documents: chat.documents,
       addGenerationPrompt: chat.addGenerationPrompt,
@@ -67,6 +86,31 @@ export class ChatRenderer {
         ...(effort === null ? {} : { reasoning_effort: effort }),
       },
     });
+  }
+
+  #knowsDevelopers(hasTools: boolean): boolean {
+    return /"developer"|'developer'/.test(this.#source(hasTools));
+  }
+
+  #source(hasTools: boolean): string {
+    return hasTools ? (this.#sources.toolUse ?? this.#sources.text) : this.#sources.text;
+  }
+
+  #effortOff(): string {
+    this.#thinkingOff ??= thinkingOffEffort((reasoningEffort) =>
+      this.renderChat({ ...plainChat(EFFORT_PROBE), reasoningEffort }),
+    );
+    return this.#thinkingOff;
+  }
+
+  #wantsSystemFirst(): boolean {
+    this.#systemFirst ??= [null, []].some((tools) =>
+      wantsSystemFirst((messages) => {
+        const chat = { ...plainChat(messages), addGenerationPrompt: false, variables: {} };
+        return this.render({ ...chat, tools });
+      }),
+    );
+    return this.#systemFirst;
   }
 
   /** apply_chat_template: messages are given to the template as they are. */
@@ -83,9 +127,23 @@ export class ChatRenderer {
       add_generation_prompt: input.addGenerationPrompt,
     });
     if (!input.continueFinalMessage) return text;
-    const source = hasTools ? (this.#sources.toolUse ?? this.#sources.text) : this.#sources.text;
-    return cutAtTag(text, finalText(input.messages), source);
+    return cutAtTag(text, finalText(input.messages), this.#source(hasTools));
   }
+}
+
+function plainChat(messages: readonly JsonValue[]): ChatPrompt {
+  return {
+    kind: 'chat',
+    messages,
+    tools: null,
+    documents: null,
+    reasoningEffort: null,
+    addGenerationPrompt: true,
+    continueFinalMessage: false,
+    addSpecialTokens: false,
+    templateArguments: {},
+    conversion: null,
+  };
 }
 
 // transformers marks the end of the final message, renders, and cuts there.

