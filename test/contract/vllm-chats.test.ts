@@ -35,9 +35,7 @@ function sourceOf(name: string): string {
 }
 
 /** What the engine refuses has no prompt here either; what it renders is equal. */
-async function checkAll(
-  render: (one: Case) => string | Promise<string>,
-): Promise<void> {
+async function checkAll(render: (one: Case) => string | Promise<string>): Promise<void> {
   let rendered = 0;
   for (const one of vectors.cases) {
     const told = `${one.template} ${one.route} ${one.body}`;

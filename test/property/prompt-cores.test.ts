@@ -18,6 +18,7 @@ import { byteTokenizerDirectory, textOfBytes } from '#test/support/byte-tokenize
 import { nativeSkip } from '#test/support/native-addon.js';
 import { nativeEncoder, TEST_HASH_SECRET } from '#test/support/native-encoder.js';
 import { repositoryRoot } from '#test/support/paths.js';
+import { randomApiBody } from '#test/support/random-api-bodies.js';
 import { RandomBodies } from '#test/support/random-bodies.js';
 
 const SEED = Number(process.env['WARMPATH_TEST_SEED'] ?? 20261124);
@@ -162,7 +163,7 @@ test('random bodies are read, refused and rendered alike', options, async () => 
     if (text === null) continue;
     const ids = encoder.tokenize(model, route, body.toString());
     if (text instanceof TemplateRefusal) {
-      await assert.rejects(ids, { message: text.message }, why);
+      await assert.rejects(ids, { message: wellFormed(text.message) ?? '' }, why);
     } else {
       assert.equal(textOfBytes(await ids), wellFormed(text), `${why} template ${model}`);
       rendered += 1;
@@ -170,6 +171,29 @@ test('random bodies are read, refused and rendered alike', options, async () => 
   }
   assert.ok(rendered > ROUNDS / 4, `only ${rendered} were rendered`);
   assert.ok(withMedia > ROUNDS / 200, `only ${withMedia} had media`);
+});
+
+test('requests of other APIs are converted alike', options, async () => {
+  const bodies = new RandomBodies(seededRandom(SEED + 3));
+  let rendered = 0;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const route = round % 2 === 0 ? 'messages' : 'responses';
+    const body = randomApiBody(bodies, route);
+    const why = `seed ${SEED + 3}, round ${round}, ${route} ${JSON.stringify(body.toString())}`;
+    const expected = parseRequest(body, route);
+    checkFields(expected, await encoded(body, route), why);
+    const model = round % TEMPLATES.length;
+    const text = portableText(expected, model);
+    if (text === null) continue;
+    const ids = encoder.tokenize(model, route, body.toString());
+    if (text instanceof TemplateRefusal) {
+      await assert.rejects(ids, { message: wellFormed(text.message) ?? '' }, why);
+    } else {
+      assert.equal(textOfBytes(await ids), wellFormed(text), `${why} template ${model}`);
+      rendered += 1;
+    }
+  }
+  assert.ok(rendered > ROUNDS / 5, `only ${rendered} were rendered`);
 });
 
 test("bodies of engines' own routes are read alike", options, async () => {

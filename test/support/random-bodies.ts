@@ -77,7 +77,12 @@ export class RandomBodies {
       'vllm-generate': () => this.#tokenIds(),
       'sglang-generate': () => this.#generate(),
     };
-    const members = [...this.#common(), ...own[route]()];
+    return this.withMembers(own[route]());
+  }
+
+  /** A body with such members, of its API's own, and others. */
+  withMembers(own: readonly string[]): Buffer {
+    const members = [...this.#common(), ...own];
     for (let at = members.length - 1; at > 0; at -= 1) {
       const other = this.below(at + 1);
       [members[at], members[other]] = [members[other] ?? '', members[at] ?? ''];
@@ -92,17 +97,17 @@ export class RandomBodies {
     const kind = this.below(depth > 3 ? 5 : 7);
     if (kind === 0) return this.pick(NUMBERS);
     if (kind === 1) return this.pick(['true', 'false', 'null']);
-    if (kind < 5) return this.#text();
+    if (kind < 5) return this.text();
     const items = Array.from({ length: this.below(4) }, () => this.value(depth + 1));
     if (kind === 5) return `[${items.join(this.pick([',', ', ']))}]`;
     return `{${items.map((item) => `"${this.pick(KEYS)}":${item}`).join()}}`;
   }
 
-  #text(): string {
+  text(): string {
     return this.below(6) === 0 ? this.pick(RAW_TEXTS) : JSON.stringify(this.pick(TEXTS));
   }
 
-  #sometimes(chance: number, make: () => string): readonly string[] {
+  sometimes(chance: number, make: () => string): readonly string[] {
     return this.below(chance) === 0 ? [make()] : [];
   }
 
@@ -110,21 +115,21 @@ export class RandomBodies {
     const model = this.below(8) === 0 ? this.value() : '"m"';
     return [
       ...(this.below(12) === 0 ? [] : [`"model":${model}`]),
-      ...this.#sometimes(3, () => `"stream":${this.pick(['true', 'false', 'null', '"yes"'])}`),
-      ...this.#sometimes(
+      ...this.sometimes(3, () => `"stream":${this.pick(['true', 'false', 'null', '"yes"'])}`),
+      ...this.sometimes(
         4,
         () => `"priority":${this.pick(['3', '-3', '1e2', '1.5', 'null', '3e9'])}`,
       ),
-      ...this.#sometimes(5, () => `"cache_salt":${this.pick(['"s"', '""', 'null', '5', '"é"'])}`),
-      ...this.#sometimes(6, () => `"kv_transfer_params":${this.value()}`),
-      ...this.#sometimes(8, () => `"ec_transfer_p\\u0061rams":${this.value()}`),
-      ...this.#sometimes(8, () => `"vllm_xargs":{"a":1,"kv_cache_report_mode":${this.value()}}`),
-      ...this.#sometimes(6, () => `"temperature":${this.pick(NUMBERS)}`),
-      ...this.#sometimes(40, () => `"chat_template":${this.value()}`),
-      ...this.#sometimes(40, () => '"stream":true'),
-      ...this.#sometimes(30, () => '"truncate_prompt_tokens":4'),
-      ...this.#sometimes(8, () => `"add_special_tokens":${this.pick(['true', 'false', '1'])}`),
-      ...this.#sometimes(5, () => `"metadata":${this.value()}`),
+      ...this.sometimes(5, () => `"cache_salt":${this.pick(['"s"', '""', 'null', '5', '"é"'])}`),
+      ...this.sometimes(6, () => `"kv_transfer_params":${this.value()}`),
+      ...this.sometimes(8, () => `"ec_transfer_p\\u0061rams":${this.value()}`),
+      ...this.sometimes(8, () => `"vllm_xargs":{"a":1,"kv_cache_report_mode":${this.value()}}`),
+      ...this.sometimes(6, () => `"temperature":${this.pick(NUMBERS)}`),
+      ...this.sometimes(40, () => `"chat_template":${this.value()}`),
+      ...this.sometimes(40, () => '"stream":true'),
+      ...this.sometimes(30, () => '"truncate_prompt_tokens":4'),
+      ...this.sometimes(8, () => `"add_special_tokens":${this.pick(['true', 'false', '1'])}`),
+      ...this.sometimes(5, () => `"metadata":${this.value()}`),
     ];
   }
 
@@ -132,20 +137,17 @@ export class RandomBodies {
     const ids = this.below(8) === 0 ? this.value() : this.#ids();
     return [
       ...(this.below(10) === 0 ? [] : [`"token_ids":${ids}`]),
-      ...this.#sometimes(8, () => `"features":${this.pick(['null', '{}'])}`),
+      ...this.sometimes(8, () => `"features":${this.pick(['null', '{}'])}`),
     ];
   }
 
   #generate(): readonly string[] {
     const field = this.pick(['lora_path', 'image_data', 'extra_key', 'session_id', 'rid']);
     return [
-      ...this.#sometimes(2, () => `"text":${this.#prompt()}`),
-      ...this.#sometimes(
-        2,
-        () => `"input_ids":${this.pick([this.#ids(), this.#prompt(), 'null'])}`,
-      ),
-      ...this.#sometimes(6, () => `"${field}":${this.value()}`),
-      ...this.#sometimes(8, () => `"bootstrap_host":${this.value()}`),
+      ...this.sometimes(2, () => `"text":${this.#prompt()}`),
+      ...this.sometimes(2, () => `"input_ids":${this.pick([this.#ids(), this.#prompt(), 'null'])}`),
+      ...this.sometimes(6, () => `"${field}":${this.value()}`),
+      ...this.sometimes(8, () => `"bootstrap_host":${this.value()}`),
     ];
   }
 
@@ -158,10 +160,10 @@ export class RandomBodies {
   #prompt(): string {
     const ids = (): string => this.#ids();
     const forms = [
-      this.#text(),
-      this.#text(),
-      `[${this.#text()}]`,
-      `[${this.#text()},${this.#text()}]`,
+      this.text(),
+      this.text(),
+      `[${this.text()}]`,
+      `[${this.text()},${this.text()}]`,
       ids(),
       `[${ids()}]`,
       `[${ids()},${ids()}]`,
@@ -176,10 +178,10 @@ export class RandomBodies {
     const goesOn = this.below(6) === 0;
     return [
       `"messages":${list}`,
-      ...this.#sometimes(3, () => `"tools":${this.#tools()}`),
-      ...this.#sometimes(8, () => `"documents":${this.value()}`),
-      ...this.#sometimes(4, () => `"chat_template_kwargs":${this.#arguments()}`),
-      ...this.#sometimes(6, () => `"reasoning_effort":${this.pick(['"low"', '"none"', 'null'])}`),
+      ...this.sometimes(3, () => `"tools":${this.#tools()}`),
+      ...this.sometimes(8, () => `"documents":${this.value()}`),
+      ...this.sometimes(4, () => `"chat_template_kwargs":${this.#arguments()}`),
+      ...this.sometimes(6, () => `"reasoning_effort":${this.pick(['"low"', '"none"', 'null'])}`),
       ...(goesOn ? ['"add_generation_prompt":false', '"continue_final_message":true'] : []),
     ];
   }
@@ -189,26 +191,27 @@ export class RandomBodies {
     const role = at === 0 && this.below(2) === 0 ? 'system' : this.pick(roles);
     const members = [
       this.below(40) === 0 ? `"role":${this.value()}` : `"role":"${role}"`,
-      ...(this.below(12) === 0 ? [] : [`"content":${this.#content()}`]),
-      ...this.#sometimes(6, () => `"name":${this.value()}`),
-      ...this.#sometimes(5, () => `"reasoning_content":${this.#text()}`),
-      ...this.#sometimes(4, () => `"tool_call_id":${this.#text()}`),
-      ...this.#sometimes(3, () => `"tool_calls":${this.#calls()}`),
-      ...this.#sometimes(20, () => `"content":${this.#text()}`),
+      ...(this.below(12) === 0 ? [] : [`"content":${this.content()}`]),
+      ...this.sometimes(6, () => `"name":${this.value()}`),
+      ...this.sometimes(5, () => `"reasoning_content":${this.text()}`),
+      ...this.sometimes(4, () => `"tool_call_id":${this.text()}`),
+      ...this.sometimes(3, () => `"tool_calls":${this.#calls()}`),
+      ...this.sometimes(20, () => `"content":${this.text()}`),
     ];
     return `{${members.join()}}`;
   }
 
-  #content(): string {
+  /** Of a message of a chat. */
+  content(): string {
     const kind = this.below(10);
-    if (kind < 6) return this.#text();
+    if (kind < 6) return this.text();
     if (kind === 6) return this.pick(['null', '5', '1.0', 'true', '{}']);
     const parts = Array.from({ length: this.below(4) }, () => {
       const type = this.pick(['text', 'text', 'text', 'refusal', 'thinking', 'input_text']);
       const media = this.below(15) === 0 ? ',"uuid":"u"' : '';
-      if (this.below(6) === 0) return this.#text();
+      if (this.below(6) === 0) return this.text();
       if (this.below(8) === 0) return this.#mediaPart();
-      return `{"type":"${type}","${type === 'input_text' ? 'text' : type}":${this.#text()}${media}}`;
+      return `{"type":"${type}","${type === 'input_text' ? 'text' : type}":${this.text()}${media}}`;
     });
     return `[${parts.join()}]`;
   }
@@ -218,13 +221,13 @@ export class RandomBodies {
     const type = this.pick(MEDIA_TYPES);
     const field = this.below(8) === 0 ? this.pick(MEDIA_TYPES) : type;
     const content = (): string =>
-      this.pick(['""', '"https://a/b.png"', this.#text(), 'null', '1.0']);
+      this.pick(['""', '"https://a/b.png"', this.text(), 'null', '1.0']);
     const inside = this.pick(['url', 'url', 'data', 'x']);
     const value = this.pick([content(), `{"${inside}":${content()}}`, this.value()]);
     const members = [
       ...(this.below(12) === 0 ? [] : [`"type":"${type}"`]),
       `"${field === 'input_image' ? 'image_url' : field}":${value}`,
-      ...this.#sometimes(5, () => `"uuid":${this.pick(['"u"', '""', 'null', '7', '"é"'])}`),
+      ...this.sometimes(5, () => `"uuid":${this.pick(['"u"', '""', 'null', '7', '"é"'])}`),
     ];
     return `{${members.join()}}`;
   }
@@ -233,9 +236,9 @@ export class RandomBodies {
     const tools = Array.from({ length: this.below(3) }, () => {
       const members = [
         '"name":"f"',
-        ...this.#sometimes(2, () => `"description":${this.#text()}`),
-        ...this.#sometimes(2, () => `"parameters":${this.value()}`),
-        ...this.#sometimes(4, () => `"strict":${this.value()}`),
+        ...this.sometimes(2, () => `"description":${this.text()}`),
+        ...this.sometimes(2, () => `"parameters":${this.value()}`),
+        ...this.sometimes(4, () => `"strict":${this.value()}`),
       ];
       const kind = this.pick(['"type":"function",', '', '"type":null,']);
       return `{${kind}"function":{${members.join()}}}`;

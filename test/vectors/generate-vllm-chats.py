@@ -154,6 +154,7 @@ def chat_body(rng):
             role = rng.choice(["system", "developer"])
             content = rng.choice([rng.choice(TEXTS), texts(rng), BILLING, f"{BILLING}\nrest\n of it", ""])
             if isinstance(content, list) and rng.random() < 0.3:
+                content = list(content)
                 content.insert(0, {"type": "text", "text": rng.choice([BILLING, f"{BILLING}\nrest"])})
             messages.append({"role": role, "content": content})
         content = rng.choice([rng.choice(TEXTS), texts(rng), "", None] if at % 2 else [rng.choice(TEXTS), texts(rng), ""])

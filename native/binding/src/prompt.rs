@@ -414,7 +414,8 @@ fn route_of(route: u32) -> Result<Route> {
         2 => Ok(Route::Passthrough),
         4 => Ok(Route::VllmGenerate),
         5 => Ok(Route::SglangGenerate),
-        6 => Ok(Route::UnreadPrompt),
+        6 => Ok(Route::Messages),
+        7 => Ok(Route::Responses),
         _ => Err(Error::from_reason("a route that is not encoded")),
     }
 }

@@ -205,14 +205,15 @@ pub mod index {
 }
 
 /// Routes by their number.
-pub const ROUTES: [&str; 7] = [
+pub const ROUTES: [&str; 8] = [
     "chat-completions",
     "completions",
     "passthrough",
     "local",
     "vllm-generate",
     "sglang-generate",
-    "unread-prompt",
+    "messages",
+    "responses",
 ];
 
 /// Reasons by their number.

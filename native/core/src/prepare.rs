@@ -11,7 +11,8 @@ pub enum Route {
     Passthrough = 2,
     VllmGenerate = 4,
     SglangGenerate = 5,
-    UnreadPrompt = 6,
+    Messages = 6,
+    Responses = 7,
 }
 
 /// Called exactly once, when the request's encode record can be read (or never will be: a stale

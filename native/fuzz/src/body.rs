@@ -52,11 +52,13 @@ fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    let route = match choice % 5 {
+    let route = match choice % 7 {
         0 => Route::ChatCompletions,
         1 => Route::Completions,
         2 => Route::VllmGenerate,
         3 => Route::SglangGenerate,
+        4 => Route::Messages,
+        5 => Route::Responses,
         _ => Route::Passthrough,
     };
     let mut tape = Tape::default();
@@ -76,7 +78,8 @@ fn run(input: &[u8]) {
 
 fn accepted(bytes: &[u8], request: &Request<'_>, route: Route) {
     let is_passed_unread = request.cuts.is_empty() && request.model_bytes == 0;
-    if route == Route::Passthrough && is_passed_unread {
+    let unread = [Route::Passthrough, Route::Messages, Route::Responses];
+    if unread.contains(&route) && is_passed_unread {
         return;
     }
     assert!(is_plain_json(bytes), "accepted what is no JSON");

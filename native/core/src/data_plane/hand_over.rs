@@ -81,6 +81,10 @@ pub fn prompt_route(head: &Head) -> Option<Route> {
         Some(Route::VllmGenerate)
     } else if head.has_path(b"/generate") {
         Some(Route::SglangGenerate)
+    } else if head.has_path(b"/v1/messages") {
+        Some(Route::Messages)
+    } else if head.has_path(b"/v1/responses") {
+        Some(Route::Responses)
     } else {
         None
     }

@@ -4,10 +4,11 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use super::body_fields::{Body, invalid, kind_name};
 use super::json_tape::{Kind, Tape};
 use super::json_text::{Reading, well_formed};
 use super::no_match::NoMatch;
-use super::parse::{Body, Prompt, invalid, kind_name};
+use super::parse::Prompt;
 use super::refusal::Refusal;
 
 /// Fields of SGLang's /generate that change the prompt in ways only the engine can know: media,

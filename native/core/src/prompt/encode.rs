@@ -106,7 +106,7 @@ pub fn encode_body(
         "" => model.seed,
         salt => namespace_seed(context.secret, &model.pool, &model.adapter, salt),
     };
-    let text = std::str::from_utf8(body).unwrap_or_default();
+    let text = text_of(body, &request);
     if body.len() > context.slow_bytes_max && is_slow(model, &request.prompt) {
         return Ok(Progress::HandOver);
     }
@@ -114,6 +114,17 @@ pub fn encode_body(
         return Ok(Progress::AskEngine(model.index));
     }
     Ok(match_prompt(&request.prompt, model, space, outcome))
+}
+
+/// The text that a chat's positions are of.
+fn text_of<'a>(body: &'a [u8], request: &'a Request<'_>) -> &'a str {
+    let made = request.made.as_deref();
+    made.unwrap_or_else(|| std::str::from_utf8(body).unwrap_or_default())
+}
+
+/// Made of a request of another API, whose refusals and `/tokenize` are the engine's own.
+fn is_converted(prompt: &Prompt<'_>) -> bool {
+    matches!(prompt, Prompt::Chat(chat) if chat.conversion.is_some())
 }
 
 /// The model and its block size, or why the prompt is not encoded.
@@ -164,6 +175,10 @@ fn tokenize_and_hash(
         return Ok(false);
     }
     let entry = match &model.tokenizing {
+        Tokenizing::Engine if is_converted(&request.prompt) => {
+            outcome.no_match = Some(NoMatch::PromptNotRead);
+            return Ok(false);
+        }
         Tokenizing::Engine => return engine_ids(seed, context.answer, space, outcome),
         Tokenizing::Files(Some(entry)) => entry,
         Tokenizing::Files(None) | Tokenizing::Unknown => {
@@ -243,6 +258,10 @@ fn prompt_text<'b>(
                 Ok(None)
             }
             Some(Ok(rendered)) => Ok(Some((Cow::Owned(rendered), chat.add_special_tokens))),
+            Some(Err(RenderFailure::Refused(_))) if chat.conversion.is_some() => {
+                outcome.no_match = Some(NoMatch::PromptNotRead);
+                Ok(None)
+            }
             Some(Err(RenderFailure::Refused(message))) => {
                 outcome.refusal = Some(template_refusal(&message));
                 Ok(None)
@@ -299,7 +318,7 @@ fn match_prompt(
 }
 
 fn over_context(prompt: &Prompt<'_>, tokens: usize, limit: Option<u64>) -> Option<Refusal> {
-    let limit = limit.filter(|limit| tokens as u64 > *limit)?;
+    let limit = limit.filter(|limit| tokens as u64 > *limit && !is_converted(prompt))?;
     let param = match prompt {
         Prompt::Chat(_) => "messages",
         _ => "prompt",
@@ -331,6 +350,9 @@ pub fn token_ids(model: &Model, route: Route, body: &[u8]) -> Result<Option<Vec<
         Prompt::Text { .. } | Prompt::Chat(_) => {}
     }
     let entry = match &model.tokenizing {
+        Tokenizing::Engine if is_converted(&request.prompt) => {
+            return Err("nothing to tokenize: prompt-not-read".to_owned());
+        }
         Tokenizing::Engine => return Ok(None),
         Tokenizing::Files(Some(entry)) => entry,
         Tokenizing::Files(None) | Tokenizing::Unknown => {
@@ -346,7 +368,7 @@ pub fn token_ids(model: &Model, route: Route, body: &[u8]) -> Result<Option<Vec<
             .tokenizer
             .encode(text, *add_special_tokens, &mut tokens)?,
         Prompt::Chat(chat) => {
-            let text = std::str::from_utf8(body).unwrap_or_default();
+            let text = text_of(body, &request);
             let rendered = render(text, &tape, entry, chat)
                 .ok_or_else(|| format!("{} has no chat template", model.id))?;
             let rendered = rendered.map_err(|failure| match failure {

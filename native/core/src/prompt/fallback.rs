@@ -4,15 +4,12 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::json_scan::{not_plain_utf8, refusal_of};
-use super::json_tape::{Plan, Tape};
+use super::json_tape::Tape;
 use super::models::Models;
 use super::no_match::NoMatch;
+use super::parse::plan_of;
 use super::record::Outcome;
-
-const PLAN: Plan = Plan {
-    whole: &[],
-    noted: "vllm_xargs",
-};
+use crate::prepare::Route;
 
 pub fn fallback_outcome(body: &[u8], models: &Models) -> Outcome {
     let mut outcome = Outcome {
@@ -24,8 +21,9 @@ pub fn fallback_outcome(body: &[u8], models: &Models) -> Outcome {
         return outcome;
     };
     let mut tape = Tape::default();
-    if let Err(trouble) = tape.read_body(text, &PLAN) {
-        outcome.refusal = Some(refusal_of(text, trouble));
+    let plan = plan_of(Route::Passthrough);
+    if let Err(trouble) = tape.read_body(text, plan) {
+        outcome.refusal = Some(refusal_of(text, plan, trouble));
         return outcome;
     }
     let Some((member, value)) = tape.member(text, "model") else {

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::json_tape::{Kind, Tape};
 use super::json_text::without_lone_surrogates;
 use super::literals::Literals;
-use super::messages::Source;
+use super::messages::{BILLING_HEADER, Source};
 use super::parse::{Chat, Prompt, parse_request};
 use super::prefix_cuts::TokenFinder;
 use super::python_strings::{Side, strip};
@@ -156,6 +156,7 @@ impl FastChat {
             && chat.documents.is_none()
             && chat.reasoning_effort.is_none()
             && chat.template_arguments.is_none()
+            && !chat.conversion.is_some_and(|asks| asks.thinking_off)
             && (self.rule.with_tools || chat.tools.is_none());
         let turns = plain_turns(source, chat.messages).filter(|_| is_plain)?;
         let frame = self.frame(slow, source, chat, &turns)?;
@@ -329,6 +330,9 @@ fn plain_turns(source: Source<'_>, messages: u32) -> Option<Turns> {
         }
         let is = |name| source.tape.is(source.text, role, name);
         if at == 0 && is("system") {
+            if source.tape.begins(source.text, content, BILLING_HEADER) {
+                return None;
+            }
             system = Some(content);
             continue;
         }

@@ -1,5 +1,5 @@
-//! One strict pass over the bytes of JSON text. Accepts what JSON.parse accepts, within
-//! JSON_DEPTH_MAX, JSON_KEYS_MAX and a number of values. Called by json_tape.rs.
+//! One strict pass over the bytes of JSON text. Accepts what JSON.parse accepts, within limits. Called
+//! by json_tape.rs.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -15,28 +15,42 @@ enum Put {
     Everything,
 }
 
+/// What a text may have. Numbers that do not go on the tape are no values.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub depth: usize,
+    pub keys: usize,
+    pub values: usize,
+}
+
+impl Limits {
+    /// Of text that came from outside, with so many values.
+    pub fn of_values(values: usize) -> Self {
+        Self {
+            depth: JSON_DEPTH_MAX,
+            keys: JSON_KEYS_MAX,
+            values,
+        }
+    }
+}
+
 /// Reads one text onto a tape.
 pub(super) struct Reader<'b, 't> {
     text: &'b str,
     bytes: &'b [u8],
     at: usize,
-    depth: usize,
-    keys: usize,
-    /// Values that may still come.
-    values_left: usize,
+    /// Levels, keys and values that may still come.
+    left: Limits,
     tape: &'t mut Tape,
 }
 
 impl<'b, 't> Reader<'b, 't> {
-    /// `values_max` bounds the values, numbers left out that do not go on the tape.
-    pub fn new(text: &'b str, values_max: usize, tape: &'t mut Tape) -> Self {
+    pub fn new(text: &'b str, limits: Limits, tape: &'t mut Tape) -> Self {
         Self {
             text,
             bytes: text.as_bytes(),
             at: 0,
-            depth: 0,
-            keys: 0,
-            values_left: values_max,
+            left: limits,
             tape,
         }
     }
@@ -46,7 +60,7 @@ impl<'b, 't> Reader<'b, 't> {
         self.space();
         self.value(Put::Everything)?;
         self.finish()?;
-        Ok(self.values_left)
+        Ok(self.left.values)
     }
 
     /// Reads a body by `plan`.
@@ -105,7 +119,7 @@ impl<'b, 't> Reader<'b, 't> {
         Ok(())
     }
 
-    /// Reads one value; recursion ends at JSON_DEPTH_MAX.
+    /// Reads one value; recursion ends at the limit of depth.
     fn value(&mut self, put: Put) -> Result<(), Trouble> {
         let start = self.at;
         let leaf = put != Put::Nothing;
@@ -177,28 +191,25 @@ impl<'b, 't> Reader<'b, 't> {
     fn end(&mut self, node: Option<u32>) {
         match node {
             Some(node) => self.close(node),
-            None => self.depth -= 1,
+            None => self.left.depth += 1,
         }
     }
 
     fn open(&mut self) -> Result<(), Trouble> {
-        if self.depth == JSON_DEPTH_MAX {
-            return Err(Trouble::Limit);
-        }
+        self.left.depth = self.left.depth.checked_sub(1).ok_or(Trouble::Limit)?;
         self.count()?;
-        self.depth += 1;
         self.at += 1;
         Ok(())
     }
 
     #[inline]
     fn count(&mut self) -> Result<(), Trouble> {
-        self.values_left = self.values_left.checked_sub(1).ok_or(Trouble::Limit)?;
+        self.left.values = self.left.values.checked_sub(1).ok_or(Trouble::Limit)?;
         Ok(())
     }
 
     fn close(&mut self, node: u32) {
-        self.depth -= 1;
+        self.left.depth += 1;
         let next = self.tape.nodes.len() as u32;
         if let Some(node) = self.tape.nodes.get_mut(node as usize) {
             node.next = next;
@@ -242,10 +253,7 @@ impl<'b, 't> Reader<'b, 't> {
             return Err(self.wrong("a name in double quotes"));
         }
         let escaped = self.string()?;
-        self.keys += 1;
-        if self.keys > JSON_KEYS_MAX {
-            return Err(Trouble::Limit);
-        }
+        self.left.keys = self.left.keys.checked_sub(1).ok_or(Trouble::Limit)?;
         let node = match put {
             Put::Everything => self.push_range(Kind::Text, start + 1, self.at - 1, escaped),
             Put::Itself | Put::Nothing => 0,

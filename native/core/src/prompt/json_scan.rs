@@ -6,22 +6,13 @@
 
 use std::collections::HashSet;
 
-use super::json_tape::{Member, Trouble};
+use super::json_tape::{Member, Plan, Trouble};
 use super::json_text;
 use super::refusal::Refusal;
 use crate::layout::error;
 use crate::layout::limits::{JSON_DEPTH_MAX, JSON_KEYS_MAX, JSON_VALUES_MAX};
 
 const XARGS: &str = "vllm_xargs";
-/// Members a template may be given, of which every value is read and counted.
-pub const RENDERED: [&str; 5] = [
-    "messages",
-    "tools",
-    "documents",
-    "chat_template_kwargs",
-    "reasoning_effort",
-];
-
 /// The refusal of a body that is not UTF-8, or that begins with a byte order mark.
 pub fn not_plain_utf8(bytes: &[u8]) -> Refusal {
     let detail = if bytes.starts_with(b"\xef\xbb\xbf") {
@@ -32,12 +23,12 @@ pub fn not_plain_utf8(bytes: &[u8]) -> Refusal {
     Refusal::new(error::INVALID_JSON, detail.to_owned(), None)
 }
 
-/// The refusal of a body whose reading ended with `trouble`.
-pub fn refusal_of(text: &str, trouble: Trouble) -> Refusal {
+/// The refusal of a body whose reading by `plan` ended with `trouble`.
+pub fn refusal_of(text: &str, plan: &Plan, trouble: Trouble) -> Refusal {
     if text.starts_with('\u{feff}') {
         return not_plain_utf8(text.as_bytes());
     }
-    if let Some(refusal) = Scanner::new(text).run() {
+    if let Some(refusal) = Scanner::new(text, plan).run() {
         return refusal;
     }
     let detail = match trouble {
@@ -95,6 +86,7 @@ struct Scanner<'b> {
     expect_key: bool,
     /// The top-level member being read.
     open: Open,
+    plan: &'b Plan,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +98,7 @@ enum Open {
 }
 
 impl<'b> Scanner<'b> {
-    fn new(text: &'b str) -> Self {
+    fn new(text: &'b str, plan: &'b Plan) -> Self {
         Self {
             text,
             bytes: text.as_bytes(),
@@ -117,6 +109,7 @@ impl<'b> Scanner<'b> {
             values: 0,
             expect_key: false,
             open: Open::None,
+            plan,
         }
     }
 
@@ -224,7 +217,7 @@ impl<'b> Scanner<'b> {
         if is_top {
             self.open = match name.as_str() {
                 XARGS => Open::Xargs,
-                name if RENDERED.contains(&name) => Open::Rendered,
+                name if self.plan.whole.contains(&name) => Open::Rendered,
                 _ => Open::Other,
             };
         }

@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use super::json_reader::Reader;
+use super::json_reader::{Limits, Reader};
 use super::json_text;
-use crate::layout::limits::JSON_VALUES_MAX;
+use crate::layout::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -67,6 +67,8 @@ pub struct Tape {
     pub noted: Vec<Member>,
 }
 
+/// Levels that a body is made deeper by: calls of tools have one more around their arguments.
+const MADE_DEEPER_MAX: usize = 4;
 /// Nodes a tape may keep room for between two bodies.
 const NODES_KEPT: usize = 64 * 1024;
 
@@ -74,11 +76,22 @@ impl Tape {
     /// Reads a body by `plan`.
     pub fn read_body(&mut self, text: &str, plan: &Plan) -> Result<(), Trouble> {
         self.clear();
-        Reader::new(text, JSON_VALUES_MAX, self).body(plan)?;
+        Reader::new(text, Limits::of_values(JSON_VALUES_MAX), self).body(plan)?;
         if has_duplicates(text, self, &self.members) || has_duplicates(text, self, &self.noted) {
             return Err(Trouble::Limit);
         }
         Ok(())
+    }
+
+    /// Reads a body that was made of one read before, and may be a little more than that could be.
+    pub(super) fn read_made(&mut self, text: &str, plan: &Plan) -> Result<(), Trouble> {
+        self.clear();
+        let limits = Limits {
+            depth: JSON_DEPTH_MAX + MADE_DEEPER_MAX,
+            keys: usize::MAX,
+            values: usize::MAX,
+        };
+        Reader::new(text, limits, self).body(plan)
     }
 
     /// Reads any value, everything inside it included.
@@ -89,7 +102,7 @@ impl Tape {
     /// The same of at most `values_max` values; how many of them are left.
     pub fn read_value_within(&mut self, text: &str, values_max: usize) -> Result<usize, Trouble> {
         self.clear();
-        Reader::new(text, values_max, self).whole_value()
+        Reader::new(text, Limits::of_values(values_max), self).whole_value()
     }
 
     /// Forgets the body, and gives back the memory of one that was unusually large.
@@ -161,6 +174,14 @@ impl Tape {
         }
         let bytes = text.as_bytes().get(node.start as usize..node.end as usize);
         bytes == Some(expected.as_bytes())
+    }
+
+    /// Whether a text begins with `expected`.
+    pub fn begins(&self, text: &str, at: u32, expected: &str) -> bool {
+        if self.node(at).escaped {
+            return self.text(text, at).starts_with(expected);
+        }
+        self.raw(text, at).starts_with(expected)
     }
 
     pub fn name_is(&self, text: &str, member: &Member, expected: &str) -> bool {

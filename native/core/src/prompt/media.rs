@@ -74,6 +74,16 @@ impl<'b> ChatMedia<'b> {
         }
     }
 
+    /// The same, of nobody's text.
+    pub fn into_owned(self) -> ChatMedia<'static> {
+        let contents = self.contents.into_iter();
+        ChatMedia {
+            contents: contents.map(|text| Cow::Owned(text.into_owned())).collect(),
+            unnamed: self.unnamed,
+            in_keys: self.in_keys,
+        }
+    }
+
     /// Hashes the contents; `secret` seeds them, so that keys tell nobody what was sent.
     pub fn keys(&self, secret: u64) -> MediaKeys {
         let mut keys = Vec::new();

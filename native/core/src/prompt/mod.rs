@@ -1,8 +1,11 @@
 //! From request bodies to keys and matches: parse, render, tokenize, hash, match. Everything here
 //! gives what `src/core/portable/prompt` gives, which is its executable specification.
 
+mod anthropic;
+mod body_fields;
 mod completion;
 mod content_format;
+mod converted_chat;
 pub mod encode;
 pub mod encoder;
 mod encoder_shared;
@@ -27,8 +30,11 @@ mod python_strings;
 pub mod record;
 pub mod refusal;
 pub mod render;
+mod responses;
 pub mod strftime;
+mod system_messages;
 pub mod template;
+mod template_probes;
 pub mod tokenize;
 mod tokenizer_files;
 mod tokenizer_outline;

@@ -6,13 +6,18 @@
 
 use std::borrow::Cow;
 
+use super::anthropic::chat_of_messages;
+use super::body_fields::{Body, invalid};
 use super::completion::{read_completion, read_generate, read_token_ids};
-use super::json_scan::{RENDERED, not_plain_utf8, push_cuts, refusal_of};
+use super::converted_chat::{Conversion, ConvertedChat};
+use super::json_scan::{not_plain_utf8, push_cuts, refusal_of};
 use super::json_tape::{Kind, Plan, Tape};
-use super::json_text::{forget_lone_surrogates, javascript_number, utf16_length, well_formed};
+use super::json_text::{forget_lone_surrogates, utf16_length, well_formed};
 use super::media::ChatMedia;
+use super::messages::Source;
 use super::no_match::NoMatch;
 use super::refusal::Refusal;
+use super::responses::chat_of_responses;
 use crate::layout::error;
 use crate::prepare::Route;
 
@@ -27,6 +32,8 @@ pub struct Chat {
     pub continue_final_message: bool,
     pub add_special_tokens: bool,
     pub template_arguments: Option<u32>,
+    /// Of a chat that was made of another API's request; null for a client's own.
+    pub conversion: Option<Conversion>,
 }
 
 #[derive(Debug)]
@@ -56,13 +63,14 @@ pub struct Request<'b> {
     pub prompt: Prompt<'b>,
     /// Images, audio and video of a chat.
     pub media: ChatMedia<'b>,
+    /// The body that the tape is of, where the chat was made of another API's request.
+    pub made: Option<String>,
 }
 
 /// cache_salt of vLLM: 1…1024 characters.
 const CACHE_SALT_LENGTH_MAX: usize = 1024;
 /// Longer than any repository path; names are read again by the main thread.
 const MODEL_NAME_LENGTH_MAX: usize = 1024;
-const PRIORITY_MAX: f64 = 2_147_483_647.0;
 const XARGS: &str = "vllm_xargs";
 /// They let a client replace the prompt or point an engine at a foreign KV source.
 const STRIPPED: [&str; 5] = [
@@ -74,17 +82,31 @@ const STRIPPED: [&str; 5] = [
 ];
 /// Re-announces stored blocks, which breaks reference counts.
 const STRIPPED_XARGS: [&str; 1] = ["kv_cache_report_mode"];
-/// Fields that change the prompt in ways only the engine can know.
-const ENGINE_ONLY: [&str; 4] = [
-    "prompt_embeds",
-    "mm_processor_kwargs",
-    "media_io_kwargs",
-    "truncate_prompt_tokens",
-];
-const PLAN: Plan = Plan {
-    whole: &RENDERED,
-    noted: XARGS,
-};
+
+/// Members that prompts are made of, of which every value is read and counted. Elsewhere `input` may
+/// be a list of texts or token ids to embed.
+pub(super) fn plan_of(route: Route) -> &'static Plan {
+    macro_rules! plan {
+        ($($more:literal),*) => {
+            &Plan {
+                whole: &[
+                    "messages",
+                    "tools",
+                    "documents",
+                    "chat_template_kwargs",
+                    "reasoning_effort",
+                    $($more),*
+                ],
+                noted: XARGS,
+            }
+        };
+    }
+    match route {
+        Route::Messages => plan!("system", "thinking", "output_config"),
+        Route::Responses => plan!("input", "reasoning"),
+        _ => plan!(),
+    }
+}
 
 /// Checks one body. The tape holds what the request's positions mean until it is used again.
 pub fn parse_request<'b>(
@@ -101,17 +123,55 @@ pub fn parse_request<'b>(
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(not_plain_utf8(bytes));
     };
-    if let Err(trouble) = tape.read_body(text, &PLAN) {
-        return Err(refusal_of(text, trouble));
+    let plan = plan_of(route);
+    if let Err(trouble) = tape.read_body(text, plan) {
+        return Err(refusal_of(text, plan, trouble));
     }
-    Body { text, tape }.read(route)
+    let request = Body { text, tape }.read(route)?;
+    let source = Source { text, tape };
+    let converted = match route {
+        Route::Messages => chat_of_messages(source),
+        Route::Responses => chat_of_responses(source),
+        _ => return Ok(request),
+    };
+    Ok(match converted {
+        Some(converted) => with_chat(request, converted, tape),
+        None => request,
+    })
+}
+
+/// The request with the chat that was made of it; what is wrong with it is for the engine to say.
+fn with_chat<'b>(request: Request<'b>, converted: ConvertedChat, tape: &mut Tape) -> Request<'b> {
+    let ConvertedChat { body, conversion } = converted;
+    if tape
+        .read_made(&body, plan_of(Route::ChatCompletions))
+        .is_err()
+    {
+        return request;
+    }
+    let mut media = ChatMedia::default();
+    let text = body.as_str();
+    let Ok(prompt) = (Body { text, tape }).chat(&mut media, Some(conversion)) else {
+        return request;
+    };
+    let media = media.into_owned();
+    let prompt = match prompt {
+        Prompt::Chat(chat) => Prompt::Chat(chat),
+        _ => Prompt::Nothing(NoMatch::ExtraKeys),
+    };
+    Request {
+        prompt,
+        media,
+        made: Some(body),
+        ..request
+    }
 }
 
 /// Why the prompts of a route whose bodies need not be JSON are not matched.
 fn unread(route: Route) -> Option<NoMatch> {
     match route {
         Route::Passthrough => Some(NoMatch::NotAPrompt),
-        Route::UnreadPrompt => Some(NoMatch::PromptNotRead),
+        Route::Messages | Route::Responses => Some(NoMatch::PromptNotRead),
         _ => None,
     }
 }
@@ -127,17 +187,12 @@ fn nothing(reason: NoMatch) -> Request<'static> {
         cuts: Vec::new(),
         prompt: Prompt::Nothing(reason),
         media: ChatMedia::default(),
+        made: None,
     }
 }
 
 fn begins_as_object(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| **byte > 0x20) == Some(&b'{')
-}
-
-/// The members of a body that is JSON.
-pub(super) struct Body<'b, 't> {
-    pub text: &'b str,
-    pub tape: &'t Tape,
 }
 
 impl<'b> Body<'b, '_> {
@@ -175,14 +230,15 @@ impl<'b> Body<'b, '_> {
             cache_salt: well_formed(cache_salt.unwrap_or_default()),
             cuts: self.cuts(),
             prompt: match route {
-                Route::ChatCompletions => self.chat(&mut media)?,
+                Route::ChatCompletions => self.chat(&mut media, None)?,
                 Route::Completions => read_completion(self)?,
                 Route::VllmGenerate => read_token_ids(self)?,
                 Route::SglangGenerate => read_generate(self)?,
                 Route::Passthrough => Prompt::Nothing(NoMatch::NotAPrompt),
-                Route::UnreadPrompt => Prompt::Nothing(NoMatch::PromptNotRead),
+                Route::Messages | Route::Responses => Prompt::Nothing(NoMatch::PromptNotRead),
             },
             media,
+            made: None,
         })
     }
 
@@ -225,7 +281,11 @@ impl<'b> Body<'b, '_> {
         ))
     }
 
-    fn chat(&self, media: &mut ChatMedia<'b>) -> Result<Prompt<'b>, Refusal> {
+    fn chat(
+        &self,
+        media: &mut ChatMedia<'b>,
+        conversion: Option<Conversion>,
+    ) -> Result<Prompt<'b>, Refusal> {
         let messages = self.array("messages", self.member("messages"))?;
         if self.tape.items(messages).next().is_none() {
             return Err(invalid("messages", "must hold at least one message"));
@@ -265,6 +325,7 @@ impl<'b> Body<'b, '_> {
             continue_final_message,
             add_special_tokens: self.boolean("add_special_tokens", false)?,
             template_arguments,
+            conversion,
         }))
     }
 
@@ -288,99 +349,4 @@ impl<'b> Body<'b, '_> {
             }
         }
     }
-
-    pub fn needs_engine(&self) -> bool {
-        ENGINE_ONLY.iter().any(|name| self.has(name))
-    }
-
-    pub fn array(&self, name: &str, value: Option<u32>) -> Result<u32, Refusal> {
-        let array = value.filter(|at| self.kind(*at) == Kind::Array);
-        array.ok_or_else(|| {
-            let problem = format!("must be an array, got {}", self.kind_of(value));
-            invalid(name, &problem)
-        })
-    }
-
-    fn kind(&self, at: u32) -> Kind {
-        self.tape.node(at).kind
-    }
-
-    pub fn member(&self, name: &str) -> Option<u32> {
-        self.tape.member(self.text, name).map(|(_, value)| value)
-    }
-
-    /// A member that is there and not null.
-    fn present(&self, name: &str) -> Option<u32> {
-        self.member(name).filter(|at| self.kind(*at) != Kind::Null)
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.present(name).is_some()
-    }
-
-    fn string(&self, name: &str) -> Result<Option<Cow<'b, str>>, Refusal> {
-        let Some(value) = self.present(name) else {
-            return Ok(None);
-        };
-        if self.kind(value) != Kind::Text {
-            let problem = format!("must be a string, got {}", self.kind_of(Some(value)));
-            return Err(invalid(name, &problem));
-        }
-        Ok(Some(self.tape.text(self.text, value)))
-    }
-
-    pub fn boolean(&self, name: &str, fallback: bool) -> Result<bool, Refusal> {
-        match self.present(name).map(|at| (at, self.kind(at))) {
-            None => Ok(fallback),
-            Some((_, Kind::True)) => Ok(true),
-            Some((_, Kind::False)) => Ok(false),
-            Some((at, _)) => {
-                let problem = format!("must be true or false, got {}", self.kind_of(Some(at)));
-                Err(invalid(name, &problem))
-            }
-        }
-    }
-
-    fn priority(&self) -> Result<i32, Refusal> {
-        let Some(value) = self.present("priority") else {
-            return Ok(0);
-        };
-        let number = match self.kind(value) {
-            Kind::Number => self.tape.raw(self.text, value).parse().unwrap_or(f64::NAN),
-            _ => f64::NAN,
-        };
-        if number.trunc() == number && number.abs() <= PRIORITY_MAX {
-            return Ok(number as i32);
-        }
-        let kind = self.kind_of(Some(value));
-        let problem = format!("must be an integer of at most 32 bits, got {kind}");
-        Err(invalid("priority", &problem))
-    }
-
-    /// What a value is, in words of the client's language.
-    fn kind_of(&self, value: Option<u32>) -> Cow<'static, str> {
-        let Some(at) = value else {
-            return Cow::Borrowed("nothing");
-        };
-        kind_name(self.kind(at), self.tape.raw(self.text, at))
-    }
-}
-
-pub(super) fn kind_name(kind: Kind, raw: &str) -> Cow<'static, str> {
-    Cow::Borrowed(match kind {
-        Kind::Null => "null",
-        Kind::False | Kind::True => "a boolean",
-        Kind::Text => "a string",
-        Kind::Array => "an array",
-        Kind::Object => "an object",
-        Kind::Number => {
-            let number = javascript_number(raw.parse().unwrap_or(f64::NAN));
-            return Cow::Owned(format!("the number {number}"));
-        }
-    })
-}
-
-pub(super) fn invalid(param: &str, problem: &str) -> Refusal {
-    let detail = format!("{param}: {problem}");
-    Refusal::new(error::INVALID_BODY, detail, Some(param.to_owned()))
 }

@@ -3,6 +3,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::sync::OnceLock;
+
 use minijinja::Value;
 
 use super::content_format::{ContentFormat, content_format};
@@ -10,12 +12,14 @@ use super::fast_chat::FastChat;
 use super::json_tape::Kind;
 use super::json_text::without_lone_surrogates;
 use super::literals::{Literals, literals};
-use super::messages::{Source, normalize_messages, normalize_tools, plain_message};
+use super::messages::{MessageForm, Source, normalize_messages, normalize_tools, plain_message};
 use super::parse::Chat;
 use super::python_print::text_of;
 use super::python_strings::{Side, strip};
 use super::strftime::LocalTime;
+use super::system_messages::{with_system_first, without_developers};
 use super::template::{CompiledTemplate, RenderFailure};
+use super::template_probes::{thinking_off_effort, wants_system_first};
 use super::values::{JsonMap, double, to_map};
 
 /// A model's templates: `tool_use` is taken for requests with tools, where there is one.
@@ -37,9 +41,24 @@ pub struct RenderInput {
     pub size_hint: usize,
 }
 
+impl RenderInput {
+    fn of(messages: Vec<Value>) -> Self {
+        Self {
+            messages,
+            tools: None,
+            documents: None,
+            add_generation_prompt: true,
+            continue_final_message: false,
+            variables: JsonMap::default(),
+            size_hint: 1024,
+        }
+    }
+}
+
 struct Template {
     compiled: CompiledTemplate,
     format: ContentFormat,
+    knows_developers: bool,
 }
 
 /// Renders the chats of one model.
@@ -49,6 +68,9 @@ pub struct ChatRenderer {
     special_tokens: Vec<(String, Value)>,
     /// Null when every chat goes through the template.
     fast: Option<FastChat>,
+    // Found out when first asked for.
+    system_first: OnceLock<bool>,
+    thinking_off: OnceLock<&'static str>,
 }
 
 impl ChatRenderer {
@@ -65,7 +87,12 @@ impl ChatRenderer {
                 format = content_format(tree);
                 looked_for.add(literals(tree));
             })?;
-            Ok(Template { compiled, format })
+            Ok(Template {
+                compiled,
+                format,
+                knows_developers: source.contains("\"developer\"")
+                    || source.contains("'developer'"),
+            })
         };
         let named = |(name, text): &(String, String)| (name.clone(), Value::from(text.as_str()));
         let mut renderer = Self {
@@ -77,6 +104,8 @@ impl ChatRenderer {
                 .transpose()?,
             special_tokens: special_tokens.iter().map(named).collect(),
             fast: None,
+            system_first: OnceLock::new(),
+            thinking_off: OnceLock::new(),
         };
         let sources = [Some(&templates.text), templates.tool_use.as_ref()];
         let source: String = sources.into_iter().flatten().map(String::as_str).collect();
@@ -118,13 +147,8 @@ impl ChatRenderer {
         let format = self.template(tools.is_some()).format;
         let message = |(role, text): &(&str, Value)| plain_message(role, text.clone(), format);
         self.render(RenderInput {
-            messages: turns.iter().map(message).collect(),
             tools: tools.map(|tools| normalize_tools(source, tools)),
-            documents: None,
-            add_generation_prompt: true,
-            continue_final_message: false,
-            variables: JsonMap::default(),
-            size_hint: 1024,
+            ..RenderInput::of(turns.iter().map(message).collect())
         })
     }
 
@@ -134,8 +158,24 @@ impl ChatRenderer {
         source: Source<'_>,
         chat: &Chat,
     ) -> Result<String, RenderFailure> {
-        let format = self.template(chat.tools.is_some()).format;
-        let effort = chat.reasoning_effort.map(|at| effort_value(source, at));
+        let template = self.template(chat.tools.is_some());
+        let asks = chat.conversion.as_ref();
+        let effort = if asks.is_some_and(|asks| asks.thinking_off) {
+            Some(Value::from(self.thinking_off()))
+        } else {
+            chat.reasoning_effort.map(|at| effort_value(source, at))
+        };
+        let form = MessageForm {
+            format: template.format,
+            calls_by_name: asks.is_some_and(|asks| asks.calls_by_name),
+        };
+        let mut messages = normalize_messages(source, chat.messages, form);
+        if asks.is_some_and(|asks| asks.merges_system) && self.wants_system_first() {
+            messages = with_system_first(source, chat.messages, messages, template.format);
+        }
+        if !template.knows_developers {
+            messages = without_developers(messages);
+        }
         let mut variables = JsonMap::with_capacity(12);
         if let Some(effort) = &effort {
             // An effort switches thinking on or off where the template knows that variable.
@@ -153,7 +193,7 @@ impl ChatRenderer {
             variables.set("reasoning_effort", effort);
         }
         self.render(RenderInput {
-            messages: normalize_messages(source, chat.messages, format),
+            messages,
             tools: chat.tools.map(|tools| normalize_tools(source, tools)),
             documents: chat.documents.map(|at| source.value(at)),
             add_generation_prompt: chat.add_generation_prompt,
@@ -162,6 +202,44 @@ impl ChatRenderer {
             size_hint: source.text.len() + source.text.len() / 8,
         })
         .map(without_lone_surrogates)
+        .map_err(|failure| match failure {
+            RenderFailure::Refused(reason) => {
+                RenderFailure::Refused(without_lone_surrogates(reason))
+            }
+            failed => failed,
+        })
+    }
+
+    fn wants_system_first(&self) -> bool {
+        *self.system_first.get_or_init(|| {
+            let tools = [None, Some(Value::from(Vec::<Value>::new()))];
+            tools.into_iter().any(|tools| {
+                wants_system_first(|messages| {
+                    let input = RenderInput {
+                        tools: tools.clone(),
+                        add_generation_prompt: false,
+                        ..RenderInput::of(messages)
+                    };
+                    self.render(input).ok()
+                })
+            })
+        })
+    }
+
+    fn thinking_off(&self) -> &'static str {
+        self.thinking_off.get_or_init(|| {
+            thinking_off_effort(|effort| {
+                let message = plain_message("user", Value::from("Hi"), self.main.format);
+                let mut variables = JsonMap::with_capacity(2);
+                variables.set("enable_thinking", Value::from(effort != "none"));
+                variables.set("reasoning_effort", Value::from(effort));
+                let input = RenderInput {
+                    variables,
+                    ..RenderInput::of(vec![message])
+                };
+                self.render(input).ok()
+            })
+        })
     }
 
     /// apply_chat_template: messages are given to the template as they are.

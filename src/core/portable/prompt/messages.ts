@@ -74,30 +74,6 @@ function normalizeMessage(
   return result;
 }
 
-/**
- * For a template that knows no developers they are the system; with them, and only then, all of the
- * system is one message before the others.
- */
-export function withoutDevelopers(messages: readonly JsonValue[]): readonly JsonValue[] {
-  const isOf = (role: string) => (message: JsonValue) => (message as JsonObject)['role'] === role;
-  if (!messages.some(isOf('developer'))) return messages;
-  const renamed = messages.map((message) => {
-    if (!isOf('developer')(message)) return message;
-    const { tools: _tools, ...rest } = message as JsonObject;
-    return { ...rest, role: 'system' };
-  });
-  const isSystem = isOf('system');
-  if (renamed.findLastIndex(isSystem) === 0) return renamed;
-  const texts = renamed.filter(isSystem).map((message) => wholeText((message as JsonObject)['content']));
-  const content = texts.filter((text) => text !== '').join('\n\n');
-  return [{ role: 'system', content }, ...renamed.filter((message) => !isSystem(message))];
-}
-
-function wholeText(content: JsonValue | undefined): string {
-  if (!Array.isArray(content)) return String(content);
-  return content.map((part) => String((part as JsonObject)['text'])).join('\n');
-}
-
 /** Templates that print content get text parts joined by newlines; tool results always do. */
 function contentOf(message: JsonObject, role: string, format: ContentFormat): JsonValue {
   const content = message['content'] ?? [];

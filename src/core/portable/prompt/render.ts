@@ -4,20 +4,11 @@
 import type { JsonValue } from '#core/json-value.js';
 import { isJsonObject } from '#core/json-value.js';
 import { contentFormat } from './content-format.js';
-import {
-  type ContentFormat,
-  normalizeMessages,
-  normalizeTools,
-  withoutDevelopers,
-} from './messages.js';
+import { type ContentFormat, normalizeMessages, normalizeTools } from './messages.js';
 import type { ChatPrompt } from './parse.js';
 import { strip } from './python-strings.js';
-import {
-  EFFORT_PROBE,
-  thinkingOffEffort,
-  wantsSystemFirst,
-  withSystemFirst,
-} from './template-probes.js';
+import { withoutDevelopers, withSystemFirst } from './system-messages.js';
+import { EFFORT_PROBE, thinkingOffEffort, wantsSystemFirst } from './template-probes.js';
 import { type CompiledTemplate, compileTemplate, TemplateRefusal } from './template-runtime.js';
 
 /** A model's templates: `toolUse` is taken for requests with tools, where there is one. */
@@ -69,10 +60,10 @@ export class ChatRenderer {
     const { conversion, templateArguments: given } = chat;
     const effort = conversion?.thinkingOff === true ? this.#effortOff() : chat.reasoningEffort;
     const merges = conversion?.mergesSystem === true && this.#wantsSystemFirst();
-    const messages = normalizeMessages(
-      merges ? withSystemFirst(chat.messages) : chat.messages,
-      { format, callsByName: conversion?.callsByName === true },
-    );
+    const messages = normalizeMessages(merges ? withSystemFirst(chat.messages) : chat.messages, {
+      format,
+      callsByName: conversion?.callsByName === true,
+    });
     return this.render({
       messages: this.#knowsDevelopers(chat.tools !== null) ? messages : withoutDevelopers(messages),
       tools: chat.tools === null ? null : normalizeTools(chat.tools),

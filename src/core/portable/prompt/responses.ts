@@ -124,7 +124,8 @@ function addMessage(item: Body, messages: Message[]): void {
   const { role, content } = item;
   if (!isText(role) || !ROLES.includes(role)) notConverted();
   const given = isText(content) ? content : listOf(content);
-  if (role !== 'assistant' || given.length === 0) messages.push({ role, content: given });
+  const isAnswer = role === 'assistant' && (isText(given) || given.length > 0);
+  if (!isAnswer) messages.push({ role, content: given });
   // Of an answer in several parts the engine takes the first.
   else addToAnswer('content', isText(given) ? given : textOf(objectOf(given[0])['text']), messages);
 }

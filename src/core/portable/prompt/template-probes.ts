@@ -27,18 +27,6 @@ export function thinkingOffEffort(render: (effort: string) => string): string {
   return EFFORTS.some(same) ? 'low' : 'none';
 }
 
-/** One system message before all others, of the texts of all. */
-export function withSystemFirst(messages: readonly JsonValue[]): readonly JsonValue[] {
-  const isSystem = (message: JsonValue): boolean => field(message, 'role') === 'system';
-  const texts = messages.filter(isSystem).map((message) => field(message, 'content'));
-  if (texts.length === 0) return messages;
-  return [text('system', texts.join('')), ...messages.filter((message) => !isSystem(message))];
-}
-
-function field(message: JsonValue, name: string): JsonValue {
-  return (message as { readonly [key: string]: JsonValue })[name] ?? null;
-}
-
 function rendered(render: () => string): string | null {
   try {
     return render();
