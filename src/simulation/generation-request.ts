@@ -99,6 +99,7 @@ function chatInput(body: JsonBody): ChatPrompt {
     templateArguments: isRecord(templateArguments)
       ? (templateArguments as ChatPrompt['templateArguments'])
       : {},
+    hasMedia: false,
     conversion: null,
   };
 }

@@ -6,6 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { ModelDescriptor } from '#contracts/core.js';
+import { MEDIA_MARK } from '#core/portable/prompt/media.js';
 import { parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
@@ -87,5 +88,24 @@ test('native: requests are rendered as by vLLM', { skip: nativeSkip }, async () 
   } finally {
     await encoder.stop();
     for (const directory of directories) rmSync(directory, { recursive: true });
+  }
+});
+
+test('the text before the first image is the one that vLLM has there', () => {
+  const media = JSON.parse(
+    readFileSync(path.join(repositoryRoot, 'test/vectors/vllm-media.json'), 'utf8'),
+  ) as {
+    readonly templates: Readonly<Record<string, string>>;
+    readonly cases: readonly { template: string; body: string; before: string }[];
+  };
+  assert.equal(media.cases.length, 8);
+  for (const { template, body, before } of media.cases) {
+    const source = { text: media.templates[template] ?? '', toolUse: null };
+    const renderer = new ChatRenderer(source, {}, () => new Date());
+    const parsed = parseRequest(Buffer.from(body), 'chat-completions');
+    assert.ok(parsed.ok && parsed.request.prompt.kind === 'chat');
+    assert.ok(parsed.request.prompt.hasMedia);
+    const [text] = renderer.renderChat(parsed.request.prompt).split(MEDIA_MARK);
+    assert.equal(text, before, body);
   }
 });

@@ -9,8 +9,8 @@ import { seededRandom } from '#contracts/random.js';
 import type { EncodedPrompt, RequestHandle, Route } from '#contracts/request.js';
 import type { NativePromptEncoder } from '#core/native/prompt-encoder.js';
 import type { NativeRequestStore } from '#core/native/request-store.js';
-import { mediaKeys } from '#core/portable/prompt/media.js';
-import { type ParseResult, parseRequest } from '#core/portable/prompt/parse.js';
+import { MEDIA_MARK, mediaKeys } from '#core/portable/prompt/media.js';
+import { type ChatPrompt, type ParseResult, parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { TemplateRefusal } from '#core/portable/prompt/template-runtime.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
@@ -131,15 +131,30 @@ function checkFields(expected: ParseResult, actual: EncodedPrompt, why: string):
   if (prompt.kind === 'tokens' && request.model === 'm') {
     assert.equal(actual.promptTokens, prompt.tokenIds.length, why);
   }
+  if (prompt.kind !== 'chat' || !prompt.hasMedia || request.model !== 'm') return;
+  const text = renderedChat(prompt, 0);
+  if (typeof text !== 'string') return;
+  const [before = '', ...behind] = text.split(MEDIA_MARK);
+  const bytes = [before, behind.join(MEDIA_MARK)].map((part) => Buffer.byteLength(part));
+  if (behind.length > 0) assert.equal(actual.promptTokens, (bytes[0] ?? 0) + (bytes[1] ?? 0), why);
+  const isMatched = behind.length > 0 && (bytes[0] ?? 0) >= 16;
+  assert.equal(actual.noMatchReason, isMatched ? null : 'extra-keys', why);
 }
 
-/** What the portable core makes of a prompt, null when its template engine cannot. */
+/**
+ * What the portable core makes of a prompt; null when its template engine cannot, and for chats with
+ * media, of which only a part is tokenised.
+ */
 function portableText(expected: ParseResult, model: number): string | null | TemplateRefusal {
   if (!expected.ok) return null;
   const { prompt } = expected.request;
   if (prompt.kind === 'text') return prompt.text;
+  return prompt.kind === 'chat' && !prompt.hasMedia ? renderedChat(prompt, model) : null;
+}
+
+function renderedChat(prompt: ChatPrompt, model: number): string | null | TemplateRefusal {
   const renderer = renderers[model];
-  if (prompt.kind !== 'chat' || renderer === undefined) return null;
+  if (renderer === undefined) return null;
   try {
     return renderer.renderChat(prompt);
   } catch (error) {

@@ -17,9 +17,9 @@ test('the table', () => {
   assert.equal(admitted('POST', '/v1/completions?trace=1'), 'route completions');
   assert.equal(admitted('POST', '/inference/v1/generate'), 'route vllm-generate');
   assert.equal(admitted('POST', '/generate'), 'route sglang-generate');
-  assert.equal(admitted('POST', '/v1/messages?beta=true'), 'route unread-prompt');
+  assert.equal(admitted('POST', '/v1/messages?beta=true'), 'route messages');
   assert.equal(admitted('POST', '/v1/messages/count_tokens'), 'route passthrough');
-  assert.equal(admitted('POST', '/v1/responses'), 'route unread-prompt');
+  assert.equal(admitted('POST', '/v1/responses'), 'route responses');
   assert.equal(admitted('GET', '/v1/responses/resp-1'), 'route passthrough');
   assert.equal(admitted('POST', '/v1/embeddings'), 'route passthrough');
   assert.equal(admitted('POST', '/v1/audio/transcriptions'), 'route passthrough');

@@ -4,23 +4,21 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use super::json_tape::{Plan, Tape};
-use super::json_text::utf16_length;
-use super::messages::Source;
-use super::models::{Model, Models, TokenizerEntry, Tokenizing};
+use super::models::{Model, Models, Tokenizing};
 use super::no_match::NoMatch;
-use super::parse::{Chat, Prompt, Request, parse_request};
+use super::parse::{Prompt, Request, parse_request};
 use super::prefix_store::{Keyed, KeyingInput, micros};
+use super::prompt_text::{has_media, is_converted, prompt_text, render, text_of};
 use super::record::Outcome;
 use super::refusal::Refusal;
 use super::template::RenderFailure;
 use super::tokenize::{Tokens, ids_of};
 use crate::keys::namespace_seed;
 use crate::layout::error;
-use crate::layout::limits::{PROMPT_CHARACTERS_MAX, PROMPT_TOKENS_MAX};
+use crate::layout::limits::PROMPT_TOKENS_MAX;
 use crate::matching::{Matcher, PromptMatch};
 use crate::prepare::Route;
 
@@ -116,17 +114,6 @@ pub fn encode_body(
     Ok(match_prompt(&request.prompt, model, space, outcome))
 }
 
-/// The text that a chat's positions are of.
-fn text_of<'a>(body: &'a [u8], request: &'a Request<'_>) -> &'a str {
-    let made = request.made.as_deref();
-    made.unwrap_or_else(|| std::str::from_utf8(body).unwrap_or_default())
-}
-
-/// Made of a request of another API, whose refusals and `/tokenize` are the engine's own.
-fn is_converted(prompt: &Prompt<'_>) -> bool {
-    matches!(prompt, Prompt::Chat(chat) if chat.conversion.is_some())
-}
-
 /// The model and its block size, or why the prompt is not encoded.
 fn encodable<'m>(
     request: &Request<'_>,
@@ -179,6 +166,10 @@ fn tokenize_and_hash(
             outcome.no_match = Some(NoMatch::PromptNotRead);
             return Ok(false);
         }
+        Tokenizing::Engine if has_media(&request.prompt) => {
+            outcome.no_match = Some(NoMatch::ExtraKeys);
+            return Ok(false);
+        }
         Tokenizing::Engine => return engine_ids(seed, context.answer, space, outcome),
         Tokenizing::Files(Some(entry)) => entry,
         Tokenizing::Files(None) | Tokenizing::Unknown => {
@@ -189,21 +180,26 @@ fn tokenize_and_hash(
     let started = Instant::now();
     let rendered = prompt_text(text, &space.tape, entry, &request.prompt, outcome)?;
     outcome.micros.render = micros(started);
-    let Some((rendered, add_special_tokens)) = rendered else {
+    let Some(rendered) = rendered else {
         return Ok(false);
     };
-    if rendered.len() > PROMPT_CHARACTERS_MAX && utf16_length(&rendered) > PROMPT_CHARACTERS_MAX {
+    if rendered.is_too_long() {
         outcome.no_match = Some(NoMatch::OverLimit);
         return Ok(false);
     }
     let input = KeyingInput {
-        text: &rendered,
-        add_special_tokens,
+        text: &rendered.text,
+        add_special_tokens: rendered.add_special_tokens,
         seed,
         block_size: outcome.block_size,
     };
     entry.store.key(&entry.tokenizer, input, &mut space.keyed)?;
     outcome.prompt_tokens = space.keyed.prompt_tokens;
+    if !rendered.rest.is_empty() {
+        let mut tokens = Tokens::new();
+        entry.tokenizer.encode(&rendered.rest, false, &mut tokens)?;
+        outcome.prompt_tokens += ids_of(&tokens).len();
+    }
     outcome.micros.tokenize = space.keyed.tokenize_micros;
     outcome.micros.hash = space.keyed.hash_micros;
     Ok(false)
@@ -238,62 +234,15 @@ fn hash_ids(ids: &[u32], seed: u64, space: &mut Workspace, outcome: &mut Outcome
     }
 }
 
-/// The prompt's text and whether special tokens go around it; null, with the outcome saying why,
-/// when there is no template or it refuses the chat.
-fn prompt_text<'b>(
-    text: &str,
-    tape: &Tape,
-    entry: &TokenizerEntry,
-    prompt: &'b Prompt<'_>,
-    outcome: &mut Outcome,
-) -> Result<Option<(Cow<'b, str>, bool)>, String> {
-    match prompt {
-        Prompt::Text {
-            text,
-            add_special_tokens,
-        } => Ok(Some((Cow::Borrowed(text.as_ref()), *add_special_tokens))),
-        Prompt::Chat(chat) => match render(text, tape, entry, chat) {
-            None => {
-                outcome.no_match = Some(NoMatch::NoTokenizer);
-                Ok(None)
-            }
-            Some(Ok(rendered)) => Ok(Some((Cow::Owned(rendered), chat.add_special_tokens))),
-            Some(Err(RenderFailure::Refused(_))) if chat.conversion.is_some() => {
-                outcome.no_match = Some(NoMatch::PromptNotRead);
-                Ok(None)
-            }
-            Some(Err(RenderFailure::Refused(message))) => {
-                outcome.refusal = Some(template_refusal(&message));
-                Ok(None)
-            }
-            Some(Err(RenderFailure::Failed(problem))) => Err(problem),
-        },
-        Prompt::Tokens(_) | Prompt::Nothing(_) => Ok(None),
-    }
-}
-
-/// Null when the model has no template.
-fn render(
-    text: &str,
-    tape: &Tape,
-    entry: &TokenizerEntry,
-    chat: &Chat,
-) -> Option<Result<String, RenderFailure>> {
-    let renderer = entry.tokenizer.renderer.as_ref()?;
-    Some(renderer.render_chat(Source { text, tape }, chat))
-}
-
-fn template_refusal(message: &str) -> Refusal {
-    let detail = format!("messages: the model's chat template refused them: {message}");
-    Refusal::new(error::TEMPLATE_FAILED, detail, Some("messages".to_owned()))
-}
-
 fn match_prompt(
     prompt: &Prompt<'_>,
     model: &Model,
     space: &mut Workspace,
     outcome: &mut Outcome,
 ) -> Progress {
+    if has_media(prompt) && space.keyed.keys.is_empty() && outcome.no_match.is_none() {
+        outcome.no_match = Some(NoMatch::ExtraKeys);
+    }
     if outcome.refusal.is_none() {
         outcome.refusal = over_context(prompt, outcome.prompt_tokens, model.max_model_len);
     }
@@ -347,6 +296,9 @@ pub fn token_ids(model: &Model, route: Route, body: &[u8]) -> Result<Option<Vec<
             return Err(format!("nothing to tokenize: {name}"));
         }
         Prompt::Tokens(ids) => return Ok(Some(ids)),
+        Prompt::Chat(chat) if chat.has_media => {
+            return Err("nothing to tokenize: extra-keys".to_owned());
+        }
         Prompt::Text { .. } | Prompt::Chat(_) => {}
     }
     let entry = match &model.tokenizing {

@@ -32,6 +32,9 @@ pub struct MediaKeys {
     pub left_out: usize,
 }
 
+/// Stands where the first of them was; no client's text has it but to have less of it matched.
+pub const MEDIA_MARK: &str = "Wp7f3aFirstMedia";
+
 const TEXT_PARTS: [&str; 5] = ["text", "input_text", "output_text", "refusal", "thinking"];
 /// Where a part of each type has its content: a text, or an object with `url` or `data`.
 const CONTENT_FIELDS: [(&str, &str); 7] = [
@@ -52,19 +55,17 @@ impl<'b> ChatMedia<'b> {
             return;
         };
         for part in tape.items(content) {
-            if tape.node(part).kind == Kind::Text {
-                continue;
+            match kind_of_part(text, tape, part) {
+                PartKind::Text => continue,
+                PartKind::MarkedText => {
+                    self.in_keys = true;
+                    continue;
+                }
+                PartKind::Media => self.in_keys = true,
             }
-            let kind = tape
-                .get(text, part, "type")
-                .filter(|at| tape.node(*at).kind == Kind::Text);
-            let is_kind = |name: &str| kind.is_some_and(|at| tape.is(text, at, name));
+            let kind = tape.get(text, part, "type");
+            let is_kind = |name: &str| is_text_of(text, tape, kind, name);
             let uuid = tape.get(text, part, "uuid");
-            if TEXT_PARTS.iter().any(|name| is_kind(name)) {
-                self.in_keys |= uuid.is_some_and(|at| tape.node(at).kind != Kind::Null);
-                continue;
-            }
-            self.in_keys = true;
             let field = CONTENT_FIELDS.iter().find(|(name, _)| is_kind(name));
             let named = field.and_then(|(_, field)| content_of(text, tape, part, uuid, field));
             match named {
@@ -101,6 +102,39 @@ impl<'b> ChatMedia<'b> {
         }
         MediaKeys { keys, left_out }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PartKind {
+    Text,
+    MarkedText,
+    Media,
+}
+
+fn kind_of_part(text: &str, tape: &Tape, part: u32) -> PartKind {
+    if tape.node(part).kind == Kind::Text {
+        return PartKind::Text;
+    }
+    let kind = tape.get(text, part, "type");
+    if !TEXT_PARTS
+        .iter()
+        .any(|name| is_text_of(text, tape, kind, name))
+    {
+        return PartKind::Media;
+    }
+    match tape.get(text, part, "uuid") {
+        Some(uuid) if tape.node(uuid).kind != Kind::Null => PartKind::MarkedText,
+        _ => PartKind::Text,
+    }
+}
+
+/// Whether a part of a message is no plain text.
+pub fn is_media(text: &str, tape: &Tape, part: u32) -> bool {
+    kind_of_part(text, tape, part) != PartKind::Text
+}
+
+fn is_text_of(text: &str, tape: &Tape, at: Option<u32>, expected: &str) -> bool {
+    at.is_some_and(|at| tape.node(at).kind == Kind::Text && tape.is(text, at, expected))
 }
 
 fn content_of<'b>(

@@ -8,6 +8,7 @@ use minijinja::Value;
 
 use super::content_format::ContentFormat;
 use super::json_tape::{Kind, Tape};
+use super::media::{MEDIA_MARK, is_media};
 use super::values::{JsonMap, text_value, to_value};
 use crate::layout::limits::JSON_VALUES_MAX;
 
@@ -27,6 +28,8 @@ pub struct MessageForm {
     pub format: ContentFormat,
     /// Calls of tools have their name before their arguments.
     pub calls_by_name: bool,
+    /// The first of the media is marked.
+    pub marks_media: bool,
 }
 
 impl Source<'_> {
@@ -56,10 +59,21 @@ impl Source<'_> {
 pub fn normalize_messages(source: Source<'_>, messages: u32, form: MessageForm) -> Vec<Value> {
     let items = source.tape.items(messages);
     let mut left = JSON_VALUES_MAX;
+    let mut marks = form.marks_media;
     items
         .filter(|at| source.kind(*at) == Kind::Object)
-        .map(|at| Value::from_object(normalize_message(source, at, form, &mut left)))
+        .map(|at| {
+            let medium = marks.then(|| first_medium(source, at)).flatten();
+            marks &= medium.is_none();
+            Value::from_object(normalize_message(source, at, form, medium, &mut left))
+        })
         .collect()
+}
+
+fn first_medium(source: Source<'_>, message: u32) -> Option<u32> {
+    let content = source.required(message, "content", Kind::Array)?;
+    let mut items = source.tape.items(content);
+    items.find(|part| is_media(source.text, source.tape, *part))
 }
 
 /// Tools as the engine's models dump them: the fields it knows in its order, three of them if null too.
@@ -106,6 +120,7 @@ fn normalize_message(
     source: Source<'_>,
     message: u32,
     form: MessageForm,
+    medium: Option<u32>,
     left: &mut usize,
 ) -> JsonMap {
     let mut result = JsonMap::with_capacity(4);
@@ -113,10 +128,17 @@ fn normalize_message(
     let role = source.value_or_null(role_at);
     let is_role = |name: &str| role.as_str() == Some(name);
     let is_tool = is_role("tool");
+    let texts = Texts {
+        source,
+        message,
+        is_system: is_role("system"),
+        medium,
+        is_marked_first: false,
+    };
     let content = match form.format {
-        ContentFormat::Text => joined(source, message, is_role("system"), false),
-        ContentFormat::Parts if is_tool => joined(source, message, false, true),
-        ContentFormat::Parts => parts(source, message, is_role("system")),
+        ContentFormat::Text => joined(texts.marked_first(), false),
+        ContentFormat::Parts if is_tool => joined(texts, true),
+        ContentFormat::Parts => parts(texts),
     };
     let is_assistant = is_role("assistant");
     let is_developer = is_role("developer");
@@ -166,16 +188,16 @@ fn add_assistant_fields(
 
 /// Text parts joined by newlines, for templates that print content and for results of tools; whether
 /// empty ones are among them depends on the template.
-fn joined(source: Source<'_>, message: u32, is_system: bool, with_empty: bool) -> Value {
+fn joined(texts: Texts<'_>, with_empty: bool) -> Value {
     text_value(|out| {
         let mut count = 0;
-        each_text(source, message, is_system, |text| {
+        texts.each(|text| {
             let start = out.len();
             if count > 0 {
                 out.push('\n');
             }
             let begin = out.len();
-            text.push(source, out);
+            texts.push(text, out);
             if out.len() == begin && !with_empty {
                 out.truncate(start);
                 return;
@@ -185,58 +207,85 @@ fn joined(source: Source<'_>, message: u32, is_system: bool, with_empty: bool) -
     })
 }
 
-fn parts(source: Source<'_>, message: u32, is_system: bool) -> Value {
+fn parts(texts: Texts<'_>) -> Value {
     let mut parts = Vec::new();
-    each_text(source, message, is_system, |text| {
-        parts.push(text_part(text_value(|out| text.push(source, out))));
-    });
+    texts.each(|text| parts.push(text_part(text_value(|out| texts.push(text, out)))));
     Value::from(parts)
 }
 
-/// A text of a message, or what follows its first line.
+/// The texts of a message, with a mark where the first of a chat's media is.
 #[derive(Clone, Copy)]
-struct PartText {
-    at: u32,
-    after_line: bool,
+struct Texts<'b> {
+    source: Source<'b>,
+    message: u32,
+    is_system: bool,
+    medium: Option<u32>,
+    is_marked_first: bool,
 }
 
-impl PartText {
-    fn push(self, source: Source<'_>, out: &mut String) {
-        if !self.after_line {
-            source.tape.push_text(source.text, self.at, out);
+#[derive(Clone, Copy)]
+enum PartText {
+    Whole(u32),
+    /// What follows its first line.
+    AfterLine(u32),
+    Mark,
+}
+
+impl Texts<'_> {
+    /// Templates that print content are given the media of a message before its texts.
+    fn marked_first(self) -> Self {
+        Self {
+            is_marked_first: true,
+            ..self
+        }
+    }
+
+    /// Texts of the system lose the line that begins as BILLING_HEADER; those that were no more are
+    /// gone.
+    fn each(self, mut with: impl FnMut(PartText)) {
+        let source = self.source;
+        if self.is_marked_first && self.medium.is_some() {
+            with(PartText::Mark);
+        }
+        let Some(content) = source.present(self.message, "content") else {
+            return;
+        };
+        if source.kind(content) == Kind::Text {
+            self.of_text(content).into_iter().for_each(with);
             return;
         }
-        let text = source.tape.text(source.text, self.at);
-        out.push_str(text.split_once('\n').map_or("", |(_, rest)| rest));
-    }
-}
-
-/// Texts of the system lose the line that begins as BILLING_HEADER; those that were no more are gone.
-fn each_text(source: Source<'_>, message: u32, is_system: bool, mut with: impl FnMut(PartText)) {
-    let mut tell = |at: u32| {
-        let after_line = is_system && source.tape.begins(source.text, at, BILLING_HEADER);
-        if after_line {
-            let text = source.tape.text(source.text, at);
-            if text
-                .split_once('\n')
-                .is_none_or(|(_, rest)| rest.is_empty())
-            {
-                return;
+        for item in source.tape.items(content) {
+            if Some(item) == self.medium {
+                if !self.is_marked_first {
+                    with(PartText::Mark);
+                }
+            } else if let Some(text) = text_of(source, item).and_then(|at| self.of_text(at)) {
+                with(text);
             }
         }
-        with(PartText { at, after_line });
-    };
-    let Some(content) = source.present(message, "content") else {
-        return;
-    };
-    if source.kind(content) == Kind::Text {
-        return tell(content);
     }
-    source
-        .tape
-        .items(content)
-        .filter_map(|at| text_of(source, at))
-        .for_each(tell);
+
+    fn of_text(self, at: u32) -> Option<PartText> {
+        let Source { text, tape } = self.source;
+        if !self.is_system || !tape.begins(text, at, BILLING_HEADER) {
+            return Some(PartText::Whole(at));
+        }
+        let text = tape.text(text, at);
+        let (_, rest) = text.split_once('\n')?;
+        (!rest.is_empty()).then_some(PartText::AfterLine(at))
+    }
+
+    fn push(self, text: PartText, out: &mut String) {
+        let Source { text: body, tape } = self.source;
+        match text {
+            PartText::Whole(at) => tape.push_text(body, at, out),
+            PartText::AfterLine(at) => {
+                let text = tape.text(body, at);
+                out.push_str(text.split_once('\n').map_or("", |(_, rest)| rest));
+            }
+            PartText::Mark => out.push_str(MEDIA_MARK),
+        }
+    }
 }
 
 /// A message of role and text alone, as `normalize_messages` would make it.

@@ -25,6 +25,7 @@ pub mod no_match;
 pub mod parse;
 mod prefix_cuts;
 pub mod prefix_store;
+mod prompt_text;
 mod python_print;
 mod python_strings;
 pub mod record;

@@ -32,6 +32,8 @@ pub struct Chat {
     pub continue_final_message: bool,
     pub add_special_tokens: bool,
     pub template_arguments: Option<u32>,
+    /// Only the text before the first of its media is matched: what they become only engines know.
+    pub has_media: bool,
     /// Of a chat that was made of another API's request; null for a client's own.
     pub conversion: Option<Conversion>,
 }
@@ -313,7 +315,7 @@ impl<'b> Body<'b, '_> {
         for message in self.tape.items(messages) {
             media.read(self.text, self.tape, message);
         }
-        if self.needs_engine() || media.in_keys {
+        if self.needs_engine() {
             return Ok(Prompt::Nothing(NoMatch::ExtraKeys));
         }
         Ok(Prompt::Chat(Chat {
@@ -325,6 +327,7 @@ impl<'b> Body<'b, '_> {
             continue_final_message,
             add_special_tokens: self.boolean("add_special_tokens", false)?,
             template_arguments,
+            has_media: media.in_keys,
             conversion,
         }))
     }

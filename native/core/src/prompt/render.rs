@@ -168,6 +168,7 @@ impl ChatRenderer {
         let form = MessageForm {
             format: template.format,
             calls_by_name: asks.is_some_and(|asks| asks.calls_by_name),
+            marks_media: chat.has_media,
         };
         let mut messages = normalize_messages(source, chat.messages, form);
         if asks.is_some_and(|asks| asks.merges_system) && self.wants_system_first() {

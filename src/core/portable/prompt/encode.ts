@@ -12,7 +12,7 @@ import { type BlockKey, namespaceSeed } from '../keys.js';
 import { chainStart, extendChain } from './hash.js';
 import type { ScanRefusal } from './json-scan.js';
 import type { PromptMatcher } from './match.js';
-import { mediaKeys } from './media.js';
+import { MEDIA_MARK, mediaKeys } from './media.js';
 import { type ParsedPrompt, type ParsedRequest, parseRequest } from './parse.js';
 import { type EncodeOutcome, emptyOutcome, newMatch, type RecordTable } from './record.js';
 import { TemplateRefusal } from './template-runtime.js';
@@ -80,6 +80,7 @@ export class RequestEncoder {
     const { prompt } = parsed.request;
     if (prompt.kind === 'none') throw new Error(`nothing to tokenize: ${prompt.reason}`);
     if (prompt.kind === 'tokens') return prompt.tokenIds;
+    if (hasMedia(prompt)) throw new Error('nothing to tokenize: extra-keys');
     const source = model.tokenizer;
     if (source === null) throw new Error(`no tokenizer was found for ${model.id}`);
     if (source.kind === 'engine') {
@@ -142,6 +143,10 @@ export class RequestEncoder {
         outcome.noMatchReason = 'prompt-not-read';
         return;
       }
+      if (hasMedia(prompt)) {
+        outcome.noMatchReason = 'extra-keys';
+        return;
+      }
       const startedMs = nowMs();
       const ids = await this.#context.engine.tokenIds(source.engines, parseBody(body), route);
       outcome.micros.tokenize = micros(nowMs() - startedMs);
@@ -155,17 +160,22 @@ export class RequestEncoder {
     }
     const { tokenizer, store } = entry;
     const startedMs = nowMs();
-    const text = prompt.kind === 'text' ? prompt.text : renderText(tokenizer, prompt, outcome);
+    const rendered =
+      prompt.kind === 'text'
+        ? { text: prompt.text, rest: '' }
+        : renderText(tokenizer, prompt, outcome);
     outcome.micros.render = micros(nowMs() - startedMs);
-    if (text === null) return;
-    if (text.length > PROMPT_CHARACTERS_MAX) {
+    if (rendered === null) return;
+    const { text, rest } = rendered;
+    if (text.length + rest.length > PROMPT_CHARACTERS_MAX) {
       outcome.noMatchReason = 'over-limit';
       return;
     }
     const { addSpecialTokens } = prompt;
     const keyed = await store.key({ text, addSpecialTokens, seed, blockSize: outcome.blockSize });
     this.#context.counted(keyed.chunks, keyed.hits);
-    outcome.promptTokens = keyed.promptTokens;
+    const restTokens = rest === '' ? 0 : (await tokenizer.encode(rest, false)).length;
+    outcome.promptTokens = keyed.promptTokens + restTokens;
     outcome.keys = keyed.keys;
     outcome.micros.tokenize = micros(keyed.tokenizeMs);
     outcome.micros.hash = micros(keyed.hashMs);
@@ -181,12 +191,13 @@ export class RequestEncoder {
 
   #match(prompt: Prompt, model: ModelDescriptor, outcome: EncodeOutcome): PromptMatch | null {
     const { promptTokens, blockSize, keys } = outcome;
+    if (hasMedia(prompt) && keys.length === 0) outcome.noMatchReason ??= 'extra-keys';
     outcome.refusal ??= overContext(prompt, promptTokens, model.maxModelLen);
     if (outcome.refusal !== null || outcome.noMatchReason !== null) return null;
     outcome.totalBlocks = Math.floor(promptTokens / blockSize);
     if (promptTokens > PROMPT_TOKENS_MAX) return stop(outcome, 'over-limit');
     // An engine always computes at least the last token, so it never reuses a block that ends there.
-    const blockLimit = Math.floor((promptTokens - 1) / blockSize);
+    const blockLimit = Math.min(Math.floor((promptTokens - 1) / blockSize), keys.length / 2);
     if (blockLimit <= 0) return stop(outcome, 'below-one-block');
     const startedMs = this.#context.nowMs();
     const match = newMatch(this.#context.records.endpointCapacity);
@@ -208,18 +219,29 @@ export class RequestEncoder {
   }
 }
 
+/** A prompt's text up to the first of its media, and the text behind that. */
+interface RenderedText {
+  readonly text: string;
+  readonly rest: string;
+}
+
 /** Null, with the outcome saying why, when there is no template or it refuses the chat. */
 function renderText(
   tokenizer: { readonly renderer: { renderChat(chat: ChatOf<Prompt>): string } | null },
   prompt: ChatOf<Prompt>,
   outcome: EncodeOutcome,
-): string | null {
+): RenderedText | null {
   if (tokenizer.renderer === null) {
     outcome.noMatchReason = 'no-tokenizer';
     return null;
   }
   try {
-    return tokenizer.renderer.renderChat(prompt);
+    const text = tokenizer.renderer.renderChat(prompt);
+    if (!prompt.hasMedia) return { text, rest: '' };
+    const at = text.indexOf(MEDIA_MARK);
+    if (at >= 0) return { text: text.slice(0, at), rest: text.slice(at + MEDIA_MARK.length) };
+    outcome.noMatchReason = 'extra-keys';
+    return null;
   } catch (error) {
     if (!(error instanceof TemplateRefusal)) throw error;
     if (isConverted(prompt)) {
@@ -235,6 +257,10 @@ function renderText(
 /** Made of a request of another API, whose refusals and `/tokenize` are the engine's own. */
 function isConverted(prompt: Prompt): boolean {
   return prompt.kind === 'chat' && prompt.conversion !== null;
+}
+
+function hasMedia(prompt: Prompt): boolean {
+  return prompt.kind === 'chat' && prompt.hasMedia;
 }
 
 type ChatOf<Kind> = Extract<Kind, { readonly kind: 'chat' }>;

@@ -17,6 +17,9 @@ export interface ChatMedia {
   readonly inKeys: boolean;
 }
 
+/** Stands where the first of them was; no client's text has it but to have less of it matched. */
+export const MEDIA_MARK = 'Wp7f3aFirstMedia';
+
 /** Keys of a chat's items. */
 export interface MediaKeys {
   /** XXH3-64 of the contents, without repetition, at most MEDIA_KEYS_MAX. */
@@ -77,6 +80,11 @@ export function mediaKeys(media: ChatMedia, secret: bigint): MediaKeys {
     else if (!keys.has(key)) leftOut += 1;
   }
   return { keys: [...keys], leftOut };
+}
+
+/** Whether a part of a message is no plain text. */
+export function isMedia(part: JsonValue): boolean {
+  return kindOfPart(part) !== 'text';
 }
 
 function kindOfPart(part: JsonValue): 'text' | 'marked-text' | 'media' {

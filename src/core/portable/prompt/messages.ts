@@ -5,6 +5,7 @@
 import { JSON_VALUES_MAX } from '#contracts/limits.js';
 import { isJsonObject, type JsonValue } from '#core/json-value.js';
 import { type InnerBudget, isText, parseInnerJson } from './json-value.js';
+import { isMedia, MEDIA_MARK } from './media.js';
 
 type JsonObject = { readonly [key: string]: JsonValue };
 
@@ -19,6 +20,8 @@ export interface MessageForm {
   readonly format: ContentFormat;
   /** Calls of tools have their name before their arguments. */
   readonly callsByName: boolean;
+  /** The first of the media is marked. */
+  readonly marksMedia: boolean;
 }
 
 export function normalizeMessages(
@@ -26,7 +29,25 @@ export function normalizeMessages(
   form: MessageForm,
 ): readonly JsonValue[] {
   const budget = { values: JSON_VALUES_MAX };
-  return messages.filter(isJsonObject).map((message) => normalizeMessage(message, form, budget));
+  let { marksMedia } = form;
+  return messages.filter(isJsonObject).map((message) => {
+    const marked = marksMedia ? withMark(message, form.format) : null;
+    if (marked !== null) marksMedia = false;
+    return normalizeMessage(marked ?? message, form, budget);
+  });
+}
+
+/**
+ * A message whose first medium is a text; null if it has none. Templates that print content are given
+ * the media of a message before its texts.
+ */
+function withMark(message: JsonObject, format: ContentFormat): JsonObject | null {
+  const { content } = message;
+  const at = Array.isArray(content) ? content.findIndex(isMedia) : -1;
+  if (!Array.isArray(content) || at < 0) return null;
+  const place = format === 'string' ? 0 : at;
+  const texts = content.toSpliced(at, 1);
+  return { ...message, content: texts.toSpliced(place, 0, MEDIA_MARK) };
 }
 
 /** Tools as the engine's models dump them: the fields it knows in its order, three of them if null too. */

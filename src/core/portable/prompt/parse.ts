@@ -40,6 +40,8 @@ export interface ChatPrompt {
   readonly continueFinalMessage: boolean;
   readonly addSpecialTokens: boolean;
   readonly templateArguments: { readonly [key: string]: JsonValue };
+  /** Only the text before the first of its media is matched: what they become only engines know. */
+  readonly hasMedia: boolean;
   /** Of a chat that was made of another API's request; null for a client's own. */
   readonly conversion: Conversion | null;
 }
@@ -233,7 +235,7 @@ function readChat(
     invalid('continue_final_message', 'cannot be used together with add_generation_prompt');
   }
   const media = readMedia(messages);
-  if (needsEngine(body) || media.inKeys) {
+  if (needsEngine(body)) {
     return { prompt: { kind: 'none', reason: 'extra-keys' }, media };
   }
   const prompt: ChatPrompt = {
@@ -246,6 +248,7 @@ function readChat(
     continueFinalMessage,
     addSpecialTokens: readBoolean(body, 'add_special_tokens', false),
     templateArguments,
+    hasMedia: media.inKeys,
     conversion,
   };
   return { prompt, media };

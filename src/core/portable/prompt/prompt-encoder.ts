@@ -109,8 +109,8 @@ class PooledPromptEncoder implements PromptEncoder {
     const { noMatchReason, promptTokens, blockSize, match } = encoded;
     if (noMatchReason === null) {
       // An engine computes the last token anew, and with it the last block of an even prompt.
-      const limit = Math.floor((promptTokens - 1) / blockSize);
       const keys = this.#records.keys(handle);
+      const limit = Math.min(Math.floor((promptTokens - 1) / blockSize), keys.length / 2);
       this.#expected.match(keys, limit, match.usableBlocks, match.speculativeBlocks);
     }
     return encoded;

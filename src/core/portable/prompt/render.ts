@@ -63,6 +63,7 @@ export class ChatRenderer {
     const messages = normalizeMessages(merges ? withSystemFirst(chat.messages) : chat.messages, {
       format,
       callsByName: conversion?.callsByName === true,
+      marksMedia: chat.hasMedia,
     });
     return this.render({
       messages: this.#knowsDevelopers(chat.tools !== null) ? messages : withoutDevelopers(messages),
@@ -133,6 +134,7 @@ function plainChat(messages: readonly JsonValue[]): ChatPrompt {
     continueFinalMessage: false,
     addSpecialTokens: false,
     templateArguments: {},
+    hasMedia: false,
     conversion: null,
   };
 }
