@@ -19,6 +19,9 @@ export function withNeededProducers(
     settings.producers.map(({ type }) => definitionOf('producer', type)?.type ?? type),
   );
   const added: PluginSettings[] = [];
+  // One of an unknown type, which is told, may be the one that is missed.
+  const unknown = settings.producers.some(({ type }) => definitionOf('producer', type) === null);
+  const restsOn = [[...paths.producers, settings.producers.length]];
   const look = (kind: PluginKind, plugin: PluginSettings, path: ConfigurationPath): void => {
     for (const { type, called, at } of needsOf(kind, plugin)) {
       if (there.has(type)) continue;
@@ -27,8 +30,9 @@ export function withNeededProducers(
         added.push({ type, parameters: {} });
         continue;
       }
+      if (unknown) continue;
       const text = `\`${called}\` is what a \`${type}\` finds out, and there is none: add one with its parameters`;
-      report({ path: [...path, 'parameters', ...at], at: 'value', text });
+      report({ path: [...path, 'parameters', ...at], at: 'value', text, restsOn });
     }
   };
   for (const [position, { filters, scorers, picker }] of settings.profiles.entries()) {
