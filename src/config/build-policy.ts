@@ -74,9 +74,9 @@ export type PolicyHost = Omit<PluginHost, 'name'>;
 /** Makes the plugins of a checked policy; all of them get the same host. */
 export function buildPolicy(settings: PolicySettings, host: PolicyHost): Policy {
   // Producers first: state that they share with other plugins is made as they were told.
-  const producers = settings.producers.map(({ type, parameters }) => {
+  const producers = settings.producers.map(({ type, name = '', parameters }) => {
     const definition = requireDefinition('producer', type);
-    const named = { ...host, name: '' };
+    const named = { ...host, name };
     return { type, plugin: definition.create(definition.parameters.parse(parameters), named) };
   });
   const { type, parameters } = settings.profileHandler;

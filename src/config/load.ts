@@ -332,5 +332,5 @@ function policy(
   };
   checkPolicy(settings, paths, report);
   for (const finding of ignoredInPolicy(settings, paths)) mention(finding);
-  return withNeededProducers(settings, paths, report);
+  return withNeededProducers(settings, paths, { report, mention });
 }
