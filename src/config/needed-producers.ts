@@ -45,7 +45,10 @@ export function withNeededProducers(
   const wanted = new Map<string, Wanted>();
   // One of an unknown type, which is told, may be the one that is missed.
   const unknown = settings.producers.some(({ type }) => definitionOf('producer', type) === null);
-  const restsOn = [[...paths.producers, settings.producers.length]];
+  const restsOn = [
+    [...paths.producers, settings.producers.length],
+    ...settings.producers.map((_, position) => [...paths.producers, position, 'name']),
+  ];
   const look = (kind: PluginKind, plugin: PluginSettings, path: ConfigurationPath): void => {
     for (const need of needsOf(kind, plugin)) {
       const { type, name } = named(need.type, need.name);
@@ -72,9 +75,9 @@ export function withNeededProducers(
     for (const [at, scorer] of scorers.entries()) look('scorer', scorer, [...path, 'scorers', at]);
     look('picker', picker, [...path, 'picker']);
   }
-  for (const [type, names] of wanted) {
+  for (const [type, want] of wanted) {
     const alike = producers.filter((producer) => producer.type === type);
-    lookAtNamed(alike, names, paths.producers, { report, mention });
+    lookAtNamed(alike, want, paths.producers, { report, mention });
   }
   return added.length === 0
     ? settings
@@ -90,10 +93,13 @@ function lookAtNamed(
 ): void {
   for (const [at, { type, name, position }] of producers.entries()) {
     if (position === null) continue;
-    if (producers.findIndex((other) => other.name === name) < at) {
+    const first = producers.findIndex((other) => other.name === name);
+    if (first < at) {
       const called = name === type ? 'has no name' : `is called \`${name}\``;
       const text = `another \`${type}\` ${called} too; give each a \`name\` of its own`;
-      report({ path: [...path, position, 'type'], at: 'value', text });
+      const both = [producers[first]?.position ?? position, position];
+      const restsOn = both.map((read) => [...path, read, 'name']);
+      report({ path: [...path, position, 'type'], at: 'value', text, restsOn });
     } else if (!names.has(name)) {
       const text = `has no effect: no plugin has \`${name}\` as its \`${by}\``;
       mention({ path: [...path, position], at: 'value', text });

@@ -93,6 +93,13 @@ const ALONE: readonly (readonly [name: string, text: string, told: string])[] = 
     'scheduling.producers[0].type: unknown producer `session-id-producr`; did you mean `session-id-producer`?',
   ],
   [
+    'a producer that is needed by name, with the name under a wrong key',
+    'scheduling: {profile: {scorers: [{type: mm-embeddings-cache-scorer, parameters: {producerName: a}}, ' +
+      '{type: mm-embeddings-cache-scorer}]}, producers: [{type: mm-embeddings-cache-producer}, ' +
+      '{type: mm-embeddings-cache-producer, nam: a}]}',
+    'scheduling.producers[1].nam: unknown key; did you mean `name`?',
+  ],
+  [
     'producers under a wrong name',
     `scheduling: {${SESSIONS}, producrs: [{type: session-id-producer}]}`,
     'scheduling.producrs: unknown key; did you mean `producers`?',
