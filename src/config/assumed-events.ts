@@ -6,19 +6,23 @@ import { socketAddresses } from './addresses.js';
 import type { AssumedEvents, EndpointSettings } from './configuration.js';
 import type { FileConfiguration } from './schema.js';
 
-/** Checks what is written under `events`; null when it says nothing about engines. */
+/**
+ * Checks what is written under `events`; null when it says nothing about engines. `fault` also gets the
+ * fields that are missed.
+ */
 export function assumedEvents(
   { port, replayPort, bind, topic }: FileConfiguration['events'],
-  fault: (field: string, text: string) => void,
+  fault: (field: string, text: string, missing?: readonly string[]) => void,
 ): AssumedEvents | null {
   if (port !== undefined && bind !== undefined) {
     fault('bind', 'give either `port`, when engines listen, or `bind`, when they connect');
     return null;
   }
-  if (topic !== undefined && bind === undefined) fault('topic', 'needs `bind` beside it');
+  if (topic !== undefined && bind === undefined) fault('topic', 'needs `bind` beside it', ['bind']);
   if (port !== undefined) return { port, replayPort: replayPort ?? null };
   if (bind === undefined) {
-    if (replayPort !== undefined) fault('replayPort', 'needs `port` or `bind` beside it');
+    if (replayPort !== undefined)
+      fault('replayPort', 'needs `port` or `bind` beside it', ['port', 'bind']);
     return null;
   }
   const found = socketAddresses(bind.startsWith('bind:') ? bind : `bind:${bind}`);
@@ -27,7 +31,7 @@ export function assumedEvents(
     return null;
   }
   if (topic === undefined) {
-    fault('bind', 'needs `topic` beside it, which tells the engines apart');
+    fault('bind', 'needs `topic` beside it, which tells the engines apart', ['topic']);
     return null;
   }
   return { bind: found[0].address, replayPort: replayPort ?? null, topic };

@@ -28,9 +28,11 @@ export function checkPolicy(settings: PolicySettings, paths: PolicyPaths, report
   for (const [position, profile] of profiles.entries()) {
     const path = paths.profile(position);
     checkProfile(profile, path, report);
-    if (names.indexOf(profile.name) === position) continue;
+    const first = names.indexOf(profile.name);
+    if (first === position) continue;
     const text = `another profile is called \`${profile.name}\` too`;
-    report({ path: [...path, 'name'], at: 'value', text });
+    const restsOn = [[...paths.profile(first), 'name']];
+    report({ path: [...path, 'name'], at: 'value', text, restsOn });
   }
   for (const [position, producer] of producers.entries()) {
     for (const finding of findingsOn('producer', producer, [...paths.producers, position])) {
@@ -45,7 +47,12 @@ export function checkPolicy(settings: PolicySettings, paths: PolicyPaths, report
   const definition = requireDefinition('profile-handler', type);
   const fault = definition.fault(definition.parameters.parse(parameters), names);
   if (fault === null) return;
-  report({ path: paths.profileHandler, at: 'value', text: `\`${type}\`: ${fault}` });
+  report({
+    path: paths.profileHandler,
+    at: 'value',
+    text: `\`${type}\`: ${fault}`,
+    restsOn: [...names.map((_, at) => [...paths.profile(at), 'name']), paths.profile(names.length)],
+  });
 }
 
 function checkProfile(settings: ProfileSettings, path: ConfigurationPath, report: Report): void {
@@ -67,9 +74,9 @@ export type PolicyHost = Omit<PluginHost, 'name'>;
 /** Makes the plugins of a checked policy; all of them get the same host. */
 export function buildPolicy(settings: PolicySettings, host: PolicyHost): Policy {
   // Producers first: state that they share with other plugins is made as they were told.
-  const producers = settings.producers.map(({ type, parameters }) => {
+  const producers = settings.producers.map(({ type, name = '', parameters }) => {
     const definition = requireDefinition('producer', type);
-    const named = { ...host, name: '' };
+    const named = { ...host, name };
     return { type, plugin: definition.create(definition.parameters.parse(parameters), named) };
   });
   const { type, parameters } = settings.profileHandler;

@@ -43,14 +43,13 @@ export function readEndpointsFile(file: string): readonly ListedEndpoint[] {
     ...yaml.place(path, at),
     path: pathText(path),
   });
-  const { data, findings, original } = readRemains(schema, yaml.value);
+  const { data, findings, written } = readRemains(schema, yaml.value);
   const problems: ConfigurationProblem[] = findings.map(({ path, at, text }) => ({
     ...originOf(path, at),
     text,
   }));
   const endpoints = data?.endpoints ?? [];
-  const placeOf = (position: number): ConfigurationPath =>
-    original(['endpoints', position]) ?? ['endpoints'];
+  const placeOf = (position: number): ConfigurationPath => written(['endpoints', position]);
   const known = new Map<string, number>();
   for (const [position, { namespace, name }] of endpoints.entries()) {
     const first = known.get(`${namespace}/${name}`);

@@ -7,7 +7,7 @@ import type { SocketAddress } from './addresses.js';
 import { engineUrls, socketAddresses } from './addresses.js';
 import type { EndpointSettings } from './configuration.js';
 import type { ListedEndpoint } from './endpoints-file.js';
-import type { ConfigurationProblem, Finding } from './explain.js';
+import type { ConfigurationPath, ConfigurationProblem, Finding } from './explain.js';
 import { ConfigurationError, placeText } from './explain.js';
 import { suggestion } from './nearest-name.js';
 import type { EndpointEntry } from './schema.js';
@@ -34,32 +34,45 @@ export function parseEndpointFlag(text: string): Record<string, string> {
   return entry;
 }
 
-/** Expands all entries; what is wrong goes to `report` with its path. */
+/** What the entries are read with. */
+export interface EndpointSurroundings {
+  readonly files: SecretFiles;
+  /** Told what is wrong, with its path. */
+  readonly report: (finding: Finding) => void;
+  /** What a path is called where it was written. */
+  readonly writtenAs: (path: ConfigurationPath) => string;
+}
+
+/** Expands all entries. */
 export function expandEndpoints(
   entries: readonly (string | EndpointEntry)[],
-  files: SecretFiles,
-  report: (finding: Finding) => void,
+  { files, report, writtenAs }: EndpointSurroundings,
 ): readonly EndpointSettings[] {
   const settings: EndpointSettings[] = [];
   const seenUrls = new Map<string, number>();
   const seenSources = new Map<string, number>();
   for (const [position, written] of entries.entries()) {
     const entry = typeof written === 'string' ? { url: written, labels: {} } : written;
-    const fault = (field: string, text: string): void => {
-      const path = ['endpoints', position, ...(typeof written === 'string' ? [] : [field])];
-      report({ path, at: 'value', text });
+    const at = (field: string): ConfigurationPath => [
+      ...['endpoints', position],
+      ...(typeof written === 'string' ? [] : [field]),
+    ];
+    const fault: Fault = (field, text, needs) => {
+      const restsOn = needs === undefined ? [] : [at(needs)];
+      report({ path: at(field), at: 'value', text, restsOn });
     };
     for (const endpoint of expand(entry, files, fault)) {
       const { url, events } = endpoint;
       const first = seenUrls.get(url);
-      if (first !== undefined) fault('url', `${url} is already given by endpoints[${first}]`);
+      if (first !== undefined)
+        fault('url', `${url} is already given by ${writtenAs(['endpoints', first])}`);
       else seenUrls.set(url, position);
       const source = events === null ? null : `${events.address} ${events.topic ?? ''}`;
       const other = source === null ? undefined : seenSources.get(source);
       if (other !== undefined) {
         fault(
           'events',
-          `endpoints[${other}] has the same address and topic; events would be mixed`,
+          `${writtenAs(['endpoints', other])} has the same address and topic; events would be mixed`,
         );
       } else if (source !== null) seenSources.set(source, position);
       settings.push(endpoint);
@@ -98,7 +111,8 @@ export function withListedEndpoints(
   return all;
 }
 
-type Fault = (field: string, text: string) => void;
+/** `needs` is the field beside it that is missed. */
+type Fault = (field: string, text: string, needs?: string) => void;
 
 function expand(entry: EndpointEntry, files: SecretFiles, fault: Fault): EndpointSettings[] {
   const urls = engineUrls(entry.url);
@@ -126,8 +140,8 @@ function eventSources(
   fault: Fault,
 ): readonly EventSource[] {
   if (events === undefined) {
-    if (replay !== undefined) fault('replay', 'needs `events` beside it');
-    if (topic !== undefined) fault('topic', 'needs `events` beside it');
+    if (replay !== undefined) fault('replay', 'needs `events` beside it', 'events');
+    if (topic !== undefined) fault('topic', 'needs `events` beside it', 'events');
     return [];
   }
   const published = sockets('events', events, count, fault);

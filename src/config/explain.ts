@@ -2,7 +2,7 @@
 // or flag, path), what was found, what was expected, and the nearest valid name.
 
 import type { z } from 'zod';
-import { suggestion } from './nearest-name.js';
+import { nearestName, suggestion } from './nearest-name.js';
 
 export type ConfigurationPath = readonly (string | number)[];
 
@@ -80,6 +80,13 @@ export interface Finding {
   readonly path: ConfigurationPath;
   readonly at: 'key' | 'value';
   readonly text: string;
+  /** Of an unknown key: the path that was probably meant. */
+  readonly meant?: ConfigurationPath;
+  /**
+   * Paths beside its own that it was concluded from, also of what is absent. Where one of them could not
+   * be read, which is told by itself, the finding only follows from that.
+   */
+  readonly restsOn?: readonly ConfigurationPath[];
 }
 
 /** Turns what a schema found into findings; `known` tells the valid keys of a mapping. */
@@ -88,15 +95,11 @@ export function findingsOf(
   value: unknown,
   known: (path: ConfigurationPath) => readonly string[],
 ): readonly Finding[] {
-  return issues.flatMap((issue): readonly Finding[] => {
+  const found = issues.flatMap((issue): readonly Finding[] => {
     const path = issue.path.filter((part) => typeof part !== 'symbol');
     if (issue.code === 'unrecognized_keys') {
       const names = known(path);
-      return issue.keys.map((key) => ({
-        path: [...path, key],
-        at: 'key',
-        text: `unknown key${suggestion(key, names)}`,
-      }));
+      return issue.keys.map((key) => unknownKey(path, key, names));
     }
     if (issue.code === 'invalid_union') {
       const inner = meantBranch(issue.errors).map((nested) => ({
@@ -107,6 +110,20 @@ export function findingsOf(
     }
     return [{ path, at: 'value', text: issueText(issue, valueAt(value, path)) }];
   });
+  // What stands there under a wrong name is not missing as well.
+  const misspelt = new Set(
+    found.flatMap(({ meant }) => (meant === undefined ? [] : [pathText(meant)])),
+  );
+  return found.filter(
+    ({ path }) => !misspelt.has(pathText(path)) || valueAt(value, path) !== undefined,
+  );
+}
+
+function unknownKey(path: ConfigurationPath, key: string, names: readonly string[]): Finding {
+  const nearest = nearestName(key, names);
+  const text = `unknown key${suggestion(key, names)}`;
+  const finding = { path: [...path, key], at: 'key', text } as const;
+  return nearest === null ? finding : { ...finding, meant: [...path, nearest] };
 }
 
 /** The branch of a union whose outer type fits what was written. */

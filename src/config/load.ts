@@ -20,7 +20,7 @@ import type {
 import { expandEndpoints, withListedEndpoints } from './endpoints.js';
 import { readEndpointsFile } from './endpoints-file.js';
 import type { ConfigurationPath, ConfigurationProblem, Finding, Origin } from './explain.js';
-import { ConfigurationError } from './explain.js';
+import { ConfigurationError, pathText } from './explain.js';
 import { type Overlay, overlayFlags } from './flags.js';
 import { ignoredInPolicy } from './ignored-parameters.js';
 import { withNeededProducers } from './needed-producers.js';
@@ -60,18 +60,20 @@ export function loadConfiguration(input: ConfigurationInput): Configuration {
     problems.push({ ...originOf(at, part), text });
   }
   if (remains.data === null) throw new ConfigurationError(problems);
-  const report = ({ path: left, at: part, text }: Finding): void => {
-    const at = remains.original(left);
-    if (at !== null) problems.push({ ...originOf(at, part), text });
+  const report = (found: Finding): void => {
+    const fault = remains.fault(found);
+    if (fault !== null) problems.push({ ...originOf(fault.path, fault.at), text: fault.text });
   };
-  const folderOf = (at: ConfigurationPath): string => {
-    const part = overlay.flagOf(at) === null ? merged.partOf(remains.original(at) ?? at) : null;
+  const folderOf = (left: ConfigurationPath): string => {
+    const at = remains.written(left);
+    const part = overlay.flagOf(at) === null ? merged.partOf(at) : null;
     return part === null ? ownFolder(parts) : path.dirname(part.source);
   };
   const mentioned: ConfigurationProblem[] = [];
   const settled = settle(remains.data, {
     folderOf,
     report,
+    writtenAs: (left) => pathText(remains.written(left)),
     mention: ({ path: at, at: part, text }) => mentioned.push({ ...originOf(at, part), text }),
     attempt: (read) => {
       try {
@@ -127,6 +129,8 @@ interface Surroundings {
   /** What the path of a file that stands there is relative to: the folder of who says it. */
   folderOf(at: ConfigurationPath): string;
   readonly report: (finding: Finding) => void;
+  /** What a path is called where it was written. */
+  readonly writtenAs: (path: ConfigurationPath) => string;
   /** Told of what is valid and has no effect. */
   readonly mention: (finding: Finding) => void;
   /** Reads another file; null when something is wrong in it, which is kept for the end. */
@@ -135,15 +139,18 @@ interface Surroundings {
 
 /** Looks up and checks what the schema cannot. */
 function settle(file: FileConfiguration, surroundings: Surroundings): Configuration {
-  const { folderOf, report, mention } = surroundings;
+  const { folderOf, report, writtenAs, mention } = surroundings;
   const reportAt =
     (...at: ConfigurationPath) =>
     (text: string): void =>
       report({ path: at, at: 'value', text });
   const { scrape, timeouts, index, dataPlane } = file;
   const filesOf = (...at: ConfigurationPath) => new SecretFiles(folderOf(at));
-  const own = expandEndpoints(file.endpoints, filesOf('endpoints'), report);
-  const assumed = assumedEvents(file.events, (field, text) => reportAt('events', field)(text));
+  const own = expandEndpoints(file.endpoints, { files: filesOf('endpoints'), report, writtenAs });
+  const assumed = assumedEvents(file.events, (field, text, missing = []) => {
+    const restsOn = missing.map((name) => ['events', name]);
+    report({ path: ['events', field], at: 'value', text, restsOn });
+  });
   const endpointsFile = endpointsFileSettings(file, folderOf(['endpointsFile', 'path']), own);
   const endpoints =
     surroundings.attempt(() => readEndpoints({ own, endpointsFile, assumed })) ?? own;
@@ -154,7 +161,7 @@ function settle(file: FileConfiguration, surroundings: Surroundings): Configurat
     endpoints,
     endpointsFile,
     objectives: file.objectives,
-    modelRewrites: modelRewrites(file, report),
+    modelRewrites: modelRewrites(file, surroundings),
     models: models(file, filesOf, report),
     adapters: adapters(file, report),
     policy: policy(file, report, mention),
@@ -221,7 +228,7 @@ function readEndpoints({ own, endpointsFile, assumed }: EndpointSources) {
 /** A model that is matched twice would go to whichever entry is read first. */
 function modelRewrites(
   { modelRewrites }: FileConfiguration,
-  report: (finding: Finding) => void,
+  { report, writtenAs }: Pick<Surroundings, 'report' | 'writtenAs'>,
 ): readonly ModelRewriteSettings[] {
   const known = new Map<string, number>();
   for (const [position, { match, targets }] of modelRewrites.entries()) {
@@ -229,7 +236,7 @@ function modelRewrites(
     const at = ['modelRewrites', position];
     if (first === undefined) known.set(match.model, position);
     else {
-      const text = `${match.model} is already rewritten by modelRewrites[${first}]`;
+      const text = `${match.model} is already rewritten by ${writtenAs(['modelRewrites', first])}`;
       report({ path: [...at, 'match', 'model'], at: 'value', text });
     }
     for (const [index, { model }] of targets.entries()) {
@@ -325,5 +332,5 @@ function policy(
   };
   checkPolicy(settings, paths, report);
   for (const finding of ignoredInPolicy(settings, paths)) mention(finding);
-  return withNeededProducers(settings, paths, report);
+  return withNeededProducers(settings, paths, { report, mention });
 }

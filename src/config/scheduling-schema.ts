@@ -18,15 +18,14 @@ const parameters = z
   .describe("The plugin's parameters; see the plugin reference.");
 const type = (kind: string): z.ZodString =>
   z.string().describe(`Type of the ${kind}; see the plugin reference.`);
-const name = z
-  .string()
-  .min(1)
-  .max(64)
-  .optional()
-  .describe(
-    'What it is called. Plugins of several profiles remember sessions and cold prompts together, ' +
-      'unless their names differ.',
-  );
+const called = z.string().min(1).max(256).optional();
+const producerName = called.describe(
+  'What it is called, for plugins that name the one whose findings they go by.',
+);
+const name = called.describe(
+  'What it is called. Plugins of several profiles remember sessions and cold prompts together, ' +
+    'unless their names differ.',
+);
 
 /** Any weight that is none of the numbers whose sum, over all scorers, would be infinite. */
 const WEIGHT_MAX = 1e300;
@@ -70,7 +69,7 @@ export const scheduling: z.ZodOptional<z.ZodType<SchedulingEntry>> = z
       .prefault({ type: 'single-profile-handler' })
       .describe('Says which profile schedules a request.'),
     producers: z
-      .array(z.strictObject({ type: type('producer'), parameters }))
+      .array(z.strictObject({ type: type('producer'), name: producerName, parameters }))
       .max(32)
       .default([])
       .describe('What is found out about a request before it is scheduled, in this order.'),

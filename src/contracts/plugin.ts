@@ -32,6 +32,8 @@ export interface IgnoredParameters {
 /** A producer without which a plugin's parameters do nothing. */
 export interface NeededProducer {
   readonly type: string;
+  /** The one of that name; empty, or the type: the one without a name. Any of the type if left out. */
+  readonly name?: string;
   /** What the parameters call that which it finds out. */
   readonly called: string;
   /** Where in the parameters. */

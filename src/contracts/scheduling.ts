@@ -208,8 +208,8 @@ export class SharedState {
 /** What a plugin may use of its host: the same for all plugins of one policy, but for the name. */
 export interface PluginHost {
   /**
-   * What the plugin is called to tell it from others of its type; empty when it is the only one. What
-   * a plugin remembers is in `shared` under its name, so that several profiles can have one plugin.
+   * What the plugin is called to tell it from others of its type; empty without a name. What a plugin
+   * remembers is in `shared` under its name, so that several profiles can have one plugin.
    */
   readonly name: string;
   readonly random: Random;

@@ -1,8 +1,11 @@
 // Which endpoints were sent which images, audio and video, as far as their encoder caches may still
-// hold them: per endpoint the most recent keys. Bounded by entries per endpoint.
+// hold them: per endpoint the most recent keys. Bounded by entries per endpoint. Each producer of a
+// policy has its own, which scorers read by the producer's name.
 
 import type { PluginHost } from '#contracts/scheduling.js';
 
+/** Type of the producer, and what one without a name is called, as in llm-d. */
+export const MEDIA_PRODUCER = 'mm-embeddings-cache-producer';
 /** What llm-d assumes one item to take in an engine's encoder cache. */
 const MEGABYTES_PER_ITEM = 2;
 /** llm-d's default budget per endpoint. */
@@ -49,11 +52,13 @@ export class MediaPlacements {
   }
 }
 
-/** The policy's placements; the producer, which is made first, says how large they may be. */
+/** Placements of the producer called `producer`, which is made first and says how large they may be. */
 export function mediaPlacements(
   { shared, endpointCapacity }: PluginHost,
-  megabytesPerEndpoint: number,
+  producer: string,
+  megabytesPerEndpoint: number = MEDIA_CACHE_MEGABYTES,
 ): MediaPlacements {
   const make = (): MediaPlacements => new MediaPlacements(endpointCapacity, megabytesPerEndpoint);
-  return shared.of('media placements', MediaPlacements, make);
+  const key = `media placements of ${producer === '' ? MEDIA_PRODUCER : producer}`;
+  return shared.of(key, MediaPlacements, make);
 }

@@ -1,9 +1,11 @@
-// Says how much of an endpoint's encoder cache is remembered for mm-embeddings-cache-scorer.
+// Remembers which images, audio and video endpoints were sent, for the mm-embeddings-cache-scorers that
+// name it.
 
 import { z } from 'zod';
 import type { ProducerDefinition } from '#contracts/plugin.js';
 import { defineProducer } from '#contracts/plugin.js';
-import { MEDIA_CACHE_MEGABYTES, mediaPlacements } from './media-placements.js';
+import { candidateState } from '#contracts/scheduling.js';
+import { MEDIA_PRODUCER, mediaPlacements } from './media-placements.js';
 
 const megabytes = z.number().int().min(1).max(1_048_576);
 
@@ -22,14 +24,22 @@ const parameters = z
 
 /** llm-d's mm-embeddings-cache-producer. */
 export const mmEmbeddingsCacheProducer: ProducerDefinition = defineProducer({
-  type: 'mm-embeddings-cache-producer',
+  type: MEDIA_PRODUCER,
   summary:
     'Remembers per endpoint the most recent images, audio and video sent there, ' +
-    '`cacheSizeInMBPerServer` / 2 of them.',
+    '`cacheSizeInMBPerServer` / 2 of them. Several, each with a `name`, remember apart.',
   parameters,
   consumes: ['media'],
   create: ({ cacheSizeInMBPerServer, cacheSizeInMB }, host) => {
-    mediaPlacements(host, cacheSizeInMBPerServer ?? cacheSizeInMB ?? MEDIA_CACHE_MEGABYTES);
-    return {};
+    const placements = mediaPlacements(host, host.name, cacheSizeInMBPerServer ?? cacheSizeInMB);
+    return {
+      picked: (context, slot) => {
+        if (context.media.length === 0) return undefined;
+        const record = (at: number): void =>
+          placements.record(at, candidateState(context, at).endpoint.name, context.media);
+        record(slot);
+        return record;
+      },
+    };
   },
 });

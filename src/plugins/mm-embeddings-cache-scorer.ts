@@ -1,10 +1,20 @@
 // Prefers endpoints that have encoded the prompt's images, audio and video before.
 
+import { z } from 'zod';
 import type { ScorerDefinition } from '#contracts/plugin.js';
 import { defineScorer } from '#contracts/plugin.js';
 import { candidateState } from '#contracts/scheduling.js';
-import { MEDIA_CACHE_MEGABYTES, mediaPlacements } from './media-placements.js';
-import { noParameters } from './no-parameters.js';
+import { MEDIA_PRODUCER, mediaPlacements } from './media-placements.js';
+
+const parameters = z.strictObject({
+  producerName: z
+    .string()
+    .default('')
+    .describe(
+      `Name of the \`${MEDIA_PRODUCER}\` whose memory counts; empty: of the one without a name, ` +
+        'which is made when there is none.',
+    ),
+});
 
 /** llm-d's mm-embeddings-cache-scorer. */
 export const mmEmbeddingsCacheScorer: ScorerDefinition = defineScorer({
@@ -12,10 +22,13 @@ export const mmEmbeddingsCacheScorer: ScorerDefinition = defineScorer({
   summary:
     "Share of a chat's images, audio and video that the endpoint was sent recently, by `uuid`, URL " +
     'or data; 0 without any.',
-  parameters: noParameters,
+  parameters,
   consumes: ['media'],
-  create: (_parameters, host) => {
-    const placements = mediaPlacements(host, MEDIA_CACHE_MEGABYTES);
+  needs: ({ producerName }) => [
+    { type: MEDIA_PRODUCER, name: producerName, called: producerName, at: ['producerName'] },
+  ],
+  create: ({ producerName }, host) => {
+    const placements = mediaPlacements(host, producerName);
     return {
       score: (context, candidates, scores) => {
         const { media } = context;
@@ -24,13 +37,6 @@ export const mmEmbeddingsCacheScorer: ScorerDefinition = defineScorer({
           scores[slot] =
             media.length === 0 ? 0 : placements.count(slot, name, media) / media.length;
         }
-      },
-      picked: (context, slot) => {
-        if (context.media.length === 0) return undefined;
-        const record = (at: number): void =>
-          placements.record(at, candidateState(context, at).endpoint.name, context.media);
-        record(slot);
-        return record;
       },
     };
   },

@@ -66,7 +66,8 @@ export class PluginList {
       const path = ['plugins', position];
       const first = names.get(name);
       if (first !== undefined) {
-        const text = `plugins[${first}] is called \`${name}\` too; give one of them another \`name\``;
+        const other = translation.writtenAs(['plugins', first]);
+        const text = `${other} is called \`${name}\` too; give one of them another \`name\``;
         translation.fault([...path, given === undefined ? 'type' : 'name'], 'value', text);
         return [];
       }

@@ -20,6 +20,7 @@ const REFERENCES: readonly string[] = [
   'prefixMatchInfoProducerName',
   'prefixPluginName',
   'inFlightLoadProducerName',
+  'producerName',
 ];
 
 /** Reads `schedulingProfiles` and what of `plugins` runs for every request. */
@@ -44,7 +45,11 @@ export function translateScheduling(
   }
   translateProfileHandler(schedulingProfiles.length, plugins, translation);
   for (const [position, producer] of plugins.ofKind('producer').entries()) {
-    place(producer, ['scheduling', 'producers', position], producer.path, translation);
+    const path = ['scheduling', 'producers', position];
+    place(producer, path, producer.path, translation);
+    // In llm-d a plugin without a name is called as its type.
+    if (definitionsOf(producer.type)[0]?.type === producer.name) continue;
+    translation.put([...path, 'name'], producer.name, [...producer.path, 'name']);
   }
   checkReferences(plugins, translation);
 }

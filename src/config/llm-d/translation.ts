@@ -18,8 +18,11 @@ export class Translation {
   readonly #placed: ConfigurationPath[] = [];
   /** Path of ours as JSON → path of the file. */
   readonly #origins = new Map<string, ConfigurationPath>();
-  /** Where a path of what is read stands in the file; null where its fault follows from another. */
-  #written: (path: ConfigurationPath) => ConfigurationPath | null = (path) => path;
+  /** Where what is read stands in the file. */
+  #places: Pick<Remains<unknown>, 'written' | 'fault'> = {
+    written: (path) => path,
+    fault: (finding) => finding,
+  };
 
   constructor(yaml: YamlFile, source: string) {
     this.#yaml = yaml;
@@ -51,15 +54,20 @@ export class Translation {
   }
 
   /** Tells what a schema refuses; from now on paths are those of what is left. */
-  begin({ findings, original }: Pick<Remains<unknown>, 'findings' | 'original'>): void {
-    for (const { path, at, text } of findings) this.fault(path, at, text);
-    this.#written = original;
+  begin(remains: Pick<Remains<unknown>, 'findings' | 'written' | 'fault'>): void {
+    for (const { path, at, text } of remains.findings) this.fault(path, at, text);
+    this.#places = remains;
+  }
+
+  /** A place of what is read, as it is called in the file. */
+  writtenAs(path: ConfigurationPath): string {
+    return pathText(this.#places.written(path));
   }
 
   /** Something of the file cannot be used. */
   fault(from: ConfigurationPath, at: 'key' | 'value', text: string): void {
-    const path = this.#written(from);
-    if (path !== null) this.problems.push({ ...this.#origin(path, at), text });
+    const found = this.#places.fault({ path: from, at, text });
+    if (found !== null) this.problems.push({ ...this.#origin(found.path, at), text });
   }
 
   /** Something of the file has no effect, or another one. */

@@ -1,5 +1,7 @@
 // Doctor's checks: pure functions from what was seen to a verdict and the exact flag to add.
 
+import type { EngineKind } from '#contracts/endpoint.js';
+import { ENGINE_ADVICE, type EngineAdvice } from './doctor-engines.js';
 import type { DoctorStatus, ProbeAnswer } from './doctor-probe.js';
 
 export interface Check {
@@ -9,12 +11,6 @@ export interface Check {
   /** What to do; empty when nothing is wrong. */
   readonly remedy: string;
 }
-
-const EVENTS_FLAG =
-  'vllm serve … --enable-prefix-caching --kv-events-config ' +
-  `'{"enable_kv_cache_events":true,"publisher":"zmq","endpoint":"tcp://*:5557","replay_endpoint":"tcp://*:5558"}'`;
-const OLDER_ENGINES =
-  'before vLLM 0.31 also tell the router: --endpoint URL,events=tcp://HOST:5557,replay=tcp://HOST:5558';
 
 export function checkReachable(status: DoctorStatus): Check {
   const [problem] = Object.values(status.fleet.problems);
@@ -80,43 +76,50 @@ export function checkProof(status: DoctorStatus): Check {
 /** `asked` names the endpoints that answered a probe, and so had events to publish. */
 export function checkEvents(status: DoctorStatus, asked: ReadonlySet<string>): readonly Check[] {
   return status.endpoints.flatMap(({ endpoint, engine, events }) => {
+    const advice = ENGINE_ADVICE[engine];
     if (events === null) {
-      const flag =
-        engine === 'sglang'
-          ? `--kv-events-config '{"publisher":"zmq","endpoint":"tcp://*:5557"}'`
-          : EVENTS_FLAG;
       const finding = `${endpoint} names no event socket, so what it holds is guessed by history`;
-      return [fail('events', finding, `${flag}; ${OLDER_ENGINES}`)];
+      const remedy = [advice.events, advice.tell].filter((part) => part !== '').join('; ');
+      return [fail('events', finding, remedy)];
     }
-    return [checkArriving(events, asked.has(endpoint)), checkReplay(endpoint, events)];
+    const arriving = checkArriving(events, asked.has(endpoint), advice);
+    return [arriving, checkReplay(endpoint, events, advice)];
   });
 }
 
 type FollowedEvents = NonNullable<DoctorStatus['endpoints'][number]['events']>;
 
-function checkArriving({ source, state, framesReceived }: FollowedEvents, asked: boolean): Check {
+function checkArriving(
+  { source, state, framesReceived }: FollowedEvents,
+  asked: boolean,
+  advice: EngineAdvice,
+): Check {
   if (framesReceived > 0) {
     return pass('events', `${framesReceived} frames from ${source.address}, publisher ${state}`);
   }
   const finding = `nothing came from ${source.address}, publisher ${state}`;
   if (!asked) return warn('events', `${finding}; no probe reached it`, 'run doctor again');
-  return fail('events', finding, `is the port open to this host? ${EVENTS_FLAG}`);
+  return fail('events', finding, `is the port open to this host? ${advice.events}`);
 }
 
-function checkReplay(endpoint: string, { source, replays, replaysFailed }: FollowedEvents): Check {
+function checkReplay(
+  endpoint: string,
+  { source, replays, replaysFailed }: FollowedEvents,
+  advice: EngineAdvice,
+): Check {
   if (source.replayAddress === null) {
     return warn(
       'replay',
       `${endpoint} has no replay socket: after a gap its cache is unknown until rebuilt`,
-      `add "replay_endpoint":"tcp://*:5558" to --kv-events-config`,
+      advice.replay,
     );
   }
   if (replays > 0 && replaysFailed === 0) return pass('replay', `${source.replayAddress} answers`);
   return fail('replay', `${source.replayAddress} did not answer`, 'is the port open to this host?');
 }
 
-/** Compares the second probe's prediction with what the engine reported. */
-export function checkPrediction(cold: ProbeAnswer, warm: ProbeAnswer): Check {
+/** Compares the second probe's prediction with what the engine that answered it reported. */
+export function checkPrediction(cold: ProbeAnswer, warm: ProbeAnswer, engine: EngineKind): Check {
   if (warm.status !== 200) {
     return fail(
       'prediction',
@@ -128,7 +131,7 @@ export function checkPrediction(cold: ProbeAnswer, warm: ProbeAnswer): Check {
     return warn(
       'prediction',
       `${warm.predicted} of ${warm.promptTokens} tokens predicted, but the engine does not report cached tokens`,
-      'vllm serve … --enable-prompt-tokens-details',
+      ENGINE_ADVICE[engine].report,
     );
   }
   const finding =
@@ -136,11 +139,7 @@ export function checkPrediction(cold: ProbeAnswer, warm: ProbeAnswer): Check {
     `reported ${cold.reported ?? '?'} then ${warm.reported} of ${warm.reportedPromptTokens} tokens`;
   if (warm.predicted === warm.reported && warm.reported > 0) return pass('prediction', finding);
   if (warm.reported === 0) {
-    return fail(
-      'prediction',
-      finding,
-      'the engine reused nothing: vllm serve … --enable-prefix-caching',
-    );
+    return fail('prediction', finding, `the engine reused nothing: ${ENGINE_ADVICE[engine].reuse}`);
   }
   return fail(
     'prediction',

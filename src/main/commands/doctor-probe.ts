@@ -1,5 +1,7 @@
 // What doctor asks the router it has started: its status, and a probe prompt.
 
+import type { EngineKind } from '#contracts/endpoint.js';
+
 /** The parts of /status that doctor reads. */
 export interface DoctorStatus {
   readonly fleet: { readonly problems: Readonly<Record<string, string>> };
@@ -13,7 +15,7 @@ export interface DoctorStatus {
   readonly pools: readonly { readonly pool: string; readonly blockSize: number | null }[];
   readonly endpoints: readonly {
     readonly endpoint: string;
-    readonly engine: string;
+    readonly engine: EngineKind;
     readonly blockSize: number | null;
     readonly gpuBlocks: number | null;
     readonly healthy: boolean;

@@ -114,12 +114,13 @@ async function runChecks(router: ComposedRouter): Promise<readonly Check[]> {
   }
   const arrived = arrivals(settledStatus, asked);
   const last = await settled(status, (now) => arrived(now) && heard(now, asked));
+  const answered = last.endpoints.find(({ endpoint }) => endpoint === warm.endpoint);
   return [
     reachable,
     ...checkModels(last),
     checkProof(last),
     ...checkEvents(last, asked),
-    checkPrediction(cold, warm),
+    checkPrediction(cold, warm, answered?.engine ?? 'unknown'),
   ];
 }
 

@@ -49,6 +49,65 @@ test('session-id-producer must say where the id is, so it is asked for', () => {
   assert.equal(ownProducers(needed, written).length, 1);
 });
 
+const media = (producerName = ''): string =>
+  `{type: mm-embeddings-cache-scorer, parameters: {producerName: "${producerName}"}}`;
+
+function said(scorers: string, producers: string): readonly string[] {
+  files.write(
+    'warmpath.yaml',
+    `scheduling: {producers: ${producers}, profile: {scorers: ${scorers}}}\n`,
+  );
+  return files.load(['warmpath.yaml'], FLAGS).warnings;
+}
+
+test('a producer is needed by name: the one without is made, another one is asked for', () => {
+  const type = 'mm-embeddings-cache-producer';
+  const images = { type, name: 'images', parameters: {} };
+  assert.deepEqual(ownProducers(media(), '[]'), [{ type, parameters: {} }]);
+  assert.deepEqual(ownProducers(media(), `[{type: ${type}}]`), [{ type, parameters: {} }]);
+  assert.deepEqual(ownProducers(media(type), `[{type: ${type}, name: images}]`), [
+    images,
+    { type, parameters: {} },
+  ]);
+  assert.deepEqual(ownProducers(media('images'), `[{type: ${type}, name: images}]`), [images]);
+  for (const [name, producers, expected] of [
+    ['images', '[]', 'no `mm-embeddings-cache-producer` is called `images`; there is none'],
+    [
+      'image',
+      `[{type: ${type}, name: images}, {type: ${type}, name: clips}]`,
+      'no `mm-embeddings-cache-producer` is called `image`; did you mean `images`?',
+    ],
+    [
+      'token-producer',
+      `[{type: token-producer}, {type: ${type}}]`,
+      'no `mm-embeddings-cache-producer` is called `token-producer`; there is `mm-embeddings-cache-producer`',
+    ],
+  ] as const) {
+    assert.throws(
+      () => ownProducers(media(name), producers),
+      ({ message }: Error) =>
+        message.endsWith(`scorers[0].parameters.producerName: ${expected}`) || assert.fail(message),
+    );
+  }
+});
+
+test('producers that are needed by name: no two of one name, and what nobody names is told', () => {
+  const type = 'mm-embeddings-cache-producer';
+  assert.throws(
+    () => ownProducers(media(), `[{type: ${type}}, {type: ${type}, name: ${type}}]`),
+    /scheduling\.producers\[1\]\.type: another `mm-embeddings-cache-producer` has no name too; give each a `name` of its own$/,
+  );
+  assert.throws(
+    () => ownProducers(media('a'), `[{type: ${type}, name: a}, {type: ${type}, name: a}]`),
+    /producers\[1\]\.type: another `mm-embeddings-cache-producer` is called `a` too/,
+  );
+  const two = `[{type: ${type}, name: a}, {type: ${type}, name: b}]`;
+  assert.deepEqual(said(`[${media('a')}, ${media('b')}]`, two), []);
+  const [warning = '', ...others] = said(`[${media('a')}]`, two);
+  assert.match(warning, /producers\[1\]: has no effect: no plugin has `b` as its `producerName`$/);
+  assert.deepEqual(others, []);
+});
+
 test("llm-d's files are read the same way", () => {
   const plugins = (attribute: string): string =>
     endpointPickerConfig(

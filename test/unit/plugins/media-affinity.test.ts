@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PluginHost, SchedulingContext } from '#contracts/scheduling.js';
+import type {
+  MovedOn,
+  PluginHost,
+  Producer,
+  SchedulingContext,
+  Scorer,
+} from '#contracts/scheduling.js';
 import { mmEmbeddingsCacheProducer } from '#plugins/mm-embeddings-cache-producer.js';
 import { mmEmbeddingsCacheScorer } from '#plugins/mm-embeddings-cache-scorer.js';
 import {
@@ -15,25 +21,43 @@ import {
 
 const fleet = fleetSnapshot([{}, {}, {}]);
 
-function world(producer: unknown = null): {
-  readonly send: (slot: number, ...media: readonly string[]) => void;
+interface World {
+  readonly send: (slot: number, ...media: readonly string[]) => MovedOn | undefined;
   readonly scores: (...media: readonly string[]) => readonly number[];
-} {
-  const host: PluginHost = pluginHost(3);
-  if (producer !== null) {
-    mmEmbeddingsCacheProducer.create(mmEmbeddingsCacheProducer.parameters.parse(producer), host);
-  }
-  const scorer = mmEmbeddingsCacheScorer.create({}, host);
+}
+
+/** One producer of that name and the scorer that goes by it. */
+function world(parameters: object = {}, name = '', host: PluginHost = pluginHost(3)): World {
+  const { producer, scorer } = pair(parameters, name, host);
   const context = (media: readonly string[]): SchedulingContext =>
     schedulingContext(fleet, { media });
   return {
-    send: (slot, ...media) => scorer.picked?.(context(media), slot),
+    send: (slot, ...media) => producer.picked?.(context(media), slot),
     scores: (...media) => {
       const written = new Float64Array(3).fill(-1);
       scorer.score(context(media), candidatesOf(fleet), written);
       return [...written];
     },
   };
+}
+
+function pair(
+  parameters: object,
+  name: string,
+  host: PluginHost,
+): { readonly producer: Producer; readonly scorer: Scorer } {
+  const { parameters: schema } = mmEmbeddingsCacheProducer;
+  return {
+    producer: mmEmbeddingsCacheProducer.create(schema.parse(parameters), { ...host, name }),
+    scorer: scorerBy(name, host),
+  };
+}
+
+function scorerBy(producerName: string, host: PluginHost): Scorer {
+  return mmEmbeddingsCacheScorer.create(
+    mmEmbeddingsCacheScorer.parameters.parse({ producerName }),
+    host,
+  );
 }
 
 test('the share of the media that an endpoint was sent', () => {
@@ -69,9 +93,8 @@ test('the budget is 4,096 MiB, 2,048 items, and never less than one item', () =>
 });
 
 test('a new endpoint in an old slot was sent nothing', () => {
-  const host = pluginHost(3);
-  const scorer = mmEmbeddingsCacheScorer.create({}, host);
-  scorer.picked?.(schedulingContext(fleet, { media: ['a'] }), 1);
+  const { producer, scorer } = pair({}, '', pluginHost(3));
+  producer.picked?.(schedulingContext(fleet, { media: ['a'] }), 1);
   const state = endpointState(1);
   const renamed = { ...state, endpoint: { ...state.endpoint, name: 'new:8000' } };
   const changed = { epoch: 2, bySlot: [null, renamed, null] };
@@ -79,19 +102,49 @@ test('a new endpoint in an old slot was sent nothing', () => {
   const context = schedulingContext(changed, { media: ['a'] });
   scorer.score(context, candidatesOf(changed, [1]), written);
   assert.equal(written[1], 0);
-  scorer.picked?.(context, 1);
+  producer.picked?.(context, 1);
   scorer.score(context, candidatesOf(changed, [1]), written);
   assert.equal(written[1], 1);
 });
 
 test('media that go on to another endpoint are there too', () => {
-  const scorer = mmEmbeddingsCacheScorer.create({}, pluginHost(3));
-  const context = schedulingContext(fleet, { media: ['a'] });
-  scorer.picked?.(context, 0)?.(2);
+  const { send, scores } = world();
+  send(0, 'a')?.(2);
+  assert.deepEqual(scores('a'), [1, 0, 1]);
+  assert.equal(send(0), undefined);
+});
+
+test('producers of different names remember apart, each as much as it was told', () => {
+  const host = pluginHost(3);
+  const small = world({ cacheSizeInMBPerServer: 2 }, 'small', host);
+  const large = world({ cacheSizeInMBPerServer: 4 }, 'large', host);
+  small.send(0, 'a');
+  assert.deepEqual(
+    [small.scores('a'), large.scores('a')],
+    [
+      [1, 0, 0],
+      [0, 0, 0],
+    ],
+  );
+  for (const { send } of [small, large]) send(1, 'a', 'b');
+  assert.deepEqual(
+    [small.scores('a', 'b'), large.scores('a', 'b')],
+    [
+      [0.5, 0.5, 0],
+      [0, 1, 0],
+    ],
+  );
+});
+
+test('one without a name is called by its type, and read by scorers that name none', () => {
+  const host = pluginHost(3);
+  const { send, scores } = world({}, '', host);
+  send(2, 'a');
+  assert.deepEqual(scores('a'), [0, 0, 1]);
   const written = new Float64Array(3);
-  scorer.score(context, candidatesOf(fleet, [0, 1, 2]), written);
-  assert.deepEqual([...written], [1, 0, 1]);
-  assert.equal(scorer.picked?.(schedulingContext(fleet, { media: [] }), 0), undefined);
+  const byType = scorerBy('mm-embeddings-cache-producer', host);
+  byType.score(schedulingContext(fleet, { media: ['a'] }), candidatesOf(fleet), written);
+  assert.deepEqual([...written], [0, 0, 1]);
 });
 
 test('both spellings of the size at once are refused', () => {

@@ -16,6 +16,46 @@ import {
 const files = new ConfigurationFiles();
 after(() => files.remove());
 
+test('media: one producer in two profiles remembers once, two of different names apart', () => {
+  const lines = [
+    'plugins:',
+    '- {type: header-profile-handler, parameters: {defaultProfile: a}}',
+    '- {type: mm-embeddings-cache-producer}',
+    '- {name: small, type: mm-embeddings-cache-producer, parameters: {cacheSizeInMBPerServer: 2}}',
+    '- {name: media, type: mm-embeddings-cache-scorer}',
+    '- {name: by-small, type: mm-embeddings-cache-scorer, parameters: {producerName: small}}',
+    'schedulingProfiles:',
+    '- {name: a, plugins: [{pluginRef: media}]}',
+    '- {name: b, plugins: [{pluginRef: media}, {pluginRef: by-small}]}',
+  ];
+  files.write('epp.yaml', endpointPickerConfig(...lines));
+  const { configuration, warnings } = files.load(['epp.yaml'], {
+    endpoints: ['http://10.0.0.1:8000'],
+  });
+  assert.deepEqual(warnings, []);
+  const { policy } = configuration;
+  assert.deepEqual(
+    policy.producers.map(({ name }) => name),
+    [undefined, 'small'],
+  );
+  const { producers, profiles } = buildPolicy(policy, pluginHost(2));
+  const fleet = fleetSnapshot([{}, {}]);
+  const request = schedulingContext(fleet, { media: ['cat', 'dog'] });
+  for (const { plugin } of producers) plugin.picked?.(request, 1);
+  const scores = profiles.map(({ scorers }) =>
+    scorers.map(({ plugin }) => {
+      const written = new Float64Array(2);
+      plugin.score(request, candidatesOf(fleet), written);
+      return [...written];
+    }),
+  );
+  const [both, one] = [
+    [0, 1],
+    [0, 0.5],
+  ];
+  assert.deepEqual(scores, [[both], [both, one]]);
+});
+
 test('one plugin in two profiles is one plugin; two of a type keep their names', () => {
   const lines = [
     'plugins:',
