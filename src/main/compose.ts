@@ -85,8 +85,7 @@ export class ComposedRouter {
     });
     this.#logger.info({ seed, core, version: packageVersion() }, 'warmpath starts');
     if (looksAtMedia(configuration.policy)) {
-      const fields = { instead: 'load, sessions and media' };
-      this.#logger.info(fields, 'prompts with media are routed without a prefix match');
+      this.#logger.info({}, 'of prompts with media the text before the first of them is matched');
     }
     if (chosen.reason !== null) {
       const fields = { reason: chosen.reason };

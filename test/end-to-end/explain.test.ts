@@ -200,8 +200,8 @@ test('a completion is told from a chat by its fields, or by the query', async ()
 });
 
 test('what live traffic routes without reading it is scored the same way', async () => {
-  const input = { model: 'sim', input: 'an answer or a vector' };
-  const message = { model: 'sim', max_tokens: 1, messages: [{ role: 'user', content: 'hello' }] };
+  const input = { model: 'sim', input: 'an answer or a vector', previous_response_id: 'resp_1' };
+  const message = { model: 'sim', max_tokens: 1, messages: [{ role: 'tool', content: 'hello' }] };
   for (const [body, query, reason, live] of [
     [input, '', 'prompt-not-read', '/v1/responses'],
     [input, '?route=responses', 'prompt-not-read', '/v1/responses'],

@@ -1,4 +1,4 @@
-// Engines' own generate routes and prompts that are not read, as a client sees them, on both cores.
+// Engines' own generate routes and other chat APIs, as a client sees them, on both cores.
 
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
@@ -54,23 +54,28 @@ for (const core of ['native', 'portable'] as const) {
   const skip = core === 'native' && nativeSkip;
   const environment = { ...process.env, WARMPATH_CORE: core };
 
-  test(`${core}: prompts of generate routes go where their blocks are`, { skip }, async () => {
+  test(`${core}: prompts of other routes go where their blocks are`, { skip }, async () => {
     const router = await startRouterProcess(endpointFlags(engines), environment);
     try {
       await untilMatched(router.adminUrl);
       const prompt = Array.from({ length: 160 }, (_, at) => 1000 + at);
       const home = await post(`${router.url}/v1/completions`, { prompt, max_tokens: 1 });
       const other = await post(`${router.url}/v1/completions`, { prompt: TEXT, max_tokens: 1 });
-      assert.deepEqual([home.status, other.status], [200, 200]);
+      const user = { role: 'user', content: 'hello' };
+      const messages = [{ role: 'system', content: TEXT }, user];
+      const chat = await post(`${router.url}/v1/chat/completions`, { messages, max_tokens: 1 });
+      assert.deepEqual([home.status, other.status, chat.status], [200, 200, 200]);
       const cases = [
         ['/inference/v1/generate', { token_ids: prompt, sampling_params: {} }, home.endpoint, 144],
         ['/generate', { input_ids: prompt }, home.endpoint, 144],
         ['/generate', { text: TEXT }, other.endpoint, 160],
+        ['/v1/messages', { system: TEXT, messages: [user], max_tokens: 1 }, chat.endpoint, 160],
+        ['/v1/responses', { instructions: TEXT, input: 'hello' }, chat.endpoint, 160],
       ] as const;
       for (const [path, body, endpoint, tokens] of cases) {
         await eventually(`${path} is matched`, async () => {
           const answer = await post(`${router.url}${path}`, body);
-          // The simulated engine has no such route: its answer is what comes back.
+          // The simulated engine has no such routes: its answer is what comes back.
           assert.equal(answer.status, 404);
           return answer.endpoint === endpoint && answer.matched >= tokens;
         });

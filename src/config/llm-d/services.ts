@@ -102,7 +102,7 @@ export const SERVICES: Readonly<Record<string, Service>> = {
   'anthropic-parser': {
     role: 'parser',
     parameters: none,
-    instead: 'requests to `/v1/messages` are routed by load, because their prompt is not read',
+    instead: 'requests to `/v1/messages` are read as the chats that engines make of them without it',
   },
   'vllmhttp-parser': {
     role: 'parser',

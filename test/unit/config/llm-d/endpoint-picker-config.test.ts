@@ -350,7 +350,7 @@ const WARNINGS: readonly (readonly [lines: readonly string[], expected: readonly
       '  parsers: [{pluginRef: openai-parser}, {pluginRef: anthropic-parser}, {pluginRef: passthrough-parser}]',
     ],
     [
-      'epp.yaml:3:34: plugins[1]: `anthropic-parser` has no effect: requests to `/v1/messages` are routed by load, because their prompt is not read',
+      'epp.yaml:3:34: plugins[1]: `anthropic-parser` has no effect: requests to `/v1/messages` are read as the chats that engines make of them without it',
       'epp.yaml:3:60: plugins[2]: `passthrough-parser` has no effect: other requests are routed by load as long as their path is below `/v1/`',
     ],
   ],
