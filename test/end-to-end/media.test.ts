@@ -73,7 +73,10 @@ for (const core of ['native', 'portable'] as const) {
       assert.equal(await ask(router.url, [other, ...two], 'three-images'), home);
       const answer = await fetch(`${router.adminUrl}/debug/decisions/three-images`);
       const { decision } = (await answer.json()) as LoggedDecision;
-      assert.deepEqual([decision.media.length, decision.noMatchReason], [3, 'policy-without-prefixes']);
+      assert.deepEqual(
+        [decision.media.length, decision.noMatchReason],
+        [3, 'policy-without-prefixes'],
+      );
       const scores = decision.candidates.map(({ terms }) => terms[0]?.raw ?? -1);
       assert.deepEqual(
         scores.sort((a, b) => a - b),

@@ -12,6 +12,7 @@ import { coreOrExplain } from '#main/core-choice.js';
 import { type WorkloadRequest, workload } from '#test/support/conversations.js';
 import { freePort } from '#test/support/free-port.js';
 import { nativeEncoder } from '#test/support/native-encoder.js';
+import { inAllApis } from '#test/support/other-apis.js';
 import { repositoryRoot } from '#test/support/paths.js';
 import {
   type CheckedEngine,
@@ -76,7 +77,7 @@ async function run(
     adminUrl,
     engines,
     requests: REQUESTS,
-    workload: requestsOf(seed),
+    workload: inAllApis(requestsOf(seed), seededRandom(seed)),
     concurrency,
   });
 }

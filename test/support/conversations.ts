@@ -5,9 +5,9 @@ import type { Random } from '#contracts/random.js';
 
 /** One request to send; `turn` gets the engine's answer so that the conversation can go on. */
 export interface WorkloadRequest {
-  readonly path: '/v1/chat/completions' | '/v1/completions';
+  readonly path: '/v1/chat/completions' | '/v1/completions' | '/v1/messages' | '/v1/responses';
   readonly body: Record<string, unknown>;
-  readonly kind: 'chat' | 'tools' | 'salted' | 'aligned';
+  readonly kind: 'chat' | 'tools' | 'salted' | 'aligned' | 'messages' | 'responses';
   readonly turn: (answer: string) => void;
 }
 

@@ -3,6 +3,7 @@
 // against a real vLLM.
 
 import type { WorkloadRequest } from '#test/support/conversations.js';
+import { readAnswer } from '#test/support/other-apis.js';
 import { readStatus } from '#test/support/status.js';
 import { parseReplayReply } from '#wire/frames.js';
 import { ReplayClient } from '#wire/zmq.js';
@@ -68,11 +69,8 @@ async function send(routerUrl: string, request: WorkloadRequest): Promise<Predic
   });
   const text = await response.text();
   if (response.status !== 200) throw new Error(`${request.path}: ${response.status} ${text}`);
-  const answer = JSON.parse(text) as {
-    choices: { message?: { content: string | null }; text?: string }[];
-    usage: { prompt_tokens: number; prompt_tokens_details: { cached_tokens: number } | null };
-  };
-  request.turn(answer.choices[0]?.message?.content ?? answer.choices[0]?.text ?? '');
+  const answer = readAnswer(request.path, JSON.parse(text));
+  request.turn(answer.text);
   const matched = response.headers.get('x-warmpath-matched-tokens') ?? '';
   const [predicted, promptTokens] = matched.split('/').map(Number);
   return {
@@ -80,8 +78,8 @@ async function send(routerUrl: string, request: WorkloadRequest): Promise<Predic
     endpoint: response.headers.get('x-warmpath-endpoint') ?? '',
     promptTokens: promptTokens ?? Number.NaN,
     predicted: predicted ?? Number.NaN,
-    reportedPromptTokens: answer.usage.prompt_tokens,
-    reported: answer.usage.prompt_tokens_details?.cached_tokens ?? 0,
+    reportedPromptTokens: answer.promptTokens,
+    reported: answer.cachedTokens,
   };
 }
 

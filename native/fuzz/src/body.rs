@@ -147,7 +147,7 @@ pub fn chats() -> Vec<Vec<u8>> {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    let texts: [&str; 14] = [
+    let texts: [&str; 17] = [
         r#"{"model":"m","prompt":"once","stream":true,"priority":-3,"cache_salt":"s"}"#,
         r#"{"model":"m","prompt":[1,2,3],"kv_transfer_params":{"a":[1]}}"#,
         r#"{"kv_transfer_params":{},"model":"m","ec_transfer_params":null,"prompt":["a"]}"#,
@@ -158,6 +158,9 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"messages":[{"role":"user","content":"\ud800\udc00 \ud800 \udfff"}]}"#,
         r#"{"messages":[{"role":"user","content":1e400}],"priority":1e999}"#,
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}"#,
+        r#"{"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"},{"type":"image","source":{"data":"x"}}]},{"type":"text","text":"\u0061"}]},{"role":"assistant","content":[{"type":"thinking","thinking":"y"},{"type":"tool_use","id":"t","name":"f","input":{"a":[1.0]}}]}],"tools":[{"name":"f","input_schema":{}}],"thinking":{"type":"disabled"}}"#,
+        r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},{"type":"reasoning","summary":[],"content":[{"text":"r"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}","namespace":"n"},{"type":"custom_tool_call","call_id":"d","name":"p","input":"\n"},{"type":"function_call_output","call_id":"c","output":"o"}],"instructions":"i","tools":[{"type":"custom","name":"p"},{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}],"reasoning":{"effort":"low"}}"#,
+        r#"{"input":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"so"}],"status":"incomplete"}]}"#,
         "\u{feff}{}",
         "",
         "[]",
@@ -171,7 +174,7 @@ fn seeds() -> Vec<Vec<u8>> {
             .iter()
             .map(move |body| [&[choice], &body[..]].concat())
     };
-    (0..5).flat_map(given).collect()
+    (0..7).flat_map(given).collect()
 }
 
 /// What keeps other readers of JSON busy for seconds.

@@ -15,7 +15,7 @@ use crate::Target;
 use crate::body::chats;
 use crate::seeds::golden;
 
-/// Input: a byte that chooses the template, then a body.
+/// Input: a byte that chooses the template and the API, then a body.
 pub const TARGET: Target = Target {
     name: "chat",
     run,
@@ -50,6 +50,8 @@ const STRICT: &str = "{% for m in messages %}{% if (m.role == 'user') != (loop.i
 {{ raise_exception('roles must alternate') }}{% endif %}[{{ m.role }}]{{ m.content | trim }}\
 {% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
 
+const ROUTES: [Route; 3] = [Route::ChatCompletions, Route::Messages, Route::Responses];
+
 fn renderers() -> &'static [ChatRenderer] {
     static ALL: OnceLock<Vec<ChatRenderer>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -83,15 +85,19 @@ fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    let renderer = &renderers()[usize::from(*choice) % renderers().len()];
-    let Some(by_template) = rendered(bytes, |source, chat| {
+    let choice = usize::from(*choice);
+    let renderer = &renderers()[choice % renderers().len()];
+    let route = ROUTES[choice / renderers().len() % ROUTES.len()];
+    let Some(by_template) = rendered(bytes, route, |source, chat| {
         renderer.render_by_template(source, chat)
     }) else {
         return;
     };
     // What is around the texts is learned the second time and used the third.
     for _ in 0..3 {
-        let usual = rendered(bytes, |source, chat| renderer.render_chat(source, chat));
+        let usual = rendered(bytes, route, |source, chat| {
+            renderer.render_chat(source, chat)
+        });
         assert_eq!(
             usual.as_ref(),
             Some(&by_template),
@@ -103,14 +109,16 @@ fn run(input: &[u8]) {
 /// Reads the body anew, as every request is, and renders it; null when it is no chat.
 fn rendered(
     bytes: &[u8],
+    route: Route,
     render: impl FnOnce(Source<'_>, &Chat) -> Result<String, RenderFailure>,
 ) -> Option<Result<String, String>> {
     let mut tape = Tape::default();
-    let request = parse_request(bytes, Route::ChatCompletions, &mut tape).ok()?;
+    let request = parse_request(bytes, route, &mut tape).ok()?;
     let Prompt::Chat(chat) = request.prompt else {
         return None;
     };
-    let text = std::str::from_utf8(bytes).expect("an accepted body is UTF-8");
+    let own = || std::str::from_utf8(bytes).expect("an accepted body is UTF-8");
+    let text = request.made.as_deref().unwrap_or_else(own);
     let source = Source { text, tape: &tape };
     Some(outcome(render(source, &chat)))
 }
@@ -144,5 +152,5 @@ fn seeds() -> Vec<Vec<u8>> {
             .iter()
             .map(move |body| [&[choice], &body[..]].concat())
     };
-    (0..4).flat_map(given).collect()
+    (0..12).flat_map(given).collect()
 }

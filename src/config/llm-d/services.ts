@@ -102,7 +102,8 @@ export const SERVICES: Readonly<Record<string, Service>> = {
   'anthropic-parser': {
     role: 'parser',
     parameters: none,
-    instead: 'requests to `/v1/messages` are read as the chats that engines make of them without it',
+    instead:
+      'requests to `/v1/messages` are read as the chats that engines make of them without it',
   },
   'vllmhttp-parser': {
     role: 'parser',

@@ -224,16 +224,48 @@ fn read_usage(rest: &[u8]) -> Option<Usage> {
     let text = std::str::from_utf8(rest.get(..end)?).ok()?;
     TAPE.with_borrow_mut(|tape| {
         tape.read_value(text).ok()?;
-        let count_of = |object, name| count(tape, text, tape.get(text, object, name)?);
-        let details = tape.get(text, 0, "prompt_tokens_details");
-        Some(Usage {
-            prompt_tokens: count_of(0, "prompt_tokens").unwrap_or(-1),
-            completion_tokens: count_of(0, "completion_tokens").unwrap_or(-1),
-            cached_tokens: details
-                .and_then(|details| count_of(details, "cached_tokens"))
-                .unwrap_or(-1),
+        Some(if tape.get(text, 0, "output_tokens").is_none() {
+            usage_of_chat(tape, text)
+        } else {
+            usage_of_input(tape, text)
         })
     })
+}
+
+fn usage_of_chat(tape: &Tape, text: &str) -> Usage {
+    Usage {
+        prompt_tokens: count_of(tape, text, "prompt_tokens"),
+        completion_tokens: count_of(tape, text, "completion_tokens"),
+        cached_tokens: cached_of(tape, text, "prompt_tokens_details"),
+    }
+}
+
+/// Of the Responses and the Messages API. In the latter `input_tokens` are those that were neither
+/// read from the cache nor, where that is told, written to it.
+fn usage_of_input(tape: &Tape, text: &str) -> Usage {
+    let input = count_of(tape, text, "input_tokens");
+    let read = count_of(tape, text, "cache_read_input_tokens");
+    let written = count_of(tape, text, "cache_creation_input_tokens");
+    let whole = input
+        .saturating_add(read.max(0))
+        .saturating_add(written.max(0));
+    Usage {
+        prompt_tokens: if input < 0 { -1 } else { whole },
+        completion_tokens: count_of(tape, text, "output_tokens"),
+        cached_tokens: read.max(cached_of(tape, text, "input_tokens_details")),
+    }
+}
+
+fn count_of(tape: &Tape, text: &str, name: &str) -> i64 {
+    let value = tape.get(text, 0, name);
+    value.and_then(|at| count(tape, text, at)).unwrap_or(-1)
+}
+
+fn cached_of(tape: &Tape, text: &str, details: &str) -> i64 {
+    let value = tape
+        .get(text, 0, details)
+        .and_then(|details| tape.get(text, details, "cached_tokens"));
+    value.and_then(|at| count(tape, text, at)).unwrap_or(-1)
 }
 
 /// Length of the object `text` begins with.
@@ -342,6 +374,40 @@ mod tests {
             9,
         );
         assert_eq!(odd.usage(), NO_USAGE);
+    }
+
+    #[test]
+    fn usage_of_other_apis_is_read_as_that_of_chats() {
+        let cases = [
+            (
+                r#"{"input_tokens":70,"output_tokens":3,"input_tokens_details":{"cached_tokens":64}}"#,
+                [70, 3, 64],
+            ),
+            (
+                r#"{"input_tokens":6,"output_tokens":3,"cache_read_input_tokens":60,"cache_creation_input_tokens":4}"#,
+                [70, 3, 60],
+            ),
+            (r#"{"input_tokens":70,"output_tokens":3}"#, [70, 3, -1]),
+            (r#"{"output_tokens":2}"#, [-1, 2, -1]),
+            (
+                r#"{"input_tokens":"x","output_tokens":2,"cache_read_input_tokens":null}"#,
+                [-1, 2, -1],
+            ),
+        ];
+        for (usage, [prompt_tokens, completion_tokens, cached_tokens]) in cases {
+            let expected = Usage {
+                prompt_tokens,
+                completion_tokens,
+                cached_tokens,
+            };
+            let json = format!(r#"{{"id":"x","usage":{usage}}}"#);
+            assert_eq!(scan(Kind::Json, &json, 7).usage(), expected);
+            let stream = format!(
+                "event: a\ndata: {{\"usage\":{{\"input_tokens\":1}}}}\n\nevent: b\n\
+                 data: {{\"type\":\"b\",\"usage\":{usage}}}\n\nevent: c\ndata: {{}}\n\n"
+            );
+            assert_eq!(scan(Kind::Events, &stream, 5).usage(), expected);
+        }
     }
 
     #[test]

@@ -126,11 +126,31 @@ function readUsage(tail: Buffer, from: number): ReportedUsage | null {
   } catch {
     return null;
   }
+  return field(usage, 'output_tokens') === undefined ? usageOfChat(usage) : usageOfInput(usage);
+}
+
+function usageOfChat(usage: unknown): ReportedUsage {
   const details = field(usage, 'prompt_tokens_details');
   return {
     promptTokens: count(field(usage, 'prompt_tokens')),
     completionTokens: count(field(usage, 'completion_tokens')),
     cachedTokens: count(field(details, 'cached_tokens')),
+  };
+}
+
+/**
+ * Of the Responses and the Messages API. In the latter `input_tokens` are those that were neither read
+ * from the cache nor, where that is told, written to it.
+ */
+function usageOfInput(usage: unknown): ReportedUsage {
+  const input = count(field(usage, 'input_tokens'));
+  const read = count(field(usage, 'cache_read_input_tokens'));
+  const written = count(field(usage, 'cache_creation_input_tokens'));
+  const details = field(usage, 'input_tokens_details');
+  return {
+    promptTokens: input < 0 ? -1 : input + Math.max(0, read) + Math.max(0, written),
+    completionTokens: count(field(usage, 'output_tokens')),
+    cachedTokens: Math.max(read, count(field(details, 'cached_tokens'))),
   };
 }
 

@@ -73,3 +73,24 @@ test('usage is read from the last bytes, and from nothing that only looks like i
     }
   }
 });
+
+test('usage of other APIs is read as that of chats', () => {
+  const cases: readonly (readonly [usage: string, read: readonly number[]])[] = [
+    [
+      '{"input_tokens":70,"output_tokens":3,"input_tokens_details":{"cached_tokens":64}}',
+      [70, 3, 64],
+    ],
+    [
+      '{"input_tokens":6,"output_tokens":3,"cache_read_input_tokens":60,"cache_creation_input_tokens":4}',
+      [70, 3, 60],
+    ],
+    ['{"input_tokens":70,"output_tokens":3}', [70, 3, -1]],
+    ['{"output_tokens":2}', [-1, 2, -1]],
+    ['{"input_tokens":"x","output_tokens":2,"cache_read_input_tokens":null}', [-1, 2, -1]],
+  ];
+  for (const [usage, [promptTokens, completionTokens, cachedTokens]] of cases) {
+    const scan = new AnswerScan('json');
+    scan.push(Buffer.from(`{"id":"x","usage":${usage}}`));
+    assert.deepEqual(scan.usage(), { promptTokens, completionTokens, cachedTokens }, usage);
+  }
+});

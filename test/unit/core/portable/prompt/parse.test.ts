@@ -165,7 +165,7 @@ test('reads every form of a completion prompt', () => {
 test('what only the engine can render is not matched', () => {
   const part = '{"type":"image_url","image_url":{"url":"http://x"}}';
   const image = parsed(`{"messages":[{"role":"user","content":[${part}]}]}`);
-  assert.deepEqual(image.prompt, { kind: 'none', reason: 'extra-keys' });
+  assert.ok(image.prompt.kind === 'chat' && image.prompt.hasMedia);
   for (const extra of ['"mm_processor_kwargs":{}', '"truncate_prompt_tokens":5']) {
     assert.deepEqual(parsed(`{${MESSAGES},${extra}}`).prompt, {
       kind: 'none',
@@ -174,6 +174,26 @@ test('what only the engine can render is not matched', () => {
   }
   const embeds = parsed('{"prompt_embeds":"x"}', 'completions');
   assert.deepEqual(embeds.prompt, { kind: 'none', reason: 'extra-keys' });
+});
+
+test('requests of other APIs are read as chats, or left to the engine', () => {
+  const fields = '"model":"m","cache_salt":"s","stream":true';
+  const asked = parsed(`{${fields},"messages":[{"role":"user","content":"x"}]}`, 'messages');
+  assert.deepEqual([asked.model, asked.cacheSalt, asked.stream], ['m', 's', true]);
+  assert.ok(asked.prompt.kind === 'chat' && asked.prompt.conversion?.mergesSystem);
+  const image =
+    '{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}';
+  const seen = parsed(`{"messages":[{"role":"user","content":[${image}]}]}`, 'messages');
+  assert.deepEqual(seen.media.contents, ['data:image/png;base64,aGk=']);
+  const unread = { kind: 'none', reason: 'prompt-not-read' };
+  const bodies = ['{"messages":5}', '{"messages":[]}', '{}', '[]', ''];
+  for (const body of bodies) assert.deepEqual(parsed(body, 'messages').prompt, unread, body);
+  for (const body of ['{"input":{}}', '{"input":[],"tools":5}', '']) {
+    assert.deepEqual(parsed(body, 'responses').prompt, unread, body);
+  }
+  const own = '{"input":"x","chat_template_kwargs":{"chat_template":"y"}}';
+  assert.match(refused(own, 'responses'), /^template_not_allowed /);
+  assert.equal(refused('{"input":', 'responses'), 'invalid_json');
 });
 
 test('other routes need no JSON at all', () => {
