@@ -68,6 +68,15 @@ fn main() {
         bench.run(&format!("{name}, unseen"), &whole, Some(old));
         bench.run(&format!("{name}, seen"), &whole, None);
         bench.run(&format!("{name}, 80 % shared"), &changed, None);
+        if !tools {
+            let messages = bodies(&|chat, _| chat.as_messages());
+            bench.run_on(
+                Route::Messages,
+                &format!("{name}, Messages"),
+                &messages,
+                None,
+            );
+        }
     }
 }
 
@@ -87,6 +96,23 @@ impl Chat {
 
     fn body(&self) -> String {
         body_of(&self.messages, self.tools)
+    }
+
+    /// The same prompt as a request of the Messages API.
+    fn as_messages(&self) -> String {
+        let mut body = r#"{"model":"m","stream":true,"max_tokens":64"#.to_owned();
+        for (at, text) in self.messages.iter().enumerate() {
+            let text = serde_json::Value::from(text.as_str());
+            let block = format!(r#"[{{"type":"text","text":{text}}}]"#);
+            let _ = match at {
+                0 => write!(body, r#","system":{block},"messages":["#),
+                at if at % 2 == 1 => write!(body, r#"{{"role":"user","content":{block}}},"#),
+                _ => write!(body, r#"{{"role":"assistant","content":{block}}},"#),
+            };
+        }
+        body.pop();
+        body.push_str("]}");
+        body
     }
 
     /// The last fifth of the messages replaced by others.
@@ -177,6 +203,10 @@ impl<'m> Bench<'m> {
     }
 
     fn run(&mut self, name: &str, bodies: &[String], reference: Option<f64>) {
+        self.run_on(Route::ChatCompletions, name, bodies, reference);
+    }
+
+    fn run_on(&mut self, route: Route, name: &str, bodies: &[String], reference: Option<f64>) {
         let mut stages: [Vec<u32>; 4] = Default::default();
         let mut tokens = 0;
         let started = thread_micros();
@@ -188,7 +218,6 @@ impl<'m> Bench<'m> {
                 answer: EngineAnswer::NotAsked,
                 slow_bytes_max: usize::MAX,
             };
-            let route = Route::ChatCompletions;
             let run = encode_body(
                 body.as_bytes(),
                 route,
