@@ -56,7 +56,9 @@ run_miri() { # part
     miri-store) miri '' --lib -- store:: ;;
     miri-index) miri '' --lib -- index:: ;;
     miri-events) miri '' --lib -- events:: ;;
-    miri-prompt) miri '' --lib -- prompt::prefix_store prompt::no_match ;;
+    miri-prompt)
+      miri '' --lib -- prompt::prefix_store prompt::no_match prompt::anthropic prompt::responses
+      ;;
     miri-parsers)
       miri '' --lib -- data_plane::chunked data_plane::head data_plane::fields \
         data_plane::answer_ data_plane::client_frame data_plane::body data_plane::stamps

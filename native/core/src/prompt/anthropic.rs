@@ -312,3 +312,36 @@ fn data_url(media: &str, data: &str) -> String {
 fn image_part(url: &str) -> String {
     format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepare::Route;
+    use crate::prompt::json_tape::Tape;
+    use crate::prompt::parse::plan_of;
+
+    fn chat(body: &str) -> Option<String> {
+        let mut tape = Tape::default();
+        tape.read_body(body, plan_of(Route::Messages)).unwrap();
+        let source = Source {
+            text: body,
+            tape: &tape,
+        };
+        chat_of_messages(source).map(|chat| chat.body)
+    }
+
+    #[test]
+    fn blocks_become_messages_of_a_chat() {
+        let body = r#"{"system":[{"type":"text","text":"a\n"},{"type":"text","text":"x-anthropic-billing-header: 1"},{"type":"text","text":"b"}],"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"why"},{"type":"tool_use","id":"t","name":"f","input":{"n":1.0}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"},{"type":"text","text":"s"}]},{"type":"text","text":"q"}]}],"tools":[{"name":"f","input_schema":{ }}]}"#;
+        let expected = r#"{"messages":[{"role":"system","content":"a\nb"},{"role":"assistant","reasoning":"why","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":{"n":1.0}}}]},{"role":"tool","content":"r\ns","tool_call_id":"t"},{"role":"user","content":"q"}],"tools":[{"type":"function","function":{"name":"f","description":null,"parameters":{ "type":"object"},"strict":null,"defer_loading":null}}],"chat_template_kwargs":null}"#;
+        assert_eq!(chat(body).as_deref(), Some(expected));
+        for refused in [
+            r#"{"messages":[{"role":"tool","content":"x"}]}"#,
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":5}]}]}"#,
+            r#"{"messages":[],"tools":[{"name":"f"}]}"#,
+            r#"{"messages":[],"thinking":{"type":"off"}}"#,
+        ] {
+            assert_eq!(chat(refused), None, "{refused}");
+        }
+    }
+}

@@ -233,3 +233,36 @@ fn next_answer<'b, 'm>(
     }
     messages.last_mut()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepare::Route;
+    use crate::prompt::json_tape::Tape;
+    use crate::prompt::parse::plan_of;
+
+    fn chat(body: &str) -> Option<String> {
+        let mut tape = Tape::default();
+        tape.read_body(body, plan_of(Route::Responses)).unwrap();
+        let source = Source {
+            text: body,
+            tape: &tape,
+        };
+        chat_of_responses(source).map(|chat| chat.body)
+    }
+
+    #[test]
+    fn items_of_one_answer_become_one_message() {
+        let body = r#"{"instructions":"i","input":[{"role":"user","content":"a"},{"type":"reasoning","summary":[],"content":[{"text":"why"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}","namespace":"n"},{"type":"custom_tool_call","call_id":"d","name":"p","input":"\n"},{"type":"function_call_output","call_id":"c","output":"o"}]}"#;
+        let expected = r#"{"messages":[{"role":"system","content":"i"},{"role":"user","content":"a"},{"role":"assistant","reasoning":"why","tool_calls":[{"id":"c","type":"function","function":{"name":"n__f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"p","arguments":{"input":"\n"}}}]},{"role":"tool","content":"o","tool_call_id":"c"}],"tools":[],"chat_template_kwargs":null,"reasoning_effort":null,"add_generation_prompt":true,"continue_final_message":false}"#;
+        assert_eq!(chat(body).as_deref(), Some(expected));
+        for refused in [
+            r#"{"input":"x","previous_response_id":"r"}"#,
+            r#"{"input":[{"type":"item_reference","id":"x"}]}"#,
+            r#"{"input":"x","tools":[{"type":"custom","name":"p","format":{"type":"grammar"}}]}"#,
+            r#"{"input":[1]}"#,
+        ] {
+            assert_eq!(chat(refused), None, "{refused}");
+        }
+    }
+}
