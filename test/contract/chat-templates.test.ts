@@ -1,16 +1,14 @@
 // Chats rendered by Jinja2 itself (test/vectors/generate-chat-templates.py), rendered by both cores.
 
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { ModelDescriptor } from '#contracts/core.js';
 import { parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
-import { byteTokenizerDirectory, textOfBytes } from '#test/support/byte-tokenizer.js';
 import { nativeSkip } from '#test/support/native-addon.js';
-import { nativeEncoder } from '#test/support/native-encoder.js';
+import { withNativeRenderers } from '#test/support/native-renderers.js';
 import { repositoryRoot } from '#test/support/paths.js';
 
 interface Case {
@@ -80,31 +78,8 @@ test('portable: chats are rendered as by Jinja2', async () => {
 });
 
 test('native: chats are rendered as by Jinja2', { skip: nativeSkip }, async () => {
-  const directories = names.map((name) => byteTokenizerDirectory(sourceOf(name)));
-  const { encoder } = nativeEncoder(1);
-  await encoder.start();
-  try {
-    const models = names.map(
-      (id, index): ModelDescriptor => ({
-        index,
-        id,
-        pool: id,
-        adapter: '',
-        tokenizer: { kind: 'configured', directory: directories[index] ?? '' },
-        proven: true,
-        matched: true,
-        implied: false,
-        blockSize: 16,
-        maxModelLen: null,
-      }),
-    );
-    await encoder.setModels(models);
-    await checkAll(async (name, body) => {
-      const ids = await encoder.tokenize(names.indexOf(name), 'chat-completions', body);
-      return textOfBytes(ids);
-    });
-  } finally {
-    await encoder.stop();
-    for (const directory of directories) rmSync(directory, { recursive: true });
-  }
+  const templates = new Map(names.map((name) => [name, sourceOf(name)]));
+  await withNativeRenderers(templates, (render) =>
+    checkAll((name, body) => render(name, 'chat-completions', body)),
+  );
 });

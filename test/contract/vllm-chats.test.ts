@@ -2,17 +2,15 @@
 // (test/vectors/generate-vllm-chats.py), rendered by both cores.
 
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { ModelDescriptor } from '#contracts/core.js';
 import { MEDIA_MARK } from '#core/portable/prompt/media.js';
 import { parseRequest } from '#core/portable/prompt/parse.js';
 import { ChatRenderer } from '#core/portable/prompt/render.js';
 import { readTokenizerFiles } from '#core/portable/prompt/tokenizer-files.js';
-import { byteTokenizerDirectory, textOfBytes } from '#test/support/byte-tokenizer.js';
 import { nativeSkip } from '#test/support/native-addon.js';
-import { nativeEncoder } from '#test/support/native-encoder.js';
+import { withNativeRenderers } from '#test/support/native-renderers.js';
 import { repositoryRoot } from '#test/support/paths.js';
 
 interface Case {
@@ -63,32 +61,10 @@ test('portable: requests are rendered as by vLLM', async () => {
 });
 
 test('native: requests are rendered as by vLLM', { skip: nativeSkip }, async () => {
-  const directories = names.map((name) => byteTokenizerDirectory(sourceOf(name)));
-  const { encoder } = nativeEncoder(1);
-  await encoder.start();
-  try {
-    const models = names.map(
-      (id, index): ModelDescriptor => ({
-        index,
-        id,
-        pool: id,
-        adapter: '',
-        tokenizer: { kind: 'configured', directory: directories[index] ?? '' },
-        proven: true,
-        matched: true,
-        implied: false,
-        blockSize: 16,
-        maxModelLen: null,
-      }),
-    );
-    await encoder.setModels(models);
-    await checkAll(async ({ template, route, body }) =>
-      textOfBytes(await encoder.tokenize(names.indexOf(template), route, body)),
-    );
-  } finally {
-    await encoder.stop();
-    for (const directory of directories) rmSync(directory, { recursive: true });
-  }
+  const templates = new Map(names.map((name) => [name, sourceOf(name)]));
+  await withNativeRenderers(templates, (render) =>
+    checkAll(({ template, route, body }) => render(template, route, body)),
+  );
 });
 
 test('the text before the first image is the one that vLLM has there', () => {

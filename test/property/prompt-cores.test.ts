@@ -162,6 +162,27 @@ function renderedChat(prompt: ChatPrompt, model: number): string | null | Templa
   }
 }
 
+/** Checks what both cores make of a prompt with one of the templates; false where there is nothing. */
+async function isRenderedAlike(
+  of: {
+    readonly body: Buffer;
+    readonly route: Route;
+    readonly expected: ParseResult;
+    readonly model: number;
+  },
+  why: string,
+): Promise<boolean> {
+  const text = portableText(of.expected, of.model);
+  if (text === null) return false;
+  const ids = encoder.tokenize(of.model, of.route, of.body.toString());
+  if (text instanceof TemplateRefusal) {
+    await assert.rejects(ids, { message: wellFormed(text.message) ?? '' }, why);
+    return false;
+  }
+  assert.equal(textOfBytes(await ids), wellFormed(text), `${why} template ${of.model}`);
+  return true;
+}
+
 test('random bodies are read, refused and rendered alike', options, async () => {
   const bodies = new RandomBodies(seededRandom(SEED));
   let rendered = 0;
@@ -173,16 +194,8 @@ test('random bodies are read, refused and rendered alike', options, async () => 
     const expected = parseRequest(body, route);
     checkFields(expected, await encoded(body, route), why);
     withMedia += expected.ok && expected.request.media.contents.length > 0 ? 1 : 0;
-    const model = round % TEMPLATES.length;
-    const text = portableText(expected, model);
-    if (text === null) continue;
-    const ids = encoder.tokenize(model, route, body.toString());
-    if (text instanceof TemplateRefusal) {
-      await assert.rejects(ids, { message: wellFormed(text.message) ?? '' }, why);
-    } else {
-      assert.equal(textOfBytes(await ids), wellFormed(text), `${why} template ${model}`);
+    if (await isRenderedAlike({ body, route, expected, model: round % TEMPLATES.length }, why))
       rendered += 1;
-    }
   }
   assert.ok(rendered > ROUNDS / 4, `only ${rendered} were rendered`);
   assert.ok(withMedia > ROUNDS / 200, `only ${withMedia} had media`);
@@ -197,16 +210,8 @@ test('requests of other APIs are converted alike', options, async () => {
     const why = `seed ${SEED + 3}, round ${round}, ${route} ${JSON.stringify(body.toString())}`;
     const expected = parseRequest(body, route);
     checkFields(expected, await encoded(body, route), why);
-    const model = round % TEMPLATES.length;
-    const text = portableText(expected, model);
-    if (text === null) continue;
-    const ids = encoder.tokenize(model, route, body.toString());
-    if (text instanceof TemplateRefusal) {
-      await assert.rejects(ids, { message: wellFormed(text.message) ?? '' }, why);
-    } else {
-      assert.equal(textOfBytes(await ids), wellFormed(text), `${why} template ${model}`);
+    if (await isRenderedAlike({ body, route, expected, model: round % TEMPLATES.length }, why))
       rendered += 1;
-    }
   }
   assert.ok(rendered > ROUNDS / 5, `only ${rendered} were rendered`);
 });
