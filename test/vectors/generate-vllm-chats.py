@@ -41,6 +41,7 @@ MADE = {
 [{{ m.reasoning_content }}]{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}
 {{ c.id }}:{{ c.function.name }}({{ c.function.arguments | tojson }}){% endfor %}
 {% endfor %}{{ reasoning_effort if reasoning_effort is defined }}|{{ enable_thinking if enable_thinking is defined }}
+{% if tools is not none and tools is defined %}<tools>{% endif %}
 {% for t in tools or [] %}{{ t | tojson }}
 {% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}""",
     "efforts-max": """{% for m in messages %}<{{ m.role }}>{{ m.content }}
@@ -281,10 +282,14 @@ MESSAGES = [
     {"messages": [{"role": "user", "content": "x"}], "system": [{"type": "text", "text": BILLING}]},
     {"messages": [{"role": "user", "content": "x"}], "chat_template_kwargs": {"chat_template": "y"}},
 ]
+CHATS = [
+    {"messages": [{"role": "user", "content": "x"}], "tools": None},
+]
 RESPONSES = [
     {"input": []},
     {"input": ""},
     {"input": "x", "tools": [], "reasoning": {}},
+    {"input": "x", "tools": [{"type": "web_search"}]},
     {"input": [{"type": "item_reference", "id": "x"}]},
     {"input": [{"type": "reasoning", "summary": [], "encrypted_content": "abc"}]},
     {"input": [{"role": "user", "content": "x"}, {"type": "reasoning", "id": "r", "summary": [], "content": [{"type": "reasoning_text", "text": "so far"}], "status": "in_progress"}]},
@@ -360,6 +365,7 @@ async def main(model, to=ROOT / "test/vectors/vllm-chats.json", count="16", seed
         made = Renderer(config, renderer, MADE.get(name) or template_of(name))
         bodies = [("messages", {"model": "m", "max_tokens": 16, **body}) for body in MESSAGES]
         bodies += [("responses", {"model": "m", **body}) for body in RESPONSES]
+        bodies += [("chat-completions", {"model": "m", **body}) for body in CHATS]
         for _ in range(count):
             bodies.append(("chat-completions", chat_body(rng)))
             bodies += [("messages", messages_body(rng)), ("responses", responses_body(rng))]

@@ -320,7 +320,9 @@ impl<'b> Body<'b, '_> {
         }
         Ok(Prompt::Chat(Chat {
             messages,
-            tools: tools.filter(|tools| self.tape.items(*tools).next().is_some()),
+            // An empty list is none in a chat; that of another API's request is given to the template.
+            tools: tools
+                .filter(|tools| conversion.is_some() || self.tape.items(*tools).next().is_some()),
             documents: self.present("documents"),
             reasoning_effort: self.present("reasoning_effort"),
             add_generation_prompt,

@@ -45,19 +45,22 @@ pub fn chat_of_responses(source: Source<'_>) -> Option<ConvertedChat> {
     if !instructions.is_empty() {
         messages.insert(0, Message::of("system", quoted(instructions)));
     }
-    let mut tools = Vec::new();
-    if let Some(given) = source.optional(BODY, "tools", Kind::Array)? {
+    let given = source.optional(BODY, "tools", Kind::Array)?;
+    let given = given.filter(|given| source.tape.items(*given).next().is_some());
+    let mut tools = String::from("null");
+    if let Some(given) = given {
+        let mut shown = Vec::new();
         for tool in source.tape.items(given) {
-            add_tools(source, tool, &mut tools)?;
+            add_tools(source, tool, &mut shown)?;
         }
+        tools = format!("[{}]", shown.join(","));
     }
     let effort = match source.optional(BODY, "reasoning", Kind::Object)? {
         Some(reasoning) => source.optional(reasoning, "effort", Kind::Text)?,
         None => None,
     };
     let members = format!(
-        r#","tools":[{}],"chat_template_kwargs":{},"reasoning_effort":{},"add_generation_prompt":{},"continue_final_message":{continues}"#,
-        tools.join(","),
+        r#","tools":{tools},"chat_template_kwargs":{},"reasoning_effort":{},"add_generation_prompt":{},"continue_final_message":{continues}"#,
         source.json_or_null(BODY, "chat_template_kwargs"),
         effort.map_or("null", |effort| source.json(effort)),
         !continues,
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn items_of_one_answer_become_one_message() {
         let body = r#"{"instructions":"i","input":[{"role":"user","content":"a"},{"type":"reasoning","summary":[],"content":[{"text":"why"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}","namespace":"n"},{"type":"custom_tool_call","call_id":"d","name":"p","input":"\n"},{"type":"function_call_output","call_id":"c","output":"o"}]}"#;
-        let expected = r#"{"messages":[{"role":"system","content":"i"},{"role":"user","content":"a"},{"role":"assistant","reasoning":"why","tool_calls":[{"id":"c","type":"function","function":{"name":"n__f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"p","arguments":{"input":"\n"}}}]},{"role":"tool","content":"o","tool_call_id":"c"}],"tools":[],"chat_template_kwargs":null,"reasoning_effort":null,"add_generation_prompt":true,"continue_final_message":false}"#;
+        let expected = r#"{"messages":[{"role":"system","content":"i"},{"role":"user","content":"a"},{"role":"assistant","reasoning":"why","tool_calls":[{"id":"c","type":"function","function":{"name":"n__f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"p","arguments":{"input":"\n"}}}]},{"role":"tool","content":"o","tool_call_id":"c"}],"tools":null,"chat_template_kwargs":null,"reasoning_effort":null,"add_generation_prompt":true,"continue_final_message":false}"#;
         assert_eq!(chat(body).as_deref(), Some(expected));
         for refused in [
             r#"{"input":"x","previous_response_id":"r"}"#,

@@ -241,7 +241,8 @@ function readChat(
   const prompt: ChatPrompt = {
     kind: 'chat',
     messages,
-    tools: tools === null || tools.length === 0 ? null : tools,
+    // An empty list is none in a chat; that of another API's request is given to the template.
+    tools: tools === null || (tools.length === 0 && conversion === null) ? null : tools,
     documents: body['documents'] ?? null,
     reasoningEffort: body['reasoning_effort'] ?? null,
     addGenerationPrompt,

@@ -38,10 +38,11 @@ export function chatOfResponses(body: Body): ConvertedChat {
   if (instructions !== '') messages.unshift({ role: 'system', content: instructions });
   const continues = !isText(input) && isUnfinished(listOf(input).at(-1));
   const reasoning = optional(body['reasoning'], objectOf) ?? {};
+  const tools = optional(body['tools'], listOf) ?? [];
   return {
     body: {
       messages,
-      tools: (optional(body['tools'], listOf) ?? []).flatMap(toolsOf),
+      tools: tools.length === 0 ? null : tools.flatMap(toolsOf),
       chat_template_kwargs: body['chat_template_kwargs'] ?? null,
       reasoning_effort: optional(reasoning['effort'], textOf),
       add_generation_prompt: !continues,
